@@ -1,0 +1,305 @@
+"""Rollouts: many agents follow a policy, and where they went is data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_agents.policy import Policy, QTable
+from glitch_gym.compilation import compiled
+from glitch_gym.dynamics import EXIT, GridWorld
+from glitch_gym.env import LIFETIME
+from glitch_gym.errors import SettingError
+from glitch_gym.randomness import below, derive_key, draw, stream, unit
+
+__all__ = ["Trajectories", "rollout", "scripted"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """What many agents did: at each step the action, and the cell that it was stamped on.
+
+    The cell that an agent came from is the one behind the move. Where nothing was stamped (the
+    agent left the picture, or walked against a prohibited cell) the cell is −1.
+
+    Args:
+        cells: int32 (agents, steps), flat index of the stamped cell, or −1.
+        actions: int32 (agents, steps), or −1 after the end of an agent's life.
+        lengths: int32 (agents,), steps that each agent took.
+    """
+
+    cells: NDArray[np.int32]
+    actions: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        if self.cells.ndim != 2 or self.cells.shape != self.actions.shape:
+            raise SettingError(
+                f"cells and actions must both be (agents, steps), not {self.cells.shape} and "
+                f"{self.actions.shape}"
+            )
+        if self.lengths.shape != (self.cells.shape[0],):
+            raise SettingError(f"lengths must be (agents,), not {self.lengths.shape}")
+
+    @property
+    def n_stamps(self) -> int:
+        """Number of stamps in all."""
+        return int((self.cells >= 0).sum())
+
+
+@compiled
+def _walk(
+    next_state: NDArray[np.int32],
+    values: NDArray[np.float32],
+    cumulative: NDArray[np.float64],
+    births: NDArray[np.int32],
+    epsilon: float,
+    first_ties: bool,
+    repeat: bool,
+    key: np.uint64,
+    cells: NDArray[np.int32],
+    actions: NDArray[np.int32],
+    lengths: NDArray[np.int32],
+) -> None:
+    """Walk every agent; cells and actions are (steps, agents), in the order of replay."""
+    n_steps, n_agents = cells.shape
+    n_actions = values.shape[1]
+    n_states = values.shape[0]
+    softmax = cumulative.shape[0] > 0
+    best = np.empty(n_states, np.int32)
+    ties = np.empty(n_states, np.int32)
+    for state in range(n_states):
+        top = 0
+        count = 1
+        for action in range(1, n_actions):
+            if values[state, action] > values[state, top]:
+                top = action
+                count = 1
+            elif values[state, action] == values[state, top]:
+                count += 1
+        best[state] = top
+        ties[state] = count
+    for agent in range(n_agents):
+        own = stream(key, agent)
+        state = births[below(draw(own, 0), births.shape[0])]
+        for step in range(n_steps):
+            # Four draws a step: birth, exploration, random action, choice among ties
+            at = 4 * step
+            if repeat and step > 0:
+                state = births[below(draw(own, at), births.shape[0])]
+            action = best[state]
+            if softmax:
+                level = unit(draw(own, at + 3))
+                action = 0
+                while action < n_actions - 1 and cumulative[state, action] <= level:
+                    action += 1
+            elif ties[state] > 1 and not first_ties:
+                skip = below(draw(own, at + 3), ties[state])
+                top = values[state, action]
+                while skip > 0:
+                    action += 1
+                    if values[state, action] == top:
+                        skip -= 1
+            if epsilon > 0 and unit(draw(own, at + 1)) < epsilon:
+                action = below(draw(own, at + 2), n_actions)
+            actions[step, agent] = action
+            lengths[agent] = step + 1
+            if repeat:
+                cells[step, agent] = state
+                continue
+            there = next_state[state, action]
+            if there == EXIT:
+                break
+            if there != state:
+                cells[step, agent] = there
+                state = there
+
+
+def _births(
+    world: GridWorld, born_above: float | None, born_below: float | None
+) -> NDArray[np.int32]:
+    allowed = np.ones(world.activation.shape, np.bool_)
+    if born_above is not None:
+        allowed &= world.activation >= born_above
+    if born_below is not None:
+        allowed &= world.activation <= born_below
+    births: NDArray[np.int32] = world.picture_cells[allowed.ravel()]
+    if births.size == 0:
+        low, high = float(world.activation.min()), float(world.activation.max())
+        raise SettingError(
+            f"no cell may bear an agent: the activation reaches from {low:.2f} to {high:.2f}; "
+            f"change born_above or born_below"
+        )
+    return births
+
+
+@compiled
+def _draw_all(key: np.uint64, agents: int, counter: int) -> NDArray[np.uint64]:
+    drawn = np.empty(agents, np.uint64)
+    for agent in range(agents):
+        drawn[agent] = draw(stream(key, agent), counter)
+    return drawn
+
+
+def _follow(
+    world: GridWorld,
+    policy: Policy,
+    births: NDArray[np.int32],
+    repeat: bool,
+    key: np.uint64,
+    cells: NDArray[np.int32],
+    actions: NDArray[np.int32],
+    lengths: NDArray[np.int32],
+) -> None:
+    """Walk with a policy that is not a table: one call of ``act`` a step, for all who live."""
+    n_steps, n_agents = cells.shape
+
+    def place(counter: int) -> NDArray[np.int32]:
+        high = _draw_all(key, n_agents, counter) >> np.uint64(32)
+        return births[((high * np.uint64(births.size)) >> np.uint64(32)).astype(np.int64)]
+
+    states = place(0)
+    alive = np.arange(n_agents)
+    for step in range(n_steps):
+        if repeat and step > 0:
+            states = place(4 * step)
+        if alive.size == 0:
+            return
+        here = states[alive]
+        chosen = np.asarray(policy.act(here))
+        if chosen.shape != here.shape or not np.issubdtype(chosen.dtype, np.integer):
+            raise SettingError(
+                f"the policy gave {chosen.dtype} of shape {chosen.shape} for {here.shape[0]} "
+                f"cells; act() must give one integer action for each"
+            )
+        if chosen.min() < 0 or chosen.max() >= world.actions.n:
+            raise SettingError(f"the policy gave an action outside 0…{world.actions.n - 1}")
+        actions[step, alive] = chosen
+        lengths[alive] = step + 1
+        if repeat:
+            cells[step, alive] = here
+            continue
+        there = world.next_state[here, chosen]
+        stamped = (there != EXIT) & (there != here)
+        cells[step, alive[stamped]] = there[stamped]
+        states[alive] = np.where(there == EXIT, here, there)
+        alive = alive[there != EXIT]
+
+
+def rollout(
+    world: GridWorld,
+    policy: Policy,
+    agents: int,
+    *,
+    lifetime: int = LIFETIME,
+    repeat: bool = False,
+    born_above: float | None = None,
+    born_below: float | None = None,
+    seed: int = 0,
+    layer: int = 0,
+) -> Trajectories:
+    """Let agents follow a policy.
+
+    Agents are placed uniformly, with replacement, on the cells of the picture. With ``repeat``
+    all are drafted afresh at every step, and each takes its one action on the cell that it is
+    drawn into, as if it had just entered it by its move: so n agents on n cells touch a share of
+    1 − (1 − 1/n)ⁿ of them a step, which is what the post's videos show.
+
+    Draws are keyed by (seed, layer, agent, step): more agents, or a longer life, leave the walks
+    of the others as they were.
+
+    Args:
+        world: where they walk.
+        policy: a ``QTable`` is followed in compiled code; anything else by its ``act``.
+        agents: how many, at least 1.
+        lifetime: steps that each lives at most.
+        repeat: draw all agents afresh at every step.
+        born_above: births only where the activation is at least this.
+        born_below: births only where the activation is at most this.
+        seed: of placement, exploration and ties.
+        layer: number of the layer, part of the key.
+
+    Raises:
+        SettingError: a number out of its range, no cell for births, or a policy that does not
+            fit the world.
+    """
+    if agents < 1:
+        raise SettingError(f"agents must be at least 1, not {agents!r}")
+    if lifetime < 1:
+        raise SettingError(f"lifetime must be at least 1 step, not {lifetime!r}")
+    births = _births(world, born_above, born_below)
+    # Stored step by step, which is the order of replay; the public arrays are the transposed view
+    cells = np.full((lifetime, agents), -1, np.int32)
+    actions = np.full((lifetime, agents), -1, np.int32)
+    lengths = np.zeros(agents, np.int32)
+    key = derive_key(seed, layer, "rollout")
+    if isinstance(policy, QTable):
+        if policy.values.shape != world.reward_field.shape:
+            raise SettingError(
+                f"the Q-table is {policy.values.shape}, the world is {world.reward_field.shape}"
+            )
+        cumulative = np.empty((0, 0))
+        if policy.temperature > 0:
+            cumulative = np.cumsum(policy.probabilities(), axis=1)
+        _walk(
+            world.next_state,
+            policy.by_state,
+            cumulative,
+            births,
+            0.0 if policy.temperature > 0 else float(policy.epsilon),
+            policy.ties == "first",
+            repeat,
+            key,
+            cells,
+            actions,
+            lengths,
+        )
+    else:
+        _follow(world, policy, births, repeat, key, cells, actions, lengths)
+    return Trajectories(cells.T, actions.T, lengths)
+
+
+def scripted(
+    world: GridWorld, episodes: Sequence[tuple[tuple[int, int], Sequence[str]]]
+) -> Trajectories:
+    """Walk by hand: each agent starts on a cell and takes the actions that are named.
+
+    Args:
+        world: where they walk.
+        episodes: for each agent its (row, col) and its actions, such as
+            ``((3, 4), ["same_right"] * 12 + ["pixelate_down"])``.
+
+    Raises:
+        SettingError: a start outside the picture, an unknown action, or actions after the agent
+            has left the picture.
+    """
+    if not episodes:
+        raise SettingError("no episodes: give at least one start with its actions")
+    steps = max(1, *(len(names) for _, names in episodes))
+    cells = np.full((steps, len(episodes)), -1, np.int32)
+    actions = np.full((steps, len(episodes)), -1, np.int32)
+    lengths = np.zeros(len(episodes), np.int32)
+    grid = world.grid
+    for agent, ((row, col), names) in enumerate(episodes):
+        if not (0 <= row < grid.picture_rows and 0 <= col < grid.picture_cols):
+            raise SettingError(
+                f"episode {agent + 1} starts at ({row}, {col}), outside the picture's "
+                f"{grid.picture_rows}×{grid.picture_cols} cells"
+            )
+        state = row * grid.cols + col
+        for step, action in enumerate(world.actions.index(names)):
+            if state == EXIT:
+                raise SettingError(
+                    f"episode {agent + 1} left the picture at step {step}, and has "
+                    f"{len(names) - step} actions more"
+                )
+            there = int(world.next_state[state, action])
+            actions[step, agent] = action
+            lengths[agent] = step + 1
+            if there not in (EXIT, state):
+                cells[step, agent] = there
+            state = there
+    return Trajectories(cells.T, actions.T, lengths)

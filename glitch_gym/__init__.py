@@ -1,0 +1,44 @@
+"""A Gymnasium grid world over pictures: agents learn to travel where the subject is.
+
+Importing this package registers ``GlitchGrid-v0``.
+"""
+
+from __future__ import annotations
+
+import gymnasium
+
+from glitch_gym.actions import ActionSet
+from glitch_gym.activation import ACTIVATIONS, Activation, compute_activation
+from glitch_gym.dynamics import GridWorld, grid_world, make_world
+from glitch_gym.env import LIFETIME, GlitchGridEnv
+from glitch_gym.errors import GlitchError
+from glitch_gym.grid import Grid, fit_grid
+from glitch_gym.picture import Picture, read_picture
+from glitch_gym.reward import Noise
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ACTIVATIONS",
+    "ActionSet",
+    "Activation",
+    "GlitchError",
+    "GlitchGridEnv",
+    "Grid",
+    "GridWorld",
+    "Noise",
+    "Picture",
+    "__version__",
+    "compute_activation",
+    "fit_grid",
+    "grid_world",
+    "make_world",
+    "read_picture",
+]
+
+if "GlitchGrid-v0" not in gymnasium.registry:
+    gymnasium.register(
+        id="GlitchGrid-v0",
+        entry_point="glitch_gym.env:GlitchGridEnv",
+        max_episode_steps=LIFETIME,
+    )

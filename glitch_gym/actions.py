@@ -1,0 +1,131 @@
+"""Actions: a move times an image effect.
+
+Flat index = effect · n_moves + move, and the name is ``{effect}_{move}``, as in ``same_up``.
+The world knows effects by their names only; what they do to pixels is the renderer's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import entry_points
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_gym.errors import SettingError, unknown_name
+
+__all__ = ["BUILT_IN_EFFECTS", "MOVES", "ActionSet", "announce_effect", "known_effects"]
+
+MOVES: tuple[tuple[str, int, int], ...] = (
+    ("up", -1, 0),
+    ("down", 1, 0),
+    ("left", 0, -1),
+    ("right", 0, 1),
+    ("up_left", -1, -1),
+    ("up_right", -1, 1),
+    ("down_left", 1, -1),
+    ("down_right", 1, 1),
+)
+"""Name, row offset and column offset of each move; the first four are the post's."""
+
+BUILT_IN_EFFECTS = ("same", "pixelate", "desaturate", "invert", "random", "artifact")
+"""The post's manipulations; ``glitch_render.effects`` defines what they do."""
+
+_announced: set[str] = set(BUILT_IN_EFFECTS)
+
+
+def announce_effect(name: str) -> None:
+    """Make an effect's name known to the world; the renderer's ``@effect`` calls this."""
+    _announced.add(name)
+
+
+def known_effects() -> frozenset[str]:
+    """Names that an action may carry: built in, announced, or offered by a plug-in's metadata."""
+    plugged_in = {point.name for point in entry_points(group="glitch_gym.effects")}
+    return frozenset(_announced | plugged_in)
+
+
+@dataclass(frozen=True)
+class ActionSet:
+    """The actions of a world.
+
+    Args:
+        effects: effect names, each once.
+        n_moves: 4 (up, down, left, right) or 8 (the diagonals too).
+
+    Raises:
+        SettingError: no effect, an unknown one, one named twice, or a number of moves
+            other than 4 and 8.
+    """
+
+    effects: tuple[str, ...]
+    n_moves: int = 4
+
+    def __post_init__(self) -> None:
+        if self.n_moves not in (4, 8):
+            raise SettingError(f"moves must be 4 or 8, not {self.n_moves!r}")
+        if not self.effects:
+            raise SettingError("effects is empty: name at least one, such as 'same'")
+        if len(set(self.effects)) != len(self.effects):
+            raise SettingError(f"effects names one twice: {', '.join(self.effects)}")
+        known = known_effects()
+        for name in self.effects:
+            if name not in known:
+                raise unknown_name("effect", name, known)
+
+    @property
+    def n(self) -> int:
+        """Number of actions."""
+        return len(self.effects) * self.n_moves
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Name of each action, by index."""
+        return tuple(
+            f"{effect}_{move}" for effect in self.effects for move, _, _ in MOVES[: self.n_moves]
+        )
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int32]:
+        """(n, 2) row and column offset of each action's move."""
+        moves = np.array([(row, col) for _, row, col in MOVES[: self.n_moves]], np.int32)
+        return np.tile(moves, (len(self.effects), 1))
+
+    def encode(self, effect: str, move: str) -> int:
+        """Give the index of an action.
+
+        Raises:
+            SettingError: this set lacks the effect or the move.
+        """
+        if effect not in self.effects:
+            raise unknown_name("effect", effect, self.effects)
+        moves = [name for name, _, _ in MOVES[: self.n_moves]]
+        if move not in moves:
+            raise unknown_name("move", move, moves)
+        return self.effects.index(effect) * self.n_moves + moves.index(move)
+
+    def decode(self, action: int) -> tuple[str, str]:
+        """Give the effect and the move of an action.
+
+        Raises:
+            SettingError: the index is outside [0, n).
+        """
+        if not 0 <= action < self.n:
+            raise SettingError(f"action {action} is outside 0…{self.n - 1}")
+        effect, move = divmod(int(action), self.n_moves)
+        return self.effects[effect], MOVES[move][0]
+
+    def index(self, names: Iterable[str]) -> list[int]:
+        """Give the index of each action by its name, such as ``"same_up"``.
+
+        Raises:
+            SettingError: a name is not one of this set's.
+        """
+        found = []
+        for name in names:
+            if name not in self.names:
+                raise unknown_name("action", name, self.names)
+            found.append(self.names.index(name))
+        return found

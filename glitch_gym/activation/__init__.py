@@ -1,0 +1,159 @@
+"""Activation maps: how strongly each place of a frame speaks for the subject.
+
+One interface, several sources: the class activation map of a CNN (``efficientnet_lite0``,
+``resnet18``), classical saliency without a CNN (``spectral_residual``, ``edges``), or a mask that
+the user brings, as an array or as a picture file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_gym.activation.saliency import edges, spectral_residual
+from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.picture import check_frame, read_picture
+
+__all__ = ["ACTIVATIONS", "BACKBONES", "Activation", "compute_activation", "content_digest"]
+
+BACKBONES = ("efficientnet_lite0", "resnet18")
+"""Networks whose class activation map can be asked for by name; they need the extra ``cam``."""
+
+ACTIVATIONS = (*BACKBONES, "spectral_residual", "edges")
+"""Every activation that can be asked for by name; any other text is the path of a mask picture."""
+
+_REMEMBERED = 16
+_memory: OrderedDict[tuple[str, ...], Activation] = OrderedDict()
+_memory_lock = Lock()
+
+
+def content_digest(array: NDArray[Any]) -> str:
+    """Hash an array's shape, dtype and bytes: equal digests mean equal content."""
+    digest = hashlib.blake2b(repr((array.shape, array.dtype.str)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """An activation map with what is known about it; equal when the maps are equal.
+
+    Args:
+        map: float32 (h, w), values in [0, 1], of any size: it is resized to the grid.
+        source: where it comes from: a name of ``ACTIVATIONS``, or ``"mask"``.
+        class_index: the predicted ImageNet class, for a class activation map.
+        class_name: its name, where it is known.
+        probability: the softmax probability of that class, in [0, 1].
+
+    Raises:
+        SettingError: the map is not two-dimensional, is empty, holds values that are not
+            numbers, or leaves [0, 1].
+    """
+
+    map: NDArray[np.float32]
+    source: str = "mask"
+    class_index: int | None = None
+    class_name: str | None = None
+    probability: float | None = None
+    digest: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        if self.map.ndim != 2 or self.map.size == 0:
+            raise SettingError(
+                f"an activation map is a two-dimensional array, not one of shape {self.map.shape}"
+            )
+        values = np.array(self.map, np.float32, order="C")
+        if not np.isfinite(values).all():
+            raise SettingError("the activation map holds values that are not finite numbers")
+        if values.min() < 0 or values.max() > 1:
+            raise SettingError(
+                f"an activation map lies in 0…1; this one reaches from {values.min():g} to "
+                f"{values.max():g}"
+            )
+        values.setflags(write=False)
+        object.__setattr__(self, "map", values)
+        object.__setattr__(self, "digest", content_digest(values))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Activation) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+def _from_mask_file(path: str) -> Activation:
+    if not Path(path).exists() and not Path(path).suffix:
+        raise unknown_name("activation", path, ACTIVATIONS)
+    frame = read_picture(path).frame.astype(np.float32)
+    grey = frame @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
+    return Activation(np.clip(grey, 0, 1), source="mask")
+
+
+def _compute(frame: NDArray[np.uint8], source: str, weights: str | None) -> Activation:
+    if source == "spectral_residual":
+        return Activation(spectral_residual(frame), source)
+    if source == "edges":
+        return Activation(edges(frame), source)
+    # Imported here: glitch_gym must not import torch before somebody asks for a network.
+    from glitch_gym.activation.cam import class_activation_map
+
+    return class_activation_map(frame, source, weights=weights)
+
+
+def compute_activation(
+    frame: NDArray[np.uint8],
+    source: str | NDArray[Any] | Activation = "efficientnet_lite0",
+    *,
+    weights: str | None = None,
+) -> Activation:
+    """Compute the activation map of a frame, or take the one that the user brings.
+
+    Maps that are computed are remembered by the content of the frame, so asking twice is free.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB.
+        source: a name of ``ACTIVATIONS``; the path of a mask picture (white is active); an array
+            (h, w) with values in [0, 1]; or an ``Activation``, which is returned as it is.
+        weights: a file with weights for the named backbone, in place of its own.
+
+    Raises:
+        SettingError: an unknown name, a bad array, or weights for a source that has none.
+        PictureError: the mask picture cannot be read.
+        MissingExtraError: the source is a network, and torch or torchvision is not there.
+        WeightsError: the weights cannot be had, or do not fit the network.
+    """
+    if isinstance(source, Activation):
+        return source
+    if not isinstance(source, str):
+        return Activation(np.asarray(source))
+    if weights is not None and source not in BACKBONES:
+        raise SettingError(f"weights go with a network ({', '.join(BACKBONES)}), not {source!r}")
+    if source not in ACTIVATIONS:
+        return _from_mask_file(source)
+    check_frame(frame)
+    key = (content_digest(frame), source, _file_stamp(weights))
+    with _memory_lock:
+        if key in _memory:
+            _memory.move_to_end(key)
+            return _memory[key]
+    activation = _compute(frame, source, weights)
+    with _memory_lock:
+        _memory[key] = activation
+        while len(_memory) > _REMEMBERED:
+            _memory.popitem(last=False)
+    return activation
+
+
+def _file_stamp(path: str | None) -> str:
+    """Identify a file's present content cheaply, so that a changed file is read again."""
+    if path is None or not Path(path).is_file():
+        return str(path)
+    stat = Path(path).stat()
+    return f"{path}:{stat.st_mtime_ns}:{stat.st_size}"

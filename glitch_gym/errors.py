@@ -1,0 +1,68 @@
+"""The errors that a person can act on.
+
+``GlitchError`` is the one class to catch; each subclass says which part of the input was wrong.
+The command line turns every one of them into a single line and exit code 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "GlitchError",
+    "GridError",
+    "MissingExtraError",
+    "OutputError",
+    "PictureError",
+    "RecipeError",
+    "SettingError",
+    "WeightsError",
+    "unknown_name",
+]
+
+
+class GlitchError(ValueError):
+    """Something in the input was wrong, and the message says what to do about it."""
+
+
+class PictureError(GlitchError):
+    """A picture is missing, unreadable, damaged, or of a kind that is not supported."""
+
+
+class GridError(GlitchError):
+    """A grid does not fit the picture."""
+
+
+class SettingError(GlitchError):
+    """A setting is out of its range or its name is not known."""
+
+
+class RecipeError(GlitchError):
+    """A recipe has fields that are unknown or of the wrong type."""
+
+
+class MissingExtraError(GlitchError):
+    """A library that belongs to an optional extra is missing or broken."""
+
+
+class WeightsError(GlitchError):
+    """A file of network weights is missing, unreadable, or made for another network."""
+
+
+class OutputError(GlitchError):
+    """The output cannot be written where it should go."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> SettingError:
+    """Make the error for a name that is not known, with the nearest known ones.
+
+    Args:
+        kind: what the name stands for, such as ``"effect"``.
+        name: the name that was given.
+        known: every name that would have been right.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    return SettingError(f"unknown {kind} {name!r}: {hint}")

@@ -1,0 +1,242 @@
+"""Pictures in: a file, a sample photograph, or one drawn by code, as an RGB frame.
+
+Reading is strict about what a frame is: one still, upright (EXIF orientation applied), 8 bits per
+channel. Whatever has to be converted on the way is said in ``Picture.notes``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import struct
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, UnidentifiedImageError
+
+from glitch_gym.errors import MissingExtraError, PictureError, unknown_name
+
+__all__ = [
+    "SAMPLES",
+    "Picture",
+    "balloon",
+    "check_frame",
+    "read_frame",
+    "read_picture",
+    "sample_path",
+]
+
+_PHOTOGRAPHS = {
+    "astronaut": "astronaut.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "rocket": "rocket.jpg",
+}
+SAMPLES = ("balloon", *_PHOTOGRAPHS)
+"""Names for ``sample:NAME``: the drawn balloon, and scikit-image's photographs."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A still picture.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB.
+        alpha: uint8 (height, width), or ``None`` for an opaque picture.
+        icc_profile: the embedded RGB colour profile, to be kept in the output.
+        notes: what was converted on the way in, for the user to read.
+    """
+
+    frame: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None = None
+    icc_profile: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def check_frame(frame: NDArray[Any]) -> None:
+    """Refuse what is not a frame: uint8 (height, width, 3) with at least one pixel.
+
+    Raises:
+        PictureError: another dtype or shape.
+    """
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
+        raise PictureError(
+            f"a frame is a uint8 array (height, width, 3), not {frame.dtype} {frame.shape}"
+        )
+
+
+@lru_cache(maxsize=4)
+def balloon(height: int = 400, width: int = 320) -> NDArray[np.uint8]:
+    """Draw the built-in picture: a striped hot-air balloon over hills at dusk.
+
+    Returns:
+        uint8 (height, width, 3), read-only; the same pixels on every call.
+    """
+    over = 3
+    h, w = height * over, width * over
+    sky = np.linspace(0, 1, h)[:, None, None]
+    top, bottom = np.array([38.0, 48, 92]), np.array([244.0, 176, 128])
+    image = Image.fromarray(
+        np.broadcast_to(top + (bottom - top) * sky, (h, w, 3)).round().astype(np.uint8)
+    )
+    pen = ImageDraw.Draw(image)
+    for level, colour, waves in ((0.80, (92, 74, 104), 1.3), (0.88, (56, 50, 78), 2.1)):
+        x = np.arange(w + 1)
+        ridge = h * (level + 0.03 * np.sin(waves * 2 * np.pi * x / w + 6 * level))
+        pen.polygon([*zip(x.tolist(), ridge.tolist(), strict=True), (w, h), (0, h)], fill=colour)
+    cx, cy, r = 0.5 * w, 0.36 * h, 0.27 * min(h, w)
+    stripes = ((214, 48, 44), (250, 214, 110))
+    for index in range(7):
+        half = r * (1 - index / 7)
+        pen.polygon(
+            [(cx - half, cy), (cx + half, cy), (cx + half * 0.22, cy + 1.7 * r)]
+            + [(cx - half * 0.22, cy + 1.7 * r)],
+            fill=stripes[index % 2],
+        )
+        pen.pieslice((cx - half, cy - r, cx + half, cy + r), 180, 360, fill=stripes[index % 2])
+    basket = (cx - 0.16 * r, cy + 1.95 * r, cx + 0.16 * r, cy + 2.2 * r)
+    for side in (-1, 1):
+        rope = (cx + side * 0.2 * r, cy + 1.7 * r, cx + side * 0.14 * r, basket[1])
+        pen.line(rope, fill=(48, 34, 30), width=over)
+    pen.rectangle(basket, fill=(112, 72, 44))
+    drawn = np.array(image.resize((width, height), Image.Resampling.BOX))
+    drawn.setflags(write=False)
+    return drawn
+
+
+def sample_path(name: str) -> Path:
+    """Find the file of a sample photograph inside scikit-image's wheel.
+
+    Raises:
+        SettingError: an unknown name.
+        MissingExtraError: scikit-image is not installed.
+    """
+    if name not in _PHOTOGRAPHS:
+        raise unknown_name("sample", name, SAMPLES)
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError(
+            f"sample:{name} is a photograph of scikit-image; install the extra with: "
+            f"pip install 'glitch-gym[samples]', or use sample:balloon"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "data" / _PHOTOGRAPHS[name]
+
+
+def read_picture(source: str | Path) -> Picture:
+    """Read a still picture, or a sample as ``sample:NAME``.
+
+    EXIF orientation is applied, alpha and an RGB colour profile are kept, 16-bit and CMYK pictures
+    are converted with a note.
+
+    Args:
+        source: a path, or ``sample:`` and a name of ``SAMPLES``.
+
+    Raises:
+        PictureError: missing, empty, damaged, animated, not a picture, or beyond Pillow's limit
+            on the number of pixels.
+        SettingError: an unknown sample.
+        MissingExtraError: the sample needs an extra that is not installed.
+    """
+    if isinstance(source, str) and source.startswith("sample:"):
+        name = source.removeprefix("sample:")
+        if name == "balloon":
+            return Picture(balloon())
+        return _read_file(sample_path(name))
+    return _read_file(Path(source))
+
+
+def _read_file(path: Path) -> Picture:
+    if not path.exists():
+        raise PictureError(f"picture not found: {path}")
+    if path.is_dir():
+        raise PictureError(f"{path} is a folder, not a picture")
+    try:
+        if path.stat().st_size == 0:
+            raise PictureError(f"{path} is empty (0 bytes)")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _decode(path)
+    except PictureError:
+        raise
+    except PermissionError as error:
+        raise PictureError(f"no permission to read {path}") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise PictureError(
+            f"{path} has more than {limit} megapixels, which is beyond the limit that protects "
+            f"against decompression bombs; shrink it first"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{path} is not a picture that can be read") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError) as error:
+        if "identify" in str(error) or "can not read" in str(error):
+            raise PictureError(f"{path} is not a picture that can be read") from error
+        raise PictureError(f"{path} is damaged or cut short ({error})") from error
+
+
+def _decode(path: Path) -> Picture:
+    notes: list[str] = []
+    with iio.imopen(path, "r", plugin="pillow") as file:
+        metadata = file.metadata(index=0, exclude_applied=False)
+        mode = str(metadata.get("mode", "RGB"))
+        if int(getattr(file._image, "n_frames", 1)) > 1 and file._image.format != "MPO":
+            raise PictureError(
+                f"{path} is animated ({file._image.n_frames} frames); this version renders stills"
+            )
+        deep = mode.startswith(("I", "F"))
+        if mode == "F":
+            raise PictureError(f"{path} holds floating-point values; convert it to 8 bits first")
+        if deep or _png_bit_depth(path) == 16:
+            notes.append("16 bits per channel reduced to 8")
+        if mode == "CMYK":
+            notes.append("CMYK converted to RGB without its colour profile")
+        if deep:
+            grey = file.read(index=0, rotate=True).astype(np.int64)
+            pixels = np.repeat(np.clip(grey >> 8, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+        elif mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in metadata:
+            pixels = file.read(index=0, mode="RGBA", rotate=True)
+        else:
+            pixels = file.read(index=0, mode="RGB", rotate=True)
+        profile = metadata.get("icc_profile")
+    # A profile of another colour space than the RGB that is written would make viewers refuse it.
+    keeps_profile = isinstance(profile, bytes) and profile[16:20] == b"RGB "
+    frame = np.ascontiguousarray(pixels[:, :, :3])
+    check_frame(frame)
+    alpha = np.ascontiguousarray(pixels[:, :, 3]) if pixels.shape[2] == 4 else None
+    return Picture(frame, alpha, profile if keeps_profile else None, tuple(notes))
+
+
+def _png_bit_depth(path: Path) -> int | None:
+    """Read a PNG's bit depth from its header: Pillow reduces 16-bit colour without a word."""
+    with path.open("rb") as file:
+        head = file.read(25)
+    return head[24] if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 25 else None
+
+
+@lru_cache(maxsize=8)
+def _read_frame_once(path: str, modified_ns: int, size: int) -> NDArray[np.uint8]:
+    frame = read_picture(path).frame
+    frame.setflags(write=False)
+    return frame
+
+
+def read_frame(source: str | Path) -> NDArray[np.uint8]:
+    """Read a picture's frame, remembered as long as the file does not change.
+
+    Returns:
+        uint8 (height, width, 3), read-only.
+
+    Raises:
+        PictureError, SettingError, MissingExtraError: as ``read_picture``.
+    """
+    text = str(source)
+    if text.startswith("sample:") or not Path(text).is_file():
+        return _read_frame_once(text, 0, 0)
+    stat = Path(text).stat()
+    return _read_frame_once(text, stat.st_mtime_ns, stat.st_size)

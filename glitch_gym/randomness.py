@@ -1,0 +1,81 @@
+"""Random draws that are looked up by a key instead of taken from a queue.
+
+Every draw of the project is a function of (seed, layer, purpose, agent or episode, step), so no
+result depends on how the work is ordered, chunked or spread over threads. ``derive_key`` makes the
+key for a purpose with NumPy's ``SeedSequence``; inside compiled code ``stream`` and ``draw`` give
+random access to the SplitMix64 sequence of that key.
+
+Source: Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from glitch_gym.compilation import compiled
+
+__all__ = ["below", "derive_key", "draw", "generator", "stream", "unit"]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_S30, _S27, _S31, _S11, _S32 = (np.uint64(n) for n in (30, 27, 31, 11, 32))
+_ONE = np.uint64(1)
+_UNIT = 2.0**-53
+
+
+def _sequence(seed: int, path: tuple[int | str, ...]) -> np.random.SeedSequence:
+    words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in path]
+    return np.random.SeedSequence(entropy=seed, spawn_key=words)
+
+
+def derive_key(seed: int, *path: int | str) -> np.uint64:
+    """Make the 64-bit key of a purpose, such as ``derive_key(seed, layer, "rollout")``.
+
+    Args:
+        seed: non-negative integer of any size.
+        path: what the draws are for; equal paths give equal keys.
+    """
+    return np.uint64(_sequence(seed, path).generate_state(1, np.uint64)[0])
+
+
+def generator(seed: int, *path: int | str) -> np.random.Generator:
+    """Make a NumPy generator (Philox) for a purpose; equal paths give equal draws."""
+    return np.random.Generator(np.random.Philox(_sequence(seed, path)))
+
+
+@compiled
+def _mix(z: np.uint64) -> np.uint64:
+    z = (z ^ (z >> _S30)) * _MIX_1
+    z = (z ^ (z >> _S27)) * _MIX_2
+    return z ^ (z >> _S31)
+
+
+@compiled
+def stream(key: np.uint64, index: int) -> np.uint64:
+    """Give the key of agent or episode number ``index`` under ``key`` (uint64 to uint64)."""
+    return _mix(np.uint64(key) + (np.uint64(index) + _ONE) * _GOLDEN)
+
+
+@compiled
+def draw(key: np.uint64, counter: int) -> np.uint64:
+    """Give draw number ``counter`` under ``key``: 64 uniform bits."""
+    return _mix(np.uint64(key) + (np.uint64(counter) + _ONE) * _GOLDEN)
+
+
+@compiled
+def unit(bits: np.uint64) -> float:
+    """Turn 64 uniform bits into a float64 in [0, 1)."""
+    return np.float64(bits >> _S11) * _UNIT
+
+
+@compiled
+def below(bits: np.uint64, n: int) -> int:
+    """Turn 64 uniform bits into an integer in [0, n), for n up to 2**32.
+
+    The multiply-shift of Lemire (*Fast random integer generation in an interval*, 2019) without
+    its rejection step: the bias is at most n / 2**32.
+    """
+    return np.int64(((bits >> _S32) * np.uint64(n)) >> _S32)

@@ -1,0 +1,52 @@
+"""Rendering: effects, replay, recipes, and the command line.
+
+Names are loaded on first use, so that the command line starts fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glitch_render.corrupt import corrupt
+    from glitch_render.effects import EffectParameters, NoParameters, Stamp, effect
+    from glitch_render.media import read_recipe, write_picture
+    from glitch_render.recipe import Layer, Recipe, load_preset, preset_names
+    from glitch_render.replay import replay
+
+__all__ = [
+    "EffectParameters",
+    "Layer",
+    "NoParameters",
+    "Recipe",
+    "Stamp",
+    "corrupt",
+    "effect",
+    "load_preset",
+    "preset_names",
+    "read_recipe",
+    "replay",
+    "write_picture",
+]
+
+_HOMES = {
+    "corrupt": "corrupt",
+    "EffectParameters": "effects",
+    "NoParameters": "effects",
+    "Stamp": "effects",
+    "effect": "effects",
+    "read_recipe": "media",
+    "write_picture": "media",
+    "Layer": "recipe",
+    "Recipe": "recipe",
+    "load_preset": "recipe",
+    "preset_names": "recipe",
+    "replay": "replay",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,71 @@
+"""The post's manipulations: same, pixelate, desaturate, invert, random and artifact.
+
+Source: the blog post *Video Corruption Filter*; formulas as in its figures.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+
+from glitch_render.effects import (
+    EffectParameters,
+    NoParameters,
+    Opcode,
+    Stamp,
+    effect,
+    mean_colour,
+)
+
+
+@effect("same", NoParameters, opcode=Opcode.SAME)
+def same(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
+    """Carry on the mean colour of the cell that the agent left: trails of flat colour."""
+    return mean_colour(stamp.left)
+
+
+@effect("pixelate", NoParameters, opcode=Opcode.PIXELATE)
+def pixelate(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
+    """Fill the cell with its mean colour."""
+    return mean_colour(stamp.cell)
+
+
+@effect("desaturate", NoParameters, opcode=Opcode.DESATURATE)
+def desaturate(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
+    """Turn each pixel grey: 0.30 R + 0.59 G + 0.11 B, rounded."""
+    grey = (stamp.cell.astype(np.int64) @ np.array([30, 59, 11]) + 50) // 100
+    return np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)
+
+
+@effect("invert", NoParameters, opcode=Opcode.INVERT)
+def invert(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
+    """Fill the cell with the opposite of its mean colour, 255 − c."""
+    return 255 - mean_colour(stamp.cell)
+
+
+@effect("random", NoParameters, opcode=Opcode.RANDOM)
+def random(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
+    """Fill the cell with a random colour."""
+    return np.array([stamp.key >> shift & 255 for shift in (0, 8, 16)], np.uint8)
+
+
+class Artifact(EffectParameters):
+    """Parameters of ``artifact``."""
+
+    quality: int = Field(5, ge=1, le=95, description="JPEG quality; the lower, the blockier")
+
+
+def _encode_and_decode(frame: NDArray[np.uint8], parameters: Artifact) -> NDArray[np.uint8]:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=parameters.quality)
+    return np.asarray(Image.open(buffer))
+
+
+@effect("artifact", Artifact, plane=_encode_and_decode, opcode=Opcode.PLANE)
+def artifact(stamp: Stamp, parameters: Artifact) -> NDArray[np.uint8]:
+    """Replace the cell by what a JPEG of the layer's input shows there."""
+    return stamp.plane

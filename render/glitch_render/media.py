@@ -1,0 +1,219 @@
+"""Pictures out, and recipes back in from pictures.
+
+A picture is encoded in memory, written beside its target, and moved into place: there is never half
+a file under the output's name. The recipe travels in a PNG text chunk, or in the EXIF user comment
+of JPEG and WebP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+from glitch_gym.errors import OutputError, RecipeError
+from glitch_gym.picture import Picture, check_frame
+from glitch_render.recipe import Recipe, parse_recipe, read_recipe_file, read_toml
+
+__all__ = ["SUFFIXES", "check_output", "read_recipe", "recipe_data", "write_bytes", "write_picture"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""Suffixes of pictures that can be written."""
+
+_KEY = "glitch-gym recipe"
+_EXIF_IFD = 0x8769
+_USER_COMMENT = 0x9286
+# "Undefined" in the EXIF standard's list of character codes: the bytes are UTF-8
+_CHARSET = bytes(8)
+_JPEG_EXIF_LIMIT = 60_000
+
+
+def check_output(output: Path, *, source: Path | None = None, force: bool = False) -> None:
+    """Refuse an output that cannot or must not be written, before any work is done.
+
+    Raises:
+        OutputError: an unknown suffix, a missing folder, the input itself, or a file that is there
+            while ``force`` is false.
+    """
+    if output.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"cannot write {output.name!r}: the output's suffix must be one of {', '.join(SUFFIXES)}"
+        )
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder")
+    if not output.parent.is_dir():
+        raise OutputError(f"the output's folder does not exist: {output.parent}")
+    if output.exists():
+        if source is not None and source.exists() and output.samefile(source):
+            raise OutputError(f"the output is the input: {output}; give it another name")
+        if not force:
+            raise OutputError(f"{output} exists already; give --force to replace it")
+
+
+def encode_picture(
+    frame: NDArray[np.uint8],
+    suffix: str,
+    *,
+    alpha: NDArray[np.uint8] | None = None,
+    icc_profile: bytes | None = None,
+    recipe: Recipe | None = None,
+) -> bytes:
+    """Encode a frame as PNG, JPEG (quality 95, no chroma subsampling) or WebP (lossless).
+
+    Args:
+        frame: uint8 (height, width, 3), RGB.
+        suffix: one of ``SUFFIXES``.
+        alpha: uint8 (height, width); JPEG cannot carry it, and gets the frame on white.
+        icc_profile: of RGB, to embed.
+        recipe: to embed.
+    """
+    check_frame(frame)
+    suffix = suffix.lower()
+    text = recipe.to_toml() if recipe is not None else None
+    options: dict[str, Any] = {}
+    if icc_profile is not None:
+        options["icc_profile"] = icc_profile
+    pixels = frame
+    if alpha is not None:
+        if suffix in (".jpg", ".jpeg"):
+            cover = alpha[:, :, None].astype(np.float32) / 255
+            pixels = np.rint(frame * cover + 255 * (1 - cover)).astype(np.uint8)
+        else:
+            pixels = np.dstack([frame, alpha])
+    if suffix == ".png":
+        # Level 3 is twice as fast as the usual 6; pictures of flat cells hardly grow by it
+        options["compress_level"] = 3
+        if text is not None:
+            info = PngImagePlugin.PngInfo()
+            info.add_itxt(_KEY, text, zip=True)
+            options["pnginfo"] = info
+    else:
+        if suffix == ".webp":
+            options |= {"lossless": True, "quality": 50, "exact": True}
+        else:
+            options |= {"quality": 95, "subsampling": 0}
+        if text is not None:
+            exif = Image.Exif()
+            exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _CHARSET + text.encode()
+            exif[0x0131] = "glitch-gym"
+            block = exif.tobytes()
+            if suffix != ".webp" and len(block) > _JPEG_EXIF_LIMIT:
+                raise OutputError(
+                    "this recipe is too long for the metadata of a JPEG; write a PNG or a WebP"
+                )
+            options["exif"] = block
+    extension = ".jpg" if suffix == ".jpeg" else suffix
+    encoded: bytes = iio.imwrite(
+        "<bytes>", pixels, plugin="pillow", extension=extension, is_batch=False, **options
+    )
+    return encoded
+
+
+def write_bytes(output: Path, content: bytes) -> None:
+    """Write a file beside its target, then move it into place.
+
+    Raises:
+        OutputError: the disk is full, or the folder does not take the file; nothing is left behind.
+    """
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{output.stem[:40]}-", suffix=".part", dir=output.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(output)
+        temporary = None
+    except OSError as error:
+        reason = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the disk quota is used up",
+            errno.EACCES: "no permission to write there",
+            errno.EROFS: "the disk is read-only",
+        }.get(error.errno or 0, error.strerror or str(error))
+        raise OutputError(f"cannot write {output}: {reason}") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def write_picture(
+    output: str | Path,
+    frame: NDArray[np.uint8],
+    *,
+    like: Picture | None = None,
+    recipe: Recipe | None = None,
+    force: bool = False,
+) -> None:
+    """Write a frame as a picture, by the suffix of the output.
+
+    Args:
+        output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
+        frame: uint8 (height, width, 3), RGB.
+        like: the picture that it came from: its alpha and its colour profile are kept.
+        recipe: embedded, so that ``read_recipe`` gives it back.
+        force: replace a file that is there.
+
+    Raises:
+        OutputError: the output cannot be written; nothing is left behind.
+    """
+    target = Path(output)
+    check_output(target, force=force)
+    content = encode_picture(
+        frame,
+        target.suffix,
+        alpha=None if like is None else like.alpha,
+        icc_profile=None if like is None else like.icc_profile,
+        recipe=recipe,
+    )
+    write_bytes(target, content)
+
+
+def recipe_data(path: str | Path) -> dict[str, Any]:
+    """Read the data of a recipe from a TOML file, or from a picture that carries one.
+
+    Raises:
+        RecipeError: missing, malformed, or a picture without a recipe.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        return read_toml(read_recipe_file(path), str(path))
+    if not path.is_file():
+        raise RecipeError(f"recipe not found: {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                if image.format == "PNG":
+                    text = getattr(image, "text", {}).get(_KEY)
+                else:
+                    comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+                    text = comment[8:].decode() if isinstance(comment, bytes) else None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RecipeError(f"{path} is not a picture that can be read") from error
+    if not text:
+        raise RecipeError(f"{path} carries no recipe: was it made, or saved again, by another program?")
+    return read_toml(str(text), str(path))
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from a TOML file, or from a picture that carries one.
+
+    Raises:
+        RecipeError: missing, malformed, or a picture without a recipe.
+    """
+    return parse_recipe(recipe_data(path), str(path))

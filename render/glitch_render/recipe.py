@@ -1,0 +1,423 @@
+"""Recipes: an ordered list of layers with a seed, written in TOML.
+
+A recipe is checked as a whole: every error at once, each with its path. Layers are counted from 1
+in paths (``layers.1.agents``), in messages and on the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import tomli_w
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    field_serializer,
+    field_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from glitch_agents.q_learning import Learner, QLearning
+from glitch_agents.schedule import Schedule
+from glitch_gym.errors import GlitchError, RecipeError, unknown_name
+from glitch_gym.reward import Noise, effect_noise
+from glitch_render.effects import EffectParameters, effects, get_effect
+
+__all__ = [
+    "Layer",
+    "LayerEffect",
+    "Recipe",
+    "apply_settings",
+    "load_preset",
+    "parse_recipe",
+    "preset_names",
+    "preset_text",
+    "read_toml",
+]
+
+DEFAULT_PRESET = "undertow"
+"""What the command line paints with unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class LayerEffect:
+    """An effect as a layer uses it: the noise on its reward, and its own parameters."""
+
+    noise: Noise
+    parameters: EffectParameters
+
+    def settings(self) -> dict[str, Any]:
+        """Give the flat table that stands for it in a recipe."""
+        return {
+            "mean": self.noise.mean,
+            "std": self.noise.std,
+            **self.parameters.model_dump(mode="json"),
+        }
+
+
+@lru_cache(maxsize=64)
+def _settings_model(name: str) -> type[BaseModel]:
+    """Make the model of an effect's table: its own parameters, and mean and std of its noise."""
+    noise = effect_noise([name])[name]
+    fields: dict[str, Any] = {
+        "mean": (float, Field(noise.mean, allow_inf_nan=False)),
+        "std": (float, Field(noise.std, ge=0, allow_inf_nan=False)),
+    }
+    return cast(
+        type[BaseModel],
+        create_model(f"{name}_settings", __base__=get_effect(name).parameters, **fields),
+    )
+
+
+def _layer_effect(name: str, value: Any) -> LayerEffect:
+    if isinstance(value, LayerEffect):
+        return value
+    settings = _settings_model(name).model_validate_json(json.dumps(value))
+    given = settings.model_dump()
+    noise = Noise(given.pop("mean"), given.pop("std"))
+    return LayerEffect(noise, get_effect(name).parameters(**given))
+
+
+def _layer_effects(value: Any) -> dict[str, LayerEffect]:
+    if isinstance(value, list | tuple):
+        value = {name: {} for name in value if isinstance(name, str)}
+    if not isinstance(value, Mapping) or not value:
+        raise PydanticCustomError(
+            "effects", "should be a list of effect names, or a table of them, with one at least"
+        )
+    found: dict[str, LayerEffect] = {}
+    wrong: list[InitErrorDetails] = []
+    for name, settings in value.items():
+        try:
+            get_effect(name)
+            found[name] = _layer_effect(name, settings)
+        except ValidationError as error:
+            for one in error.errors():
+                kind = PydanticCustomError("effect", "{message}", {"message": _message(one)})
+                wrong.append(
+                    InitErrorDetails(type=kind, loc=(name, *one["loc"]), input=one["input"])
+                )
+        except (GlitchError, TypeError) as error:
+            kind = PydanticCustomError("effect", "{message}", {"message": str(error)})
+            wrong.append(InitErrorDetails(type=kind, loc=(name,), input=settings))
+    if wrong:
+        raise ValidationError.from_exception_data("effects", wrong)
+    return found
+
+
+_schedules = TypeAdapter(Schedule)
+_numbers = TypeAdapter(Annotated[float, Field(strict=True, allow_inf_nan=False)])
+
+
+def _rate(value: Any) -> float | Schedule:
+    if isinstance(value, Schedule):
+        rate: float | Schedule = value
+    elif isinstance(value, Mapping):
+        rate = _schedules.validate_python(value)
+    else:
+        rate = _numbers.validate_python(value)
+    ends = (rate.start, rate.end) if isinstance(rate, Schedule) else (rate,)
+    if not all(0 <= end <= 1 for end in ends):
+        raise PydanticCustomError("rate", "should lie in 0…1")
+    return rate
+
+
+def _write_rate(rate: float | Schedule) -> float | dict[str, Any]:
+    return dataclasses.asdict(rate) if isinstance(rate, Schedule) else rate
+
+
+Rate = Annotated[float | Schedule, PlainValidator(_rate), PlainSerializer(_write_rate)]
+Count = Annotated[int, Field(ge=1, le=100_000_000)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=1, le=4096)]
+
+
+def _odd(value: Any) -> Any:
+    if isinstance(value, int) and value % 2 == 0:
+        raise PydanticCustomError("odd", "should be odd")
+    return value
+
+
+class Layer(BaseModel):
+    """One grid with all its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    grid: tuple[Side, Side] = Field(strict=False, description="(rows, cols)")
+    fit: Literal["pad", "stretch"] = Field(
+        "pad", description="square cells with the rest prohibited, or the grid over the whole frame"
+    )
+    orient: Literal["auto", "fixed"] = Field(
+        "auto", description="auto lays the grid's longer side along the picture's"
+    )
+    moves: Literal[4, 8] = Field(4, description="8 adds the diagonals")
+    effects: Annotated[dict[str, LayerEffect], PlainValidator(_layer_effects)] = Field(
+        default_factory=lambda: _layer_effects(["same", "pixelate", "desaturate", "invert"]),
+        description="effect names, each with mean and std of its reward noise and its parameters",
+    )
+
+    objective: Literal["escape", "linger"] = Field(
+        "escape", description="run out through what is active, or stay where it is active"
+    )
+    reward_range: tuple[Finite, Finite] | None = Field(
+        None, strict=False, description="rewards of activation 0 and 1, in place of the objective's"
+    )
+    exit_reward: Finite | None = Field(None, description="in place of the objective's")
+    prohibited_reward: Finite = Field(-1.0, description="for walking into a prohibited cell")
+    invert: bool = Field(False, description="use 1 − activation")
+    median: Annotated[int, Field(ge=1, le=99), BeforeValidator(_odd)] = Field(
+        3, description="side of the median filter over the rewards, in cells, odd"
+    )
+
+    learner: Literal["q_learning"] = Field("q_learning", description="who learns")
+    iterations: Count = Field(10_000, description="training episodes")
+    alpha: Rate = Field(0.1, description="learning rate in 0…1, or {start, end, over, shape}")
+    gamma: Share = Field(0.95, description="discount")
+    epsilon: Rate = Field(0.1, description="exploration in 0…1, or {start, end, over, shape}")
+    initial: Finite = Field(0.0, description="value of an action before it is tried")
+    ties: Literal["random", "first"] = Field("random", description="among equal best actions")
+
+    agents: Count = Field(1_000, description="how many walk the picture")
+    lifetime: Annotated[int, Field(ge=1, le=100_000)] = Field(20, description="steps of an agent")
+    repeat_agents: bool = Field(False, description="draw all agents afresh at every step")
+    preserve: bool = Field(True, description="in video, keep the layer's history over the frames")
+    explore: Share = Field(0.0, description="probability of a random action as agents walk")
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="0 follows the best action; above, actions are drawn by softmax"
+    )
+    born_above: Share | None = Field(None, description="births only where activation ≥ this")
+    born_below: Share | None = Field(None, description="births only where activation ≤ this")
+
+    @field_serializer("effects")
+    def _write_effects(self, value: dict[str, LayerEffect]) -> dict[str, Any]:
+        return {name: one.settings() for name, one in value.items()}
+
+    def make_learner(self) -> Learner:
+        """Make the learner that this layer names."""
+        return QLearning(
+            alpha=self.alpha,
+            gamma=self.gamma,
+            epsilon=self.epsilon,
+            initial=self.initial,
+            ties=self.ties,
+        )
+
+
+class Recipe(BaseModel):
+    """An ordered list of layers with a seed: all that is needed to do a picture again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    description: str = Field("", description="what it looks like, in a line")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of every random draw")
+    activation: str = Field(
+        "efficientnet_lite0",
+        min_length=1,
+        description="efficientnet_lite0, resnet18, spectral_residual, edges, or a mask picture",
+    )
+    weights: str | None = Field(None, description="file with weights for the network")
+    layers: tuple[Layer, ...] = Field(min_length=1, max_length=64, strict=False)
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            raise PydanticCustomError("layers", "should be a list: write [[layers]], not [layers]")
+        return value
+
+    def to_toml(self) -> str:
+        """Write the recipe as TOML, every setting spelled out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def _message(error: Any, fields: Iterable[str] = ()) -> str:
+    """Say one of pydantic's errors in our words."""
+    kind, given = error["type"], error.get("input")
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return "is not a known setting"
+    message = str(error["msg"])
+    for prefix in ("Value error, ", "Input "):
+        message = message.removeprefix(prefix)
+    if kind not in ("effect", "effects", "layers") and not isinstance(given, Mapping | list):
+        message += f", not {given!r}"
+    return message
+
+
+def _near(error: Any) -> str:
+    """Suggest the known setting that an unknown one may stand for."""
+    location = error["loc"]
+    *_, last = location
+    if len(location) == 1:
+        known = set(Recipe.model_fields)
+    elif location[0] == "layers" and len(location) == 3:
+        known = set(Layer.model_fields)
+    elif len(location) == 5 and location[2] == "effects" and location[3] in effects():
+        known = set(_settings_model(str(location[3])).model_fields)
+    else:
+        return ""
+    hint = str(unknown_name("setting", str(last), known)).partition(": ")[2]
+    return f"; {hint}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
+
+
+def _explain(error: ValidationError) -> list[str]:
+    lines = []
+    for one in error.errors():
+        unknown = one["type"] == "extra_forbidden" or "not a known setting" in one["msg"]
+        lines.append(f"{_path(one['loc'])} {_message(one)}{_near(one) if unknown else ''}")
+    return lines
+
+
+def parse_recipe(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
+    """Check a recipe that was read from TOML.
+
+    Args:
+        data: as ``tomllib`` gives it.
+        origin: its file, for messages.
+
+    Raises:
+        RecipeError: whatever is wrong with it: every error, each with its path.
+    """
+    try:
+        return Recipe.model_validate(dict(data))
+    except ValidationError as error:
+        lines = _explain(error)
+        head = f"{origin}: " if len(lines) == 1 else f"{origin} has {len(lines)} errors:\n  "
+        raise RecipeError(head + "\n  ".join(lines)) from error
+
+
+def read_toml(text: str, origin: str) -> dict[str, Any]:
+    """Read TOML.
+
+    Raises:
+        RecipeError: a syntax error, with line and column.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{origin}: {error}") from error
+
+
+def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Change a recipe's data by texts such as ``layers.1.agents=800``.
+
+    The value is read as TOML, and as plain text where it is none; layers are counted from 1.
+
+    Raises:
+        RecipeError: no ``=``, no such layer, or a path through something that is not a table.
+    """
+    changed: dict[str, Any] = json.loads(json.dumps(data))
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        keys = [key.strip() for key in path.split(".")]
+        if not equals or not all(keys):
+            raise RecipeError(f"--set {setting}: write PATH=VALUE, such as layers.1.agents=800")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        place: Any = changed
+        for depth, key in enumerate(keys[:-1]):
+            where = ".".join(keys[: depth + 1])
+            if isinstance(place, list):
+                place = _entry(place, key, setting)
+            elif isinstance(place, dict):
+                place = place.setdefault(key, {})
+                if isinstance(place, list) and all(isinstance(one, str) for one in place) and place:
+                    raise RecipeError(f"--set {setting}: {where} is a list of names, not a table")
+            else:
+                raise RecipeError(f"--set {setting}: {where} is not a table")
+        if isinstance(place, list):
+            _entry(place, keys[-1], setting)
+            place[int(keys[-1]) - 1] = value
+        elif isinstance(place, dict):
+            place[keys[-1]] = value
+        else:
+            raise RecipeError(f"--set {setting}: {'.'.join(keys[:-1])} is not a table")
+    return changed
+
+
+def _entry(places: list[Any], key: str, setting: str) -> Any:
+    if not key.isdecimal() or not 1 <= int(key) <= len(places):
+        raise RecipeError(
+            f"--set {setting}: there is no layer {key}; layers are numbered 1 to {len(places)}"
+        )
+    return places[int(key) - 1]
+
+
+def _preset_folder() -> Any:
+    return resources.files("glitch_render") / "presets"
+
+
+@lru_cache(maxsize=1)
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets: the default one first, ours, then the post's."""
+    names = [
+        entry.name.removesuffix(".toml")
+        for entry in _preset_folder().iterdir()
+        if entry.name.endswith(".toml")
+    ]
+    order: Callable[[str], Any] = lambda name: (
+        name != DEFAULT_PRESET,
+        name.startswith("post-"),
+        name,
+    )
+    return tuple(sorted(names, key=order))
+
+
+def preset_text(name: str) -> str:
+    """Give a preset as it is written.
+
+    Raises:
+        SettingError: unknown.
+    """
+    if name not in preset_names():
+        raise unknown_name("preset", name, preset_names())
+    text: str = (_preset_folder() / f"{name}.toml").read_text(encoding="utf-8")
+    return text
+
+
+def load_preset(name: str = DEFAULT_PRESET) -> Recipe:
+    """Give a preset as a recipe.
+
+    Raises:
+        SettingError: unknown.
+    """
+    return parse_recipe(read_toml(preset_text(name), f"preset {name}"), f"preset {name}")
+
+
+def read_recipe_file(path: Path) -> str:
+    """Read the text of a recipe from a TOML file.
+
+    Raises:
+        RecipeError: missing or unreadable.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecipeError(f"recipe not found: {path}") from error
+    except IsADirectoryError as error:
+        raise RecipeError(f"{path} is a folder, not a recipe") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not a text file that can be read") from error
