@@ -1,0 +1,98 @@
+"""Make the pictures of the README and the documentation: ``python scripts/make_pictures.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from glitch_gym.activation import compute_activation
+from glitch_gym.picture import read_picture
+from glitch_render.corrupt import corrupt
+from glitch_render.plots import activation_overlay
+from glitch_render.recipe import load_preset, preset_names
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+DOCS = Path(__file__).parent.parent / "docs"
+PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")
+ENLARGED = 1200
+INK, PAPER = (24, 24, 28), (250, 250, 248)
+
+
+def photograph(name: str) -> NDArray[np.uint8]:
+    """Read a sample and enlarge it, so that fine grids have pixels to work on."""
+    image = Image.fromarray(read_picture(f"sample:{name}").frame)
+    scale = ENLARGED / max(image.size)
+    size = (round(image.width * scale), round(image.height * scale))
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+
+
+def shrunk(frame: NDArray[np.uint8], width: int) -> Image.Image:
+    """Shrink a frame to a width, its proportions kept."""
+    size = (width, round(frame.shape[0] * width / frame.shape[1]))
+    return Image.fromarray(frame).resize(size, Image.Resampling.BOX)
+
+
+def save(image: Image.Image, name: str, quality: int = 80) -> None:
+    """Write a picture into docs/."""
+    image.save(DOCS / name, quality=quality, method=6)
+    print(f"docs/{name}: {image.width}×{image.height}, {(DOCS / name).stat().st_size // 1000} kB")
+
+
+def contact_sheet(frames: dict[str, NDArray[np.uint8]], width: int = 220) -> Image.Image:
+    """Lay every preset (columns) over every photograph (rows)."""
+    presets = preset_names()
+    heights = [round(frame.shape[0] * width / frame.shape[1]) for frame in frames.values()]
+    gap, head = 6, 26
+    columns = len(presets) + 1
+    sheet = Image.new(
+        "RGB", (columns * (width + gap) + gap, head + sum(heights) + gap * len(heights)), PAPER
+    )
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for column, name in enumerate(("photograph", *presets)):
+        pen.text((gap + column * (width + gap), 5), name, INK, font)
+    top = head
+    for frame, height in zip(frames.values(), heights, strict=True):
+        for column, name in enumerate((None, *presets)):
+            shown = frame if name is None else corrupt(frame, load_preset(name))
+            sheet.paste(shrunk(shown, width), (gap + column * (width + gap), top))
+        top += height + gap
+    return sheet
+
+
+def banner(frames: dict[str, NDArray[np.uint8]]) -> Image.Image:
+    """Put a photograph, its activation map and three corruptions of others side by side."""
+    height, gap = 300, 6
+    chelsea = frames["chelsea"]
+    shown = [
+        chelsea,
+        activation_overlay(chelsea, compute_activation(chelsea)),
+        corrupt(chelsea, load_preset()),
+        corrupt(frames["coffee"], load_preset("halo")),
+        corrupt(frames["coffee"], load_preset("weave")),
+        corrupt(frames["coffee"], load_preset("post-4")),
+    ]
+    tiles = [shrunk(frame, round(height * frame.shape[1] / frame.shape[0])) for frame in shown]
+    rows = (tiles[:3], tiles[3:])
+    width = max(sum(tile.width + gap for tile in row) - gap for row in rows)
+    image = Image.new("RGB", (width, 2 * height + gap), PAPER)
+    for index, row in enumerate(rows):
+        x = (width - sum(tile.width + gap for tile in row) + gap) // 2
+        for tile in row:
+            image.paste(tile, (x, index * (height + gap)))
+            x += tile.width + gap
+    return image
+
+
+def main() -> None:
+    """Make all of them."""
+    DOCS.mkdir(exist_ok=True)
+    frames = {name: photograph(name) for name in PHOTOGRAPHS}
+    save(banner(frames), "banner.webp")
+    save(contact_sheet(frames), "presets.webp", quality=75)
+    cat = corrupt(frames["chelsea"], load_preset())
+    save(shrunk(cat, 900), "undertow.webp")
+
+
+if __name__ == "__main__":
+    main()
