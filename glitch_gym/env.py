@@ -71,8 +71,8 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
 
     ## Information
     `step` and `reset` return `cell` (row, col) and `action_mask`, int8, 0 for moves into prohibited
-    cells and never all zero; `spaces.Discrete.sample(mask)` takes it. `env.unwrapped.action_masks()`
-    gives it as booleans for sb3-contrib.
+    cells and never all zero; `Discrete.sample(mask)` takes it. `env.unwrapped.action_masks()` gives
+    it as booleans for sb3-contrib.
 
     ## Arguments
     ```python
@@ -328,9 +328,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         if not terminated and there != cell:
             self._cell = there
         self._walk.append((there if there != cell else EXIT, chosen))
-        truncated = (
-            not terminated and self.lifetime is not None and self._steps >= self.lifetime
-        )
+        truncated = not terminated and self.lifetime is not None and self._steps >= self.lifetime
         self._over = terminated or truncated
         return self._observe(), reward, terminated, truncated, self._info()
 

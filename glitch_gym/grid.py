@@ -42,8 +42,7 @@ class Grid:
 
     def picture_cells(self) -> NDArray[np.int32]:
         """Flat indices of the picture's cells, ascending."""
-        rows = np.arange(self.picture_rows, dtype=np.int32)[:, None] * np.int32(self.cols)
-        return (rows + np.arange(self.picture_cols, dtype=np.int32)).ravel()
+        return np.flatnonzero(~self.prohibited()).astype(np.int32)
 
     def prohibited(self) -> NDArray[np.bool_]:
         """(rows, cols) mask, true where a cell is outside the picture."""

@@ -92,10 +92,10 @@ def balloon(height: int = 400, width: int = 320) -> NDArray[np.uint8]:
     cx, cy, r = 0.5 * w, 0.36 * h, 0.27 * min(h, w)
     stripes = ((214, 48, 44), (250, 214, 110))
     for index in range(7):
-        half = r * (1 - index / 7)
+        half, foot = r * (1 - index / 7), cy + 1.7 * r
+        left, right = (cx - half, cy), (cx + half, cy)
         pen.polygon(
-            [(cx - half, cy), (cx + half, cy), (cx + half * 0.22, cy + 1.7 * r)]
-            + [(cx - half * 0.22, cy + 1.7 * r)],
+            [left, right, (cx + 0.22 * half, foot), (cx - 0.22 * half, foot)],
             fill=stripes[index % 2],
         )
         pen.pieslice((cx - half, cy - r, cx + half, cy + r), 180, 360, fill=stripes[index % 2])
@@ -182,7 +182,9 @@ def _read_file(path: Path) -> Picture:
 
 def _decode(path: Path) -> Picture:
     notes: list[str] = []
-    with iio.imopen(path, "r", plugin="pillow") as file:
+    # The plug-in's own type has more than the interface that imopen declares
+    opened: Any = iio.imopen(path, "r", plugin="pillow")
+    with opened as file:
         metadata = file.metadata(index=0, exclude_applied=False)
         mode = str(metadata.get("mode", "RGB"))
         if int(getattr(file._image, "n_frames", 1)) > 1 and file._image.format != "MPO":

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
 from glitch_gym.activation import compute_activation
 from glitch_gym.picture import read_picture
 from glitch_render.corrupt import corrupt
 from glitch_render.plots import activation_overlay
 from glitch_render.recipe import load_preset, preset_names
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 DOCS = Path(__file__).parent.parent / "docs"
 PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")

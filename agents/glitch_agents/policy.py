@@ -83,7 +83,7 @@ class QTable:
         return dataclasses.replace(self, epsilon=epsilon, temperature=0.0)
 
     def softmax(self, temperature: float) -> QTable:
-        """The same table, with actions drawn from softmax(values / temperature)."""
+        """The same table, with actions drawn from the softmax of values over temperature."""
         if temperature <= 0:
             raise SettingError(f"softmax needs a temperature above 0, not {temperature!r}")
         return dataclasses.replace(self, epsilon=0.0, temperature=temperature)
@@ -98,7 +98,7 @@ class QTable:
             if self.ties == "first":
                 odds = np.eye(values.shape[1])[odds.argmax(axis=1)]
         odds /= odds.sum(axis=1, keepdims=True)
-        return self.epsilon / values.shape[1] + (1 - self.epsilon) * odds
+        return np.asarray(self.epsilon / values.shape[1] + (1 - self.epsilon) * odds, np.float64)
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Give an action for each flat cell index, in the same shape.

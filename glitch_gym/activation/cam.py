@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,9 @@ _STRIDE = 32
 # Steps of the map's values. Convolutions differ in their last bits between processors, and a map
 # that is rounded keeps those bits from deciding which action an agent prefers.
 _LEVELS = 1024
-_HINT = "install the extra with: pip install 'glitch-gym[cam]', or use --activation spectral_residual"
+_HINT = (
+    "install the extra with: pip install 'glitch-gym[cam]', or use --activation spectral_residual"
+)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def _fold_batch_norm(torch: Any, network: Any) -> None:
 
     for module in list(network.modules()):
         children = list(module.named_children())
-        for (conv_name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+        for (conv_name, conv), (norm_name, norm) in pairwise(children):
             if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(module, norm_name, torch.nn.Identity())
@@ -249,9 +252,7 @@ def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
     return ClassScores(features.numpy(), scores.numpy(), (rows, cols))
 
 
-def class_map(
-    features: NDArray[np.float32], weight: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def class_map(features: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weigh feature maps (channels, h, w) by one class's row (channels,): the map (h, w)."""
     summed: NDArray[np.float32] = np.einsum("c,chw->hw", weight, features, dtype=np.float64).astype(
         np.float32

@@ -52,9 +52,9 @@ class _MBConv(nn.Module):
         self._bn2 = nn.BatchNorm2d(outputs, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = functional.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
+        wide = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        wide = functional.relu6(self._bn1(self._depthwise_conv(wide)))
+        y: Tensor = self._bn2(self._project_conv(wide))
         return x + y if self.skips else y
 
 

@@ -76,7 +76,7 @@ ActivationName = Annotated[
     str | None,
     typer.Option(
         "--activation",
-        help="Activation: a network, spectral_residual, edges, or a mask picture (white is active).",
+        help="A network, spectral_residual, edges, or a mask picture (white is active).",
     ),
 ]
 Weights = Annotated[str | None, typer.Option(help="File with weights for the network.")]
@@ -132,7 +132,8 @@ def corrupt(
     source: Input,
     output: Output,
     preset: Annotated[
-        str | None, typer.Option("--preset", "-p", help="A preset; `glitch-gym presets` lists them.")
+        str | None,
+        typer.Option("--preset", "-p", help="A preset; `glitch-gym presets` lists them."),
     ] = None,
     recipe: Annotated[
         Path | None,

@@ -175,9 +175,7 @@ def corrupt(
     ]
     painted = frame
     for index, (layer, world) in enumerate(zip(recipe.layers, worlds, strict=True)):
-        policy = layer_policy(
-            layer, index, world, painted, seed=recipe.seed, progress=progress
-        )
+        policy = layer_policy(layer, index, world, painted, seed=recipe.seed, progress=progress)
         trajectories = layer_trajectories(layer, index, world, policy, seed=recipe.seed)
         painted = replay_layer(layer, index, world, trajectories, painted, seed=recipe.seed)
     return painted.copy() if painted is frame else painted

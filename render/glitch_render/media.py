@@ -46,7 +46,7 @@ def check_output(output: Path, *, source: Path | None = None, force: bool = Fals
     """
     if output.suffix.lower() not in SUFFIXES:
         raise OutputError(
-            f"cannot write {output.name!r}: the output's suffix must be one of {', '.join(SUFFIXES)}"
+            f"cannot write {output.name!r}: its suffix must be one of {', '.join(SUFFIXES)}"
         )
     if output.is_dir():
         raise OutputError(f"{output} is a folder")
@@ -126,7 +126,9 @@ def write_bytes(output: Path, content: bytes) -> None:
     """
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{output.stem[:40]}-", suffix=".part", dir=output.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{output.stem[:40]}-", suffix=".part", dir=output.parent
+        )
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -206,7 +208,9 @@ def recipe_data(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RecipeError(f"{path} is not a picture that can be read") from error
     if not text:
-        raise RecipeError(f"{path} carries no recipe: was it made, or saved again, by another program?")
+        raise RecipeError(
+            f"{path} carries no recipe: was it made, or saved again, by another program?"
+        )
     return read_toml(str(text), str(path))
 
 

@@ -57,5 +57,7 @@ def activation_overlay(frame: NDArray[np.uint8], activation: Activation) -> NDAr
         size *= 0.9
         font = ImageFont.load_default(size)
     x, y = size * 0.7, height - size * 1.7
-    pen.text((x, y), text, (255, 255, 255), font, stroke_width=max(1, int(size / 10)), stroke_fill=0)
+    pen.text(
+        (x, y), text, (255, 255, 255), font, stroke_width=max(1, int(size / 10)), stroke_fill=0
+    )
     return np.asarray(image)

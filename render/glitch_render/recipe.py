@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -232,13 +232,15 @@ class Recipe(BaseModel):
         description="efficientnet_lite0, resnet18, spectral_residual, edges, or a mask picture",
     )
     weights: str | None = Field(None, description="file with weights for the network")
-    layers: tuple[Layer, ...] = Field(min_length=1, max_length=64, strict=False)
+    layers: tuple[Layer, ...] = Field(strict=False)
 
     @field_validator("layers", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
             raise PydanticCustomError("layers", "should be a list: write [[layers]], not [layers]")
+        if isinstance(value, list | tuple) and not 1 <= len(value) <= 64:
+            raise PydanticCustomError("layers", "should be 1 to 64 layers")
         return value
 
     def to_toml(self) -> str:
@@ -378,11 +380,10 @@ def preset_names() -> tuple[str, ...]:
         for entry in _preset_folder().iterdir()
         if entry.name.endswith(".toml")
     ]
-    order: Callable[[str], Any] = lambda name: (
-        name != DEFAULT_PRESET,
-        name.startswith("post-"),
-        name,
-    )
+
+    def order(name: str) -> tuple[bool, bool, str]:
+        return (name != DEFAULT_PRESET, name.startswith("post-"), name)
+
     return tuple(sorted(names, key=order))
 
 

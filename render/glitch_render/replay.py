@@ -57,7 +57,7 @@ def _mean_of(
     red = green = blue = 0
     for y in range(top, bottom):
         for x in range(start, end):
-            r, g, b = np.int64(pixels[y, x, 0]), np.int64(pixels[y, x, 1]), np.int64(pixels[y, x, 2])
+            r, g, b = int(pixels[y, x, 0]), int(pixels[y, x, 1]), int(pixels[y, x, 2])
             if grey:
                 red += _grey(r, g, b)
             else:
@@ -157,7 +157,7 @@ def _execute(
                     )  # fmt: skip
                     colour[cell] = mean
                 state[cell] = _FLAT
-            elif opcode == _PIXELATE or opcode == _INVERT:
+            elif opcode in (_PIXELATE, _INVERT):
                 if state[cell] != _FLAT:
                     _mean_colour(
                         row, col, n_cols, state, colour, planes, means, known, out,
@@ -178,11 +178,7 @@ def _execute(
             elif opcode == _DESATURATE:
                 kind = state[cell]
                 if kind == _FLAT:
-                    grey = _grey(
-                        np.int64(colour[cell, 0]),
-                        np.int64(colour[cell, 1]),
-                        np.int64(colour[cell, 2]),
-                    )
+                    grey = _grey(int(colour[cell, 0]), int(colour[cell, 1]), int(colour[cell, 2]))
                     colour[cell, :] = np.uint8(grey)
                 elif kind == _PIXELS:
                     _turn_grey(
@@ -210,9 +206,7 @@ def _turn_grey(
 ) -> None:
     for y in range(top, bottom):
         for x in range(start, end):
-            grey = np.uint8(
-                _grey(np.int64(source[y, x, 0]), np.int64(source[y, x, 1]), np.int64(source[y, x, 2]))
-            )
+            grey = np.uint8(_grey(int(source[y, x, 0]), int(source[y, x, 1]), int(source[y, x, 2])))
             out[y, x, 0] = grey
             out[y, x, 1] = grey
             out[y, x, 2] = grey
@@ -233,8 +227,8 @@ def _paint(
     n_cols = col_edges.shape[0] - 1
     for cell in range(first, last):
         kind = state[cell]
-        # Plane 0 is the input, which the output began as; a cell that came back to it is unchanged
-        if kind == _PIXELS or kind == _FIRST_PLANE:
+        # Plane 0 is the input, which the output began as; nothing makes a cell return to it
+        if kind in (_PIXELS, _FIRST_PLANE):
             continue
         row, col = cell // n_cols, cell % n_cols
         top, bottom = row_edges[row], row_edges[row + 1]

@@ -164,7 +164,7 @@ def _load_plug_ins() -> None:
             point.load()
         except Exception as error:
             warnings.warn(
-                f"the plug-in {point.value!r} with the effect {point.name!r} does not load: {error}",
+                f"the plug-in {point.value!r} with the effect {point.name!r} is broken: {error}",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -193,7 +193,8 @@ def mean_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Mean colour of a cell (h, w, 3), each channel rounded to the nearest integer, ½ upwards."""
     count = pixels.shape[0] * pixels.shape[1]
     total = pixels.reshape(-1, 3).sum(axis=0, dtype=np.int64)
-    return ((2 * total + count) // (2 * count)).astype(np.uint8)
+    mean: NDArray[np.uint8] = ((2 * total + count) // (2 * count)).astype(np.uint8)
+    return mean
 
 
 from glitch_render.effects import built_in as _built_in  # noqa: E402, F401
