@@ -25,11 +25,15 @@ from glitch_render.effects import EffectParameters, Opcode, Stamp, get_effect
 
 __all__ = ["mark_cell", "replay", "replay_walk"]
 
-# What a cell is at present: pixels in the output, one flat colour, or from _FIRST_PLANE on
-# plane number (state - _FIRST_PLANE) // 2, in grey where that difference is odd.
+# What a cell is at present, in one number: its kind in the highest of four bytes, and if it is flat
+# its colour, blue, green and red, in the others. From _FIRST_PLANE on the kind stands for plane
+# number (kind - _FIRST_PLANE) // 2, in grey where that difference is odd.
 _PIXELS = 0
 _FLAT = 1
 _FIRST_PLANE = 2
+_KIND = 24
+_COLOUR = 0xFFFFFF
+_MAX_PLANES = 127
 
 _SAME = int(Opcode.SAME)
 _PIXELATE = int(Opcode.PIXELATE)
@@ -45,15 +49,15 @@ def _grey(red: int, green: int, blue: int) -> int:
 
 
 @compiled
+def _flat(red: int, green: int, blue: int) -> int:
+    return (_FLAT << _KIND) | (blue << 16) | (green << 8) | red
+
+
+@compiled
 def _mean_of(
-    pixels: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
-    grey: bool,
-    mean: NDArray[np.uint8],
-) -> None:
+    pixels: NDArray[np.uint8], top: int, bottom: int, start: int, end: int, grey: bool
+) -> int:
+    """Mean colour of a block, as a flat cell."""
     red = green = blue = 0
     for y in range(top, bottom):
         for x in range(start, end):
@@ -67,43 +71,36 @@ def _mean_of(
     if grey:
         green = blue = red
     count = (bottom - top) * (end - start)
-    mean[0] = np.uint8((2 * red + count) // (2 * count))
-    mean[1] = np.uint8((2 * green + count) // (2 * count))
-    mean[2] = np.uint8((2 * blue + count) // (2 * count))
+    return _flat(
+        (2 * red + count) // (2 * count),
+        (2 * green + count) // (2 * count),
+        (2 * blue + count) // (2 * count),
+    )
 
 
 @compiled
 def _mean_colour(
-    row: int,
-    col: int,
-    n_cols: int,
-    state: NDArray[np.int16],
-    colour: NDArray[np.uint8],
+    cell: int,
+    now: int,
+    grid_cols: int,
     planes: NDArray[np.uint8],
-    means: NDArray[np.uint8],
-    known: NDArray[np.bool_],
+    means: NDArray[np.uint32],
     out: NDArray[np.uint8],
     row_edges: NDArray[np.int32],
     col_edges: NDArray[np.int32],
-    mean: NDArray[np.uint8],
-) -> None:
-    """Write the mean colour of a cell, as it is now, into ``mean``; means of planes are kept."""
-    cell = row * n_cols + col
-    kind = state[cell]
-    if kind == _FLAT:
-        mean[:] = colour[cell]
-        return
+) -> int:
+    """Mean colour of a cell that is ``now``, but not flat; means of planes are kept."""
+    kind = now >> _KIND
+    row, col = cell // grid_cols, cell % grid_cols
     top, bottom = row_edges[row], row_edges[row + 1]
     start, end = col_edges[col], col_edges[col + 1]
     if kind == _PIXELS:
-        _mean_of(out, top, bottom, start, end, False, mean)
-        return
+        return _mean_of(out, top, bottom, start, end, False)
     variant = kind - _FIRST_PLANE
-    if not known[variant, cell]:
+    if means[variant, cell] == 0:
         plane = planes[variant // 2]
-        _mean_of(plane, top, bottom, start, end, variant % 2 == 1, means[variant, cell])
-        known[variant, cell] = True
-    mean[:] = means[variant, cell]
+        means[variant, cell] = _mean_of(plane, top, bottom, start, end, variant % 2 == 1)
+    return int(means[variant, cell])
 
 
 @compiled
@@ -114,13 +111,13 @@ def _execute(
     opcodes: NDArray[np.int64],
     plane_of: NDArray[np.int64],
     offsets: NDArray[np.int32],
+    behind: NDArray[np.int64],
+    border: NDArray[np.bool_],
     grid_cols: int,
     key: np.uint64,
-    state: NDArray[np.int16],
-    colour: NDArray[np.uint8],
+    canvas: NDArray[np.uint32],
     planes: NDArray[np.uint8],
-    means: NDArray[np.uint8],
-    known: NDArray[np.bool_],
+    means: NDArray[np.uint32],
     out: NDArray[np.uint8],
     row_edges: NDArray[np.int32],
     col_edges: NDArray[np.int32],
@@ -130,69 +127,73 @@ def _execute(
     Cells and actions are (steps, agents). Gives the place of the stamp that needs Python, or
     (steps, 0) at the end.
     """
-    n_rows, n_cols = row_edges.shape[0] - 1, col_edges.shape[0] - 1
-    mean = np.empty(3, np.uint8)
     first_step, first_agent = resume
     for step in range(first_step, cells.shape[0]):
         for agent in range(first_agent, cells.shape[1]):
-            flat_index = cells[step, agent]
-            if flat_index < 0:
+            cell = int(cells[step, agent])
+            if cell < 0:
                 continue
-            row, col = flat_index // grid_cols, flat_index % grid_cols
-            cell = row * n_cols + col
             action = actions[step, agent]
             opcode = opcodes[action]
             if opcode == _SAME:
-                left_row, left_col = row - offsets[action, 0], col - offsets[action, 1]
-                # An agent drawn into a border cell may come from nowhere: it carries the cell's own
-                if left_row < 0 or left_row >= n_rows or left_col < 0 or left_col >= n_cols:
-                    left_row, left_col = row, col
-                left = left_row * n_cols + left_col
-                if state[left] == _FLAT:
-                    colour[cell] = colour[left]
-                else:
-                    _mean_colour(
-                        left_row, left_col, n_cols, state, colour, planes, means, known, out,
-                        row_edges, col_edges, mean,
+                left = cell - behind[action]
+                if border[cell]:
+                    left = _cell_left(
+                        cell, offsets[action, 0], offsets[action, 1], grid_cols,
+                        row_edges.shape[0] - 1, col_edges.shape[0] - 1,
                     )  # fmt: skip
-                    colour[cell] = mean
-                state[cell] = _FLAT
-            elif opcode in (_PIXELATE, _INVERT):
-                if state[cell] != _FLAT:
-                    _mean_colour(
-                        row, col, n_cols, state, colour, planes, means, known, out,
-                        row_edges, col_edges, mean,
-                    )  # fmt: skip
-                    colour[cell] = mean
-                    state[cell] = _FLAT
-                if opcode == _INVERT:
-                    for channel in range(3):
-                        colour[cell, channel] = np.uint8(255 - colour[cell, channel])
-            elif opcode == _RANDOM:
-                bits = draw(stream(key, agent), step)
-                for channel in range(3):
-                    colour[cell, channel] = np.uint8(
-                        (bits >> np.uint64(8 * channel)) & np.uint64(255)
+                now = int(canvas[left])
+                # Told apart here, and not in _mean_colour, because most cells are flat already
+                if now >> _KIND != _FLAT:
+                    now = _mean_colour(
+                        left, now, grid_cols, planes, means, out, row_edges, col_edges
                     )
-                state[cell] = _FLAT
+                canvas[cell] = now
+            elif opcode == _RANDOM:
+                colour = int(draw(stream(key, agent), step) & np.uint64(_COLOUR))
+                canvas[cell] = (_FLAT << _KIND) | colour
+            elif opcode == _PLANE:
+                canvas[cell] = (_FIRST_PLANE + 2 * plane_of[action]) << _KIND
             elif opcode == _DESATURATE:
-                kind = state[cell]
+                now = int(canvas[cell])
+                kind = now >> _KIND
                 if kind == _FLAT:
-                    grey = _grey(int(colour[cell, 0]), int(colour[cell, 1]), int(colour[cell, 2]))
-                    colour[cell, :] = np.uint8(grey)
+                    grey = _grey(now & 255, (now >> 8) & 255, (now >> 16) & 255)
+                    canvas[cell] = _flat(grey, grey, grey)
                 elif kind == _PIXELS:
+                    row, col = cell // grid_cols, cell % grid_cols
                     _turn_grey(
                         out, out, row_edges[row], row_edges[row + 1], col_edges[col],
                         col_edges[col + 1],
                     )  # fmt: skip
                 elif (kind - _FIRST_PLANE) % 2 == 0:
-                    state[cell] = kind + 1
-            elif opcode == _PLANE:
-                state[cell] = _FIRST_PLANE + 2 * plane_of[action]
+                    canvas[cell] = (kind + 1) << _KIND
+            elif opcode in (_PIXELATE, _INVERT):
+                now = int(canvas[cell])
+                if now >> _KIND != _FLAT:
+                    now = _mean_colour(
+                        cell, now, grid_cols, planes, means, out, row_edges, col_edges
+                    )
+                canvas[cell] = now ^ _COLOUR if opcode == _INVERT else now
             else:
                 return step, agent
         first_agent = 0
     return cells.shape[0], 0
+
+
+@compiled
+def _cell_left(
+    cell: int, row_offset: int, col_offset: int, grid_cols: int, n_rows: int, n_cols: int
+) -> int:
+    """The cell that a move came from.
+
+    An agent that is drawn into a border cell may come from off the picture: then it is the cell
+    itself.
+    """
+    row, col = cell // grid_cols - row_offset, cell % grid_cols - col_offset
+    if row < 0 or row >= n_rows or col < 0 or col >= n_cols:
+        return cell
+    return row * grid_cols + col
 
 
 @compiled
@@ -214,42 +215,48 @@ def _turn_grey(
 
 @compiled
 def _paint(
-    state: NDArray[np.int16],
-    colour: NDArray[np.uint8],
+    cell: int,
+    grid_cols: int,
+    canvas: NDArray[np.uint32],
     planes: NDArray[np.uint8],
     out: NDArray[np.uint8],
     row_edges: NDArray[np.int32],
     col_edges: NDArray[np.int32],
-    first: int,
-    last: int,
 ) -> None:
-    """Write the pixels of the cells [first, last) that are not in ``out`` yet."""
-    n_cols = col_edges.shape[0] - 1
-    for cell in range(first, last):
-        kind = state[cell]
-        # Plane 0 is the input, which the output began as; nothing makes a cell return to it
-        if kind in (_PIXELS, _FIRST_PLANE):
-            continue
-        row, col = cell // n_cols, cell % n_cols
-        top, bottom = row_edges[row], row_edges[row + 1]
-        start, end = col_edges[col], col_edges[col + 1]
-        if kind == _FLAT:
-            red, green, blue = colour[cell, 0], colour[cell, 1], colour[cell, 2]
-            for y in range(top, bottom):
-                for x in range(start, end):
-                    out[y, x, 0] = red
-                    out[y, x, 1] = green
-                    out[y, x, 2] = blue
-            continue
-        plane = planes[(kind - _FIRST_PLANE) // 2]
-        if (kind - _FIRST_PLANE) % 2 == 1:
-            _turn_grey(plane, out, top, bottom, start, end)
-        else:
-            for y in range(top, bottom):
-                for x in range(start, end):
-                    out[y, x, 0] = plane[y, x, 0]
-                    out[y, x, 1] = plane[y, x, 1]
-                    out[y, x, 2] = plane[y, x, 2]
+    """Write the pixels of a cell into ``out``, where they are not there yet."""
+    now = int(canvas[cell])
+    kind = now >> _KIND
+    # Plane 0 is the input, which the output began as; nothing makes a cell return to it
+    if kind in (_PIXELS, _FIRST_PLANE):
+        return
+    row, col = cell // grid_cols, cell % grid_cols
+    top, bottom = row_edges[row], row_edges[row + 1]
+    start, end = col_edges[col], col_edges[col + 1]
+    if kind == _FLAT:
+        red, green, blue = np.uint8(now & 255), np.uint8(now >> 8 & 255), np.uint8(now >> 16 & 255)
+        for y in range(top, bottom):
+            for x in range(start, end):
+                out[y, x, 0] = red
+                out[y, x, 1] = green
+                out[y, x, 2] = blue
+    elif (kind - _FIRST_PLANE) % 2 == 1:
+        _turn_grey(planes[(kind - _FIRST_PLANE) // 2], out, top, bottom, start, end)
+    else:
+        out[top:bottom, start:end] = planes[(kind - _FIRST_PLANE) // 2, top:bottom, start:end]
+
+
+@compiled
+def _paint_all(
+    grid_cols: int,
+    canvas: NDArray[np.uint32],
+    planes: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    row_edges: NDArray[np.int32],
+    col_edges: NDArray[np.int32],
+) -> None:
+    for row in range(row_edges.shape[0] - 1):
+        for col in range(col_edges.shape[0] - 1):
+            _paint(row * grid_cols + col, grid_cols, canvas, planes, out, row_edges, col_edges)
 
 
 def _check(trajectories: Trajectories, grid: Grid, n_actions: int) -> None:
@@ -320,55 +327,58 @@ def replay(
     stack = frame[None] if len(planes) == 1 else np.stack(planes)
     opcodes = np.repeat([int(effect.opcode) for effect in chosen], actions.n_moves)
 
-    n_cells = grid.picture_rows * grid.picture_cols
-    state = np.full(n_cells, _FIRST_PLANE, np.int16)
-    colour = np.zeros((n_cells, 3), np.uint8)
-    means = np.empty((2 * len(planes), n_cells, 3), np.uint8)
-    known = np.zeros((2 * len(planes), n_cells), np.bool_)
+    if len(planes) > _MAX_PLANES:
+        raise SettingError(f"a layer can have at most {_MAX_PLANES - 1} effects with a plane")
+    behind = actions.offsets.astype(np.int64) @ np.array([grid.cols, 1])
+    border = np.ones((grid.rows, grid.cols), np.bool_)
+    border[1 : grid.picture_rows - 1, 1 : grid.picture_cols - 1] = False
+    canvas = np.full(grid.n_cells, _FIRST_PLANE << _KIND, np.uint32)
+    means = np.zeros((2 * len(planes), grid.n_cells), np.uint32)
     out = frame.copy()
     key = derive_key(seed, layer, "replay")
     place = (0, 0)
     while True:
         place = _execute(
-            cells, indices, place, opcodes, plane_of, actions.offsets, grid.cols, key, state,
-            colour, stack, means, known, out, row_edges, col_edges,
+            cells, indices, place, opcodes, plane_of, actions.offsets, behind, border.ravel(), grid.cols,
+            key, canvas, stack, means, out, row_edges, col_edges,
         )  # fmt: skip
         step, agent = place
         if step == len(cells):
             break
-        row, col = divmod(int(cells[step, agent]), grid.cols)
-        action = int(indices[step, agent])
-        effect = chosen[action // actions.n_moves]
+        cell, action = int(cells[step, agent]), int(indices[step, agent])
+        index = action // actions.n_moves
         move = (int(actions.offsets[action, 0]), int(actions.offsets[action, 1]))
-        left_row, left_col = row - move[0], col - move[1]
-        if not (0 <= left_row < grid.picture_rows and 0 <= left_col < grid.picture_cols):
-            left_row, left_col = row, col
-
-        def pixels(row: int, col: int) -> NDArray[np.uint8]:
-            cell = row * grid.picture_cols + col
-            _paint(state, colour, stack, out, row_edges, col_edges, cell, cell + 1)
-            if state[cell] != _FLAT:
-                state[cell] = _PIXELS
-            return out[row_edges[row] : row_edges[row + 1], col_edges[col] : col_edges[col + 1]]
-
-        left, target = pixels(left_row, left_col), pixels(row, col)
-        plane = stack[plane_of[action]]
-        piece = plane[row_edges[row] : row_edges[row + 1], col_edges[col] : col_edges[col + 1]]
-        bits = int(draw(stream(key, agent), step))
-        made = effect.function(
-            Stamp(target.copy(), left.copy(), piece, move, bits),
-            settings[action // actions.n_moves],
+        left = _cell_left(cell, *move, grid.cols, grid.picture_rows, grid.picture_cols)
+        for needed in (left, cell):
+            _paint(needed, grid.cols, canvas, stack, out, row_edges, col_edges)
+        here = _window(cell, grid.cols, row_edges, col_edges)
+        made = chosen[index].function(
+            Stamp(
+                cell=out[here].copy(),
+                left=out[_window(left, grid.cols, row_edges, col_edges)].copy(),
+                plane=stack[plane_of[action]][here],
+                move=move,
+                key=int(draw(np.uint64(stream(key, agent)), step)),
+            ),
+            settings[index],
         )
-        if made.dtype != np.uint8 or made.shape not in (target.shape, (3,)):
+        if made.dtype != np.uint8 or made.shape not in (out[here].shape, (3,)):
             raise SettingError(
-                f"effect {effect.name!r} gave {made.dtype} {made.shape} for a cell of "
-                f"{target.shape}; it must give uint8 of that shape, or one colour (3,)"
+                f"effect {chosen[index].name!r} gave {made.dtype} {made.shape} for a cell of "
+                f"{out[here].shape}; it must give uint8 of that shape, or one colour (3,)"
             )
-        target[:] = made
-        state[row * grid.picture_cols + col] = _PIXELS
+        out[here] = made
+        canvas[cell] = _PIXELS << _KIND
         place = (step, agent + 1)
-    _paint(state, colour, stack, out, row_edges, col_edges, 0, n_cells)
+    _paint_all(grid.cols, canvas, stack, out, row_edges, col_edges)
     return out
+
+
+def _window(
+    cell: int, grid_cols: int, row_edges: NDArray[np.int32], col_edges: NDArray[np.int32]
+) -> tuple[slice, slice]:
+    row, col = divmod(cell, grid_cols)
+    return slice(row_edges[row], row_edges[row + 1]), slice(col_edges[col], col_edges[col + 1])
 
 
 def _checked_plane(
