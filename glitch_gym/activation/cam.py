@@ -30,15 +30,21 @@ from glitch_gym.errors import MissingExtraError, WeightsError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ClassScores", "class_activation_map", "class_name", "class_scores", "load_backbone"]
+__all__ = [
+    "Backbone",
+    "ClassScores",
+    "class_activation_map",
+    "class_map",
+    "class_name",
+    "class_scores",
+    "load_backbone",
+    "prepare",
+]
 
 _LONGEST_SIDE = 224
 _STRIDE = 32
-# Steps of the map's values. Convolutions differ in their last bits between processors, and a map
-# that is rounded keeps those bits from deciding which action an agent prefers.
-_LEVELS = 1024
 _HINT = (
-    "install the extra with: pip install 'glitch-gym[cam]', or use --activation spectral_residual"
+    "install the extra with: pip install 'glitch-gym[cam]', or use the activation spectral_residual"
 )
 
 
@@ -75,7 +81,7 @@ def _import_torch() -> Any:
     except Exception as error:
         raise MissingExtraError(
             f"torch is installed but fails to import ({_first_line(error)}); reinstall it, or use "
-            f"--activation spectral_residual"
+            f"the activation spectral_residual"
         ) from error
     return torch
 
@@ -223,8 +229,8 @@ def _one_thread(torch: Any) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
-    """Run a network on a frame, shrunk to 224 pixels and padded to a multiple of 32.
+def prepare(frame: NDArray[np.uint8], backbone: Backbone) -> tuple[torch.Tensor, int, int]:
+    """Shrink a frame to 224 pixels, normalise it, and pad it to a multiple of 32.
 
     Padding, rather than squashing to a square, keeps the aspect ratio; its value is 0 after
     normalising.
@@ -232,23 +238,36 @@ def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
     Args:
         frame: uint8 (height, width, 3), RGB, of any size.
         backbone: from ``load_backbone``.
+
+    Returns:
+        the network's input (1, 3, h, w), and the height and width of the picture in it.
     """
     torch = _import_torch()
-    height, width = frame.shape[:2]
-    scale = min(1.0, _LONGEST_SIDE / max(height, width))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    scale = min(1.0, _LONGEST_SIDE / max(frame.shape[:2]))
+    height, width = (max(1, round(side * scale)) for side in frame.shape[:2])
+    pixels = torch.from_numpy(np.array(frame, order="C")).permute(2, 0, 1).unsqueeze(0)
+    small = torch.nn.functional.interpolate(
+        pixels, size=(height, width), mode="bilinear", align_corners=False, antialias=True
+    )
+    padding = (0, -width % _STRIDE, 0, -height % _STRIDE)
+    x = torch.nn.functional.pad(backbone.normalise(small.float()), padding)
+    return x.contiguous(memory_format=torch.channels_last), height, width
+
+
+def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
+    """Run a network on a frame, in one thread.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB, of any size.
+        backbone: from ``load_backbone``.
+    """
+    torch = _import_torch()
     with torch.inference_mode(), _one_thread(torch):
-        pixels = torch.from_numpy(np.array(frame, order="C")).permute(2, 0, 1).unsqueeze(0)
-        small = torch.nn.functional.interpolate(
-            pixels, size=size, mode="bilinear", align_corners=False, antialias=True
-        )
-        x = backbone.normalise(small.float())
-        padding = (0, -size[1] % _STRIDE, 0, -size[0] % _STRIDE)
-        x = torch.nn.functional.pad(x, padding).contiguous(memory_format=torch.channels_last)
+        x, height, width = prepare(frame, backbone)
         features = backbone.features(x)[0]
         scores = backbone.weight @ features.mean((1, 2)) + backbone.bias
-    rows = min(features.shape[1], max(1, round(size[0] / _STRIDE)))
-    cols = min(features.shape[2], max(1, round(size[1] / _STRIDE)))
+    rows = min(features.shape[1], max(1, round(height / _STRIDE)))
+    cols = min(features.shape[2], max(1, round(width / _STRIDE)))
     return ClassScores(features.numpy(), scores.numpy(), (rows, cols))
 
 
@@ -311,7 +330,7 @@ def class_activation_map(
     values = to_unit_range(class_map(result.features, weight)[:rows, :cols])
     odds = np.exp(result.scores.astype(np.float64) - result.scores.max())
     return Activation(
-        np.round(values * _LEVELS).astype(np.float32) / np.float32(_LEVELS),
+        values,
         backbone,
         class_index=best,
         class_name=class_name(best),

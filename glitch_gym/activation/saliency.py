@@ -13,12 +13,18 @@ _SPECTRUM_SIDE = 64
 _EDGE_SIDE = 256
 
 
+# Transforms and convolutions differ in their last bits between processors; rounding the map keeps
+# those bits from deciding which action an agent prefers.
+_LEVELS = 1024
+
+
 def to_unit_range(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Shift and scale values to [0, 1]; a constant map becomes 0.5 everywhere."""
+    """Shift and scale values to [0, 1], in steps of 1/1024; a constant map becomes ½ everywhere."""
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-12:
         return np.full(values.shape, 0.5, np.float32)
-    return ((values - low) / (high - low)).astype(np.float32)
+    scaled = (values.astype(np.float64) - low) / (high - low)
+    return (np.round(scaled * _LEVELS) / _LEVELS).astype(np.float32)
 
 
 def _thumbnail(frame: NDArray[np.uint8], longest: int) -> NDArray[np.float64]:

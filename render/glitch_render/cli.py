@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +41,9 @@ def _said_plainly() -> Iterator[None]:
         yield
     except GlitchError as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(130) from None
     except MemoryError:
         _fail("not enough memory for a picture and recipe of this size")
 
@@ -276,11 +278,7 @@ def show_activation(
 
 def main() -> None:
     """Run the command line: exit code 1 for bad input, 2 for wrong usage, 130 for Ctrl-C."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        sys.exit(130)
+    app()
 
 
 if __name__ == "__main__":

@@ -330,8 +330,10 @@ def replay(
     if len(planes) > _MAX_PLANES:
         raise SettingError(f"a layer can have at most {_MAX_PLANES - 1} effects with a plane")
     behind = actions.offsets.astype(np.int64) @ np.array([grid.cols, 1])
-    border = np.ones((grid.rows, grid.cols), np.bool_)
-    border[1 : grid.picture_rows - 1, 1 : grid.picture_cols - 1] = False
+    border = np.ones(grid.n_cells, np.bool_)
+    border.reshape(grid.rows, grid.cols)[1 : grid.picture_rows - 1, 1 : grid.picture_cols - 1] = (
+        False
+    )
     canvas = np.full(grid.n_cells, _FIRST_PLANE << _KIND, np.uint32)
     means = np.zeros((2 * len(planes), grid.n_cells), np.uint32)
     out = frame.copy()
@@ -339,7 +341,7 @@ def replay(
     place = (0, 0)
     while True:
         place = _execute(
-            cells, indices, place, opcodes, plane_of, actions.offsets, behind, border.ravel(), grid.cols,
+            cells, indices, place, opcodes, plane_of, actions.offsets, behind, border, grid.cols,
             key, canvas, stack, means, out, row_edges, col_edges,
         )  # fmt: skip
         step, agent = place
