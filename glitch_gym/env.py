@@ -52,8 +52,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
     - `"coordinates"`: `Box(0, 1, (2,), float32)`, row / (rows − 1) and col / (cols − 1).
     - `"masked"`: `Dict` with `action_mask` (int8, 0 for moves into prohibited cells) and
       `observations` (the coordinates).
-    - `"patch"`: `Box` float32 (patch_size, patch_size, actions), the reward field around the
-      agent; prohibited cells hold the prohibited reward and places off the grid the exit reward.
+    - `"patch"`: `Box` float32, the reward field around the agent, patch_size × patch_size × actions
+      in one row (learning libraries take three axes for an image); prohibited cells hold the
+      prohibited reward and places off the grid the exit reward.
 
     ## Starting State
     A uniformly random cell of the picture, or `reset(options={"cell": (row, col)})`.
@@ -237,7 +238,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             self.observation_space = spaces.Box(
                 float(self._padded.min()),
                 float(self._padded.max()),
-                (patch_size, patch_size, world.actions.n),
+                (patch_size * patch_size * world.actions.n,),
                 np.float32,
             )
 
@@ -345,7 +346,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         row, col = divmod(cell, grid.cols)
         if self._observation == "patch":
             side = self._patch_size
-            return self._padded[row : row + side, col : col + side].copy()
+            return self._padded[row : row + side, col : col + side].flatten()
         coordinates = np.array(
             [row / max(grid.rows - 1, 1), col / max(grid.cols - 1, 1)], np.float32
         )

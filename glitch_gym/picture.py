@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,7 @@ _PHOTOGRAPHS = {
     "coffee": "coffee.png",
     "rocket": "rocket.jpg",
 }
+_BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 SAMPLES = ("balloon", *_PHOTOGRAPHS)
 """Names for ``sample:NAME``: the drawn balloon, and scikit-image's photographs."""
 
@@ -166,18 +168,26 @@ def _read_file(path: Path) -> Picture:
         raise
     except PermissionError as error:
         raise PictureError(f"no permission to read {path}") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise PictureError(
-            f"{path} has more than {limit} megapixels, which is beyond the limit that protects "
-            f"against decompression bombs; shrink it first"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{path} is not a picture that can be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError) as error:
-        if "identify" in str(error) or "can not read" in str(error):
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, Warning) as error:
+        causes = tuple(_causes(error))
+        if any(isinstance(cause, _BOMBS) for cause in causes):
+            limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+            raise PictureError(
+                f"{path} has more than {limit} megapixels, which is beyond the limit that protects "
+                f"against decompression bombs; shrink it first"
+            ) from error
+        if any(isinstance(cause, UnidentifiedImageError) for cause in causes) or (
+            "can not handle" in str(error)
+        ):
             raise PictureError(f"{path} is not a picture that can be read") from error
         raise PictureError(f"{path} is damaged or cut short ({error})") from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and those behind it: imageio wraps what Pillow raises."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _decode(path: Path) -> Picture:

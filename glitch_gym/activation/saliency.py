@@ -51,6 +51,8 @@ def spectral_residual(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     small = _thumbnail(frame, _SPECTRUM_SIDE)
     rows, cols = small.shape[:2]
+    if np.ptp(small, axis=(0, 1)).max() == 0:
+        return to_unit_range(np.zeros((rows, cols)))
     mirrored = np.pad(small, ((0, rows), (0, cols), (0, 0)), "symmetric")
     spectrum = np.fft.fft2(mirrored, axes=(0, 1))
     # The floor keeps empty frequencies of drawn pictures from drowning all the others.
