@@ -248,12 +248,15 @@ class Recipe(BaseModel):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-def _message(error: Any, fields: Iterable[str] = ()) -> str:
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+def _message(error: Any) -> str:
     """Say one of pydantic's errors in our words."""
     kind, given = error["type"], error.get("input")
     if kind == "missing":
         return "is missing"
-    if kind == "extra_forbidden":
+    if kind in _UNKNOWN:
         return "is not a known setting"
     message = str(error["msg"])
     for prefix in ("Value error, ", "Input "):
@@ -271,6 +274,8 @@ def _near(error: Any) -> str:
         known = set(Recipe.model_fields)
     elif location[0] == "layers" and len(location) == 3:
         known = set(Layer.model_fields)
+    elif len(location) == 4 and location[2] in ("alpha", "epsilon"):
+        known = {field.name for field in dataclasses.fields(Schedule)}
     elif len(location) == 5 and location[2] == "effects" and location[3] in effects():
         known = set(_settings_model(str(location[3])).model_fields)
     else:
@@ -286,7 +291,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 def _explain(error: ValidationError) -> list[str]:
     lines = []
     for one in error.errors():
-        unknown = one["type"] == "extra_forbidden" or "not a known setting" in one["msg"]
+        unknown = one["type"] in _UNKNOWN or "not a known setting" in one["msg"]
         lines.append(f"{_path(one['loc'])} {_message(one)}{_near(one) if unknown else ''}")
     return lines
 

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from glitch_gym.picture import read_picture
+from glitch_render.recipe import Layer, Recipe, parse_recipe
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+RECIPES = (ROOT / "docs" / "recipes.md").read_text()
+
+
+def snippets(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", snippets(README, "python"))
+def test_every_python_snippet_of_the_readme_runs(code, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    for name in re.findall(r'write_picture\("(.+?)"', code):
+        assert read_picture(tmp_path / name).frame.std() > 10
+
+
+def test_every_command_of_the_readme_runs(tmp_path):
+    (commands,) = (block for block in snippets(README, "sh") if "pip install" not in block)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        ["bash", "-euc", commands],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    outputs = re.findall(r"-o (\S+)", commands)
+    assert len(outputs) == 5
+    for name in outputs:
+        assert read_picture(tmp_path / name).frame.std() > 10
+
+
+def test_the_set_up_is_two_commands_and_ci_types_the_second():
+    first, second = (block for block in snippets(README, "sh") if "pip install" in block)
+    assert '".[cam,samples]" && glitch-gym corrupt sample:chelsea -o glitched.png' in first
+    assert second.strip().endswith('pip install -e ".[dev]" && pytest')
+    assert README.index("<!-- test command -->") < README.index(second)
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_picture_and_page_that_is_linked_is_there():
+    for text in (README, CONTRIBUTING):
+        for target in re.findall(r"\]\((?!http)(.+?)\)", text):
+            assert (ROOT / target).is_file(), target
+    for picture in re.findall(r"\((docs/.+?\.webp)\)", README):
+        assert (ROOT / picture).stat().st_size < 400_000
+        assert read_picture(ROOT / picture).frame.std() > 10
+
+
+def test_the_effect_that_contributing_shows_works_in_a_recipe(tmp_path):
+    (code,) = snippets(CONTRIBUTING, "python")
+    code += """
+from glitch_gym.picture import balloon
+from glitch_render import Layer, Recipe, corrupt
+layer = Layer(grid=(20, 16), effects={"posterize": {"bits": 1}}, agents=50, iterations=50)
+painted = corrupt(balloon(), Recipe(layers=[layer], activation="edges"))
+changed = (painted != balloon()).any(axis=2)
+assert 0.1 < changed.mean() < 1
+assert set(np.unique(painted[changed])) == {0, 128}
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+def test_the_recipe_page_names_every_setting():
+    (text,) = snippets(RECIPES, "toml")
+    assert parse_recipe(tomllib.loads(text)).layers[0].agents == 300
+    for setting in (*Layer.model_fields, *Recipe.model_fields):
+        assert setting == "layers" or f"`{setting}`" in RECIPES, setting
