@@ -78,4 +78,5 @@ def below(bits: np.uint64, n: int) -> int:
     The multiply-shift of Lemire (*Fast random integer generation in an interval*, 2019) without
     its rejection step: the bias is at most n / 2**32.
     """
-    return int(((bits >> _S32) * np.uint64(n)) >> _S32)
+    # By way of int64: an unsigned integer would turn sums with signed ones into floats
+    return int(np.int64(((bits >> _S32) * np.uint64(n)) >> _S32))

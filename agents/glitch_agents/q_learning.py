@@ -64,19 +64,30 @@ def lifetime_of(env: gym.Env[Any, Any] | GridWorld) -> int:
     return min((limit for limit in limits if limit is not None), default=LIFETIME)
 
 
+# The place of the only bit that is set in a word: multiplying by a de Bruijn sequence brings a
+# different six bits to the top for each (Leiserson, Prokop and Randall, 1998)
+_DE_BRUIJN = 0x03F79D71B4CB0A89
+_PLACES = np.zeros(64, np.int64)
+for _place in range(64):
+    _PLACES[((_DE_BRUIJN << _place) & (2**64 - 1)) >> 58] = _place
+_SEQUENCE = np.uint64(_DE_BRUIJN)
+_ZERO, _ONE, _S58 = np.uint64(0), np.uint64(1), np.uint64(58)
+
+
 @compiled
-def _choose(
-    values: NDArray[np.float32], best: float, n_best: int, first_ties: bool, bits: np.uint64
-) -> int:
-    """Pick among the actions whose value is the best: the first, or one at random."""
-    skip = 0
-    if not first_ties and n_best > 1:
-        skip = below(bits, n_best)
-    for action in range(values.shape[0]):
-        if values[action] == best:
+def _choose(ties: NDArray[np.uint64], state: int, skip: int) -> int:
+    """Give the action whose bit is set after ``skip`` others in a state's row.
+
+    Here as below rows are never sliced: a slice counts a reference, which costs more than the step.
+    """
+    for word in range(ties.shape[1]):
+        bits = ties[state, word]
+        while bits != _ZERO:
+            lowest = bits & (~bits + _ONE)
             if skip == 0:
-                return action
+                return 64 * word + int(_PLACES[(lowest * _SEQUENCE) >> _S58])
             skip -= 1
+            bits ^= lowest
     return 0
 
 
@@ -88,6 +99,7 @@ def _learn(
     q: NDArray[np.float32],
     best: NDArray[np.float32],
     n_best: NDArray[np.int32],
+    ties: NDArray[np.uint64],
     alphas: NDArray[np.float64],
     epsilons: NDArray[np.float64],
     gamma: float,
@@ -98,10 +110,12 @@ def _learn(
 ) -> None:
     """Run the episodes first, first + 1, …, one per entry of ``alphas``, updating q in place.
 
-    ``best`` and ``n_best`` hold each state's highest value and how many actions share it, so that
-    neither the target nor most of the choices scan the actions.
+    ``best``, ``n_best`` and ``ties`` hold each state's highest value, how many actions share it and
+    which, a bit for each: neither the target nor the choice scans the actions. Only a state whose
+    last best action got worse is looked through again.
     """
     n_actions = q.shape[1]
+    n_words = ties.shape[1]
     for index in range(alphas.shape[0]):
         alpha = alphas[index]
         epsilon = epsilons[index]
@@ -111,9 +125,10 @@ def _learn(
             if unit(draw(episode, 2 * step + 1)) < epsilon:
                 action = below(draw(episode, 2 * step + 2), n_actions)
             else:
-                action = _choose(
-                    q[state], best[state], n_best[state], first_ties, draw(episode, 2 * step + 2)
-                )
+                skip = 0
+                if not first_ties and n_best[state] > 1:
+                    skip = below(draw(episode, 2 * step + 2), n_best[state])
+                action = _choose(ties, state, skip)
             there = next_state[state, action]
             target = np.float64(rewards[state, action])
             if there >= 0:
@@ -122,26 +137,29 @@ def _learn(
             new = np.float32(old + alpha * (target - old))
             q[state, action] = new
             top = best[state]
+            bit = _ONE << np.uint64(action & 63)
             if new > top:
                 best[state] = new
                 n_best[state] = 1
+                for word in range(n_words):
+                    ties[state, word] = _ZERO
+                ties[state, action >> 6] = bit
             elif new == top:
                 if old != top:
                     n_best[state] += 1
+                    ties[state, action >> 6] |= bit
             elif old == top:
                 n_best[state] -= 1
+                ties[state, action >> 6] ^= bit
                 if n_best[state] == 0:
                     top = q[state, 0]
-                    count = 1
                     for other in range(1, n_actions):
-                        value = q[state, other]
-                        if value > top:
-                            top = value
-                            count = 1
-                        elif value == top:
-                            count += 1
+                        top = max(top, q[state, other])
                     best[state] = top
-                    n_best[state] = count
+                    for other in range(n_actions):
+                        if q[state, other] == top:
+                            n_best[state] += 1
+                            ties[state, other >> 6] |= _ONE << np.uint64(other & 63)
             if there < 0:
                 break
             state = there
@@ -214,6 +232,9 @@ class QLearning:
         q = np.full(shape, self.initial, np.float32)
         best = np.full(shape[0], self.initial, np.float32)
         n_best = np.full(shape[0], shape[1], np.int32)
+        ties = np.zeros((shape[0], (shape[1] + 63) // 64), np.uint64)
+        for action in range(shape[1]):
+            ties[:, action // 64] |= np.uint64(1) << np.uint64(action % 64)
         key = derive_key(seed, "q_learning")
         done = 0
         chunk = 64
@@ -229,6 +250,7 @@ class QLearning:
                     q,
                     best,
                     n_best,
+                    ties,
                     alpha.values(done, last, episodes),
                     epsilon.values(done, last, episodes),
                     float(self.gamma),
