@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
 import numba
@@ -18,4 +19,9 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
     Fast-math stays off: re-associated sums would make results depend on the machine.
     """
-    return cast(Callable[P, R], numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    compile_it = partial(numba.njit, nogil=True, error_model="numpy")
+    try:
+        return cast(Callable[P, R], compile_it(cache=True)(function))
+    except RuntimeError:
+        # No folder can be written to, neither ours nor the user's: compiled anew in each process
+        return cast(Callable[P, R], compile_it()(function))

@@ -47,8 +47,8 @@ def activation_overlay(frame: NDArray[np.uint8], activation: Activation) -> NDAr
     heat = np.clip(np.asarray(resized, np.float32), 0, 1)
     colours = np.stack([np.interp(heat, _HEAT[:, 0], _HEAT[:, i]) for i in (1, 2, 3)], axis=-1)
     grey = frame @ np.array([0.299, 0.587, 0.114])
-    mixed = 0.35 * grey[:, :, None] + 0.65 * colours * (0.4 + 0.6 * grey[:, :, None] / 255)
-    image = Image.fromarray(np.clip(mixed + 12, 0, 255).astype(np.uint8))
+    mixed = 0.45 * grey[:, :, None] + 0.55 * colours
+    image = Image.fromarray(mixed.astype(np.uint8))
     pen = ImageDraw.Draw(image)
     text = activation_caption(activation)
     size = max(10.0, min(height, width) / 22)
