@@ -40,5 +40,6 @@ if "GlitchGrid-v0" not in gymnasium.registry:
     gymnasium.register(
         id="GlitchGrid-v0",
         entry_point="glitch_gym.env:GlitchGridEnv",
+        vector_entry_point="glitch_gym.vector_env:GlitchGridVectorEnv",
         max_episode_steps=LIFETIME,
     )

@@ -15,9 +15,10 @@ from glitch_gym.dynamics import EXIT, GridWorld, make_world
 from glitch_gym.errors import SettingError, unknown_name
 from glitch_gym.grid import Fit, Orient
 from glitch_gym.picture import check_frame, read_frame
+from glitch_gym.randomness import below_plainly, draw_plainly
 from glitch_gym.reward import Noise
 
-__all__ = ["DEFAULT_EFFECTS", "LIFETIME", "OBSERVATIONS", "GlitchGridEnv"]
+__all__ = ["DEFAULT_EFFECTS", "LIFETIME", "OBSERVATIONS", "GlitchGridEnv", "episode_key"]
 
 LIFETIME = 20
 """Steps that an agent lives, as in the post."""
@@ -29,6 +30,11 @@ OBSERVATIONS = ("cell", "coordinates", "masked", "patch")
 """Kinds of observation."""
 
 Effects = Sequence[str] | Mapping[str, Noise | tuple[float, float] | Mapping[str, float]]
+
+
+def episode_key(rng: np.random.Generator) -> int:
+    """Draw the key that an environment's starting cells hang on, 64 bits, from its generator."""
+    return int(rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True))
 
 
 class GlitchGridEnv(gym.Env[Any, np.int64]):
@@ -205,7 +211,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         self.frame = frame
         self.lifetime = lifetime
         self._observation = observation
-        self._seed = seed
+        self.seed = seed
+        self._key: int | None = None
+        self._episode = 0
         self._cell: int | None = None
         self._steps = 0
         self._over = False
@@ -229,15 +237,16 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             )
         else:
             half = patch_size // 2
-            self._padded = np.pad(
+            padded = np.pad(
                 world.reward_field,
                 ((half, half), (half, half), (0, 0)),
                 constant_values=np.float32(world.exit_reward),
             )
-            self._patch_size = patch_size
+            window = (patch_size, patch_size)
+            self._windows = np.lib.stride_tricks.sliding_window_view(padded, window, axis=(0, 1))
             self.observation_space = spaces.Box(
-                float(self._padded.min()),
-                float(self._padded.max()),
+                float(padded.min()),
+                float(padded.max()),
                 (patch_size * patch_size * world.actions.n,),
                 np.float32,
             )
@@ -278,22 +287,32 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         Raises:
             SettingError: unknown options, or a cell that is not the picture's.
         """
+        chosen = self.chosen_cell(options or {})
         super().reset(seed=seed)
+        if seed is not None or self._key is None:
+            self._key, self._episode = episode_key(self.np_random), 0
         cells = self.world.picture_cells
-        if options:
-            unknown = set(options) - {"cell"}
-            if unknown:
-                raise unknown_name("reset option", sorted(unknown)[0], ["cell"])
-            self._cell = self._chosen_cell(options["cell"])
-        else:
-            self._cell = int(cells[self.np_random.integers(len(cells))])
+        # Drawn by number, as the vector environment does in compiled code
+        drawn = int(cells[below_plainly(draw_plainly(self._key, self._episode), len(cells))])
+        self._cell = drawn if chosen is None else chosen
+        self._episode += 1
         self._steps = 0
         self._over = False
         self._walk = []
         return self._observe(), self._info()
 
-    def _chosen_cell(self, cell: Any) -> int:
-        grid = self.world.grid
+    def chosen_cell(self, options: dict[str, Any]) -> int | None:
+        """Give the flat index of the cell that reset options choose, ``None`` where they do not.
+
+        Raises:
+            SettingError: unknown options, or a cell that is not the picture's.
+        """
+        unknown = set(options) - {"cell"}
+        if unknown:
+            raise unknown_name("reset option", sorted(unknown)[0], ["cell"])
+        if "cell" not in options:
+            return None
+        cell, grid = options["cell"], self.world.grid
         try:
             row, col = (int(value) for value in cell)
         except (TypeError, ValueError) as error:
@@ -329,7 +348,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         if not terminated and there != cell:
             self._cell = there
         self._walk.append((there if there != cell else EXIT, chosen))
-        truncated = not terminated and self.lifetime is not None and self._steps >= self.lifetime
+        truncated = self.lifetime is not None and self._steps >= self.lifetime
         self._over = terminated or truncated
         return self._observe(), reward, terminated, truncated, self._info()
 
@@ -342,17 +361,25 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         cell = self._place()
         if self._observation == "cell":
             return cell
+        observed = self.observe_cells(np.array([cell]))
+        if isinstance(observed, dict):
+            return {name: values[0] for name, values in observed.items()}
+        return observed[0]
+
+    def observe_cells(self, cells: NDArray[np.int64]) -> Any:
+        """Give what agents in these cells (n,) observe, by the kind of observation; new arrays."""
+        if self._observation == "cell":
+            return cells.astype(np.int64)
         grid = self.world.grid
-        row, col = divmod(cell, grid.cols)
+        rows, cols = np.divmod(cells, grid.cols)
         if self._observation == "patch":
-            side = self._patch_size
-            return self._padded[row : row + side, col : col + side].flatten()
-        coordinates = np.array(
-            [row / max(grid.rows - 1, 1), col / max(grid.cols - 1, 1)], np.float32
-        )
+            return self._windows[rows, cols].transpose(0, 2, 3, 1).reshape(len(cells), -1).copy()
+        coordinates = np.stack(
+            [rows / max(grid.rows - 1, 1), cols / max(grid.cols - 1, 1)], axis=1
+        ).astype(np.float32)
         if self._observation == "coordinates":
             return coordinates
-        return {"action_mask": self.world.masks[cell].copy(), "observations": coordinates}
+        return {"action_mask": self.world.masks[cells], "observations": coordinates}
 
     def _info(self) -> dict[str, Any]:
         cell = self._place()
@@ -369,23 +396,23 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             )
             return None
         if self.render_mode == "ansi":
-            return self._render_text()
+            text = self.render_text(np.array([self._place()]))
+            if self._walk:
+                text += f"({self.world.actions.names[self._walk[-1][1]]})\n"
+            return text
         # The one import against the stream: an environment draws itself, as Gymnasium's own do.
         from glitch_render.replay import mark_cell, replay_walk
 
-        frame = replay_walk(self.frame, self.world, self._walk, seed=self._seed)
+        frame = replay_walk(self.frame, self.world, self._walk, seed=self.seed)
         mark_cell(frame, self.world.grid, self._place())
         return frame
 
-    def _render_text(self) -> str:
+    def render_text(self, cells: NDArray[np.int64]) -> str:
+        """Draw the activation with letters, an ``@`` on each of the cells (n,)."""
         grid = self.world.grid
         shades = np.array(list(" .:-=+*%"))
         levels = np.minimum((self.world.activation * len(shades)).astype(int), len(shades) - 1)
         text = np.full((grid.rows, grid.cols), "#")
         text[: grid.picture_rows, : grid.picture_cols] = shades[levels]
-        lines = ["".join(row) for row in text]
-        row, col = divmod(self._place(), grid.cols)
-        lines[row] = f"{lines[row][:col]}@{lines[row][col + 1 :]}"
-        if self._walk:
-            lines.append(f"({self.world.actions.names[self._walk[-1][1]]})")
-        return "\n".join(lines) + "\n"
+        text.ravel()[cells] = "@"
+        return "".join("".join(row) + "\n" for row in text)

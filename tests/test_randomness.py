@@ -5,7 +5,16 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glitch_gym.randomness import below, derive_key, draw, generator, stream, unit
+from glitch_gym.randomness import (
+    below,
+    below_plainly,
+    derive_key,
+    draw,
+    draw_plainly,
+    generator,
+    stream,
+    unit,
+)
 
 BITS = st.integers(0, 2**64 - 1)
 
@@ -14,6 +23,7 @@ BITS = st.integers(0, 2**64 - 1)
 def test_draws_are_splitmix64(key, counter):
     assert int(draw(np.uint64(key), counter)) == reference.draw(key, counter)
     assert int(stream(np.uint64(key), counter)) == reference.draw(key, counter)
+    assert draw_plainly(key, counter) == reference.draw(key, counter)
 
 
 def test_the_sequence_is_the_published_one():
@@ -25,6 +35,7 @@ def test_the_sequence_is_the_published_one():
 @given(BITS, st.integers(1, 2**32))
 def test_below_and_unit_stay_in_range(bits, n):
     assert int(below(np.uint64(bits), n)) == reference.below(bits, n) < n
+    assert below_plainly(bits, n) == reference.below(bits, n)
     assert unit(np.uint64(bits)) == reference.unit(bits)
     assert 0 <= unit(np.uint64(bits)) < 1
 

@@ -23,7 +23,7 @@ from glitch_gym.picture import check_frame
 from glitch_gym.randomness import derive_key, draw, stream
 from glitch_render.effects import EffectParameters, Opcode, Stamp, get_effect
 
-__all__ = ["mark_cell", "replay", "replay_walk"]
+__all__ = ["mark_cell", "replay", "replay_walk", "replay_walks"]
 
 # What a cell is at present, in one number: its kind in the highest of four bytes, and if it is flat
 # its colour, blue, green and red, in the others. From _FIRST_PLANE on the kind stands for plane
@@ -402,8 +402,20 @@ def replay_walk(
 ) -> NDArray[np.uint8]:
     """Execute the stamps of one agent, given as (cell or −1, action) for each step."""
     steps = np.array(walk, np.int32).reshape(1, -1, 2)
-    lengths = np.array([len(walk)], np.int32)
-    trajectories = Trajectories(steps[:, :, 0], steps[:, :, 1], lengths)
+    return replay_walks(frame, world, steps[:, :, 0], steps[:, :, 1], seed=seed)
+
+
+def replay_walks(
+    frame: NDArray[np.uint8],
+    world: GridWorld,
+    cells: NDArray[np.int32],
+    actions: NDArray[np.int32],
+    *,
+    seed: int = 0,
+) -> NDArray[np.uint8]:
+    """Execute the stamps of agents, given as int32 (agents, steps) of cell or −1, and action."""
+    lengths = np.full(len(cells), cells.shape[1], np.int32)
+    trajectories = Trajectories(cells, actions, lengths)
     return replay(frame, world.grid, world.actions, trajectories, seed=seed)
 
 

@@ -1,0 +1,553 @@
+"""GlitchGrid-v0 as a vector environment: one compiled loop steps and resets all agents."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from glitch_gym.compilation import compiled
+from glitch_gym.dynamics import EXIT
+from glitch_gym.env import LIFETIME, GlitchGridEnv, episode_key
+from glitch_gym.errors import SettingError
+from glitch_gym.randomness import below, draw, stream, unit
+
+__all__ = ["GlitchGridVectorEnv", "HasProbabilities", "VectorRollout"]
+
+_NEXT_STEP, _SAME_STEP, _DISABLED = 0, 1, 2
+_MODES = {
+    AutoresetMode.NEXT_STEP: _NEXT_STEP,
+    AutoresetMode.SAME_STEP: _SAME_STEP,
+    AutoresetMode.DISABLED: _DISABLED,
+}
+
+
+@compiled
+def _start(starts: NDArray[np.int32], key: np.uint64, episode: int) -> int:
+    return int(starts[below(draw(key, episode), starts.shape[0])])
+
+
+@compiled
+def _place(
+    starts: NDArray[np.int32],
+    chosen: NDArray[np.bool_],
+    cells: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    episodes: NDArray[np.int64],
+) -> None:
+    for i in range(cells.shape[0]):
+        if chosen[i]:
+            cells[i] = _start(starts, keys[i], episodes[i])
+            episodes[i] += 1
+
+
+@compiled
+def _step(
+    next_state: NDArray[np.int32],
+    rewards: NDArray[np.float32],
+    starts: NDArray[np.int32],
+    actions: NDArray[np.int64],
+    lifetime: int,
+    mode: int,
+    cells: NDArray[np.int64],
+    steps: NDArray[np.int32],
+    over: NDArray[np.bool_],
+    keys: NDArray[np.uint64],
+    episodes: NDArray[np.int64],
+    gained: NDArray[np.float64],
+    terminated: NDArray[np.bool_],
+    truncated: NDArray[np.bool_],
+    final: NDArray[np.int64],
+) -> int:
+    """Step every agent by the dynamics' tables, and reset by the mode.
+
+    Gives how many episodes ended.
+    """
+    ended = 0
+    for i in range(actions.shape[0]):
+        if over[i] and mode == _NEXT_STEP:
+            cells[i] = _start(starts, keys[i], episodes[i])
+            episodes[i] += 1
+            steps[i] = 0
+            over[i] = False
+            gained[i] = 0.0
+            terminated[i] = False
+            truncated[i] = False
+            continue
+        cell = cells[i]
+        action = actions[i]
+        there = next_state[cell, action]
+        gained[i] = rewards[cell, action]
+        lived = steps[i] + 1
+        steps[i] = lived
+        leaves = there == EXIT
+        late = lived >= lifetime
+        terminated[i] = leaves
+        truncated[i] = late
+        if not leaves:
+            cells[i] = there
+        if leaves or late:
+            ended += 1
+            if mode == _SAME_STEP:
+                final[i] = cells[i]
+                cells[i] = _start(starts, keys[i], episodes[i])
+                episodes[i] += 1
+                steps[i] = 0
+            else:
+                over[i] = True
+    return ended
+
+
+@compiled
+def _rollout(
+    next_state: NDArray[np.int32],
+    rewards: NDArray[np.float32],
+    starts: NDArray[np.int32],
+    choice: NDArray[np.int64],
+    cumulative: NDArray[np.float64],
+    lifetime: int,
+    cells: NDArray[np.int64],
+    steps: NDArray[np.int32],
+    keys: NDArray[np.uint64],
+    episodes: NDArray[np.int64],
+    first: int,
+    last: int,
+    observations: NDArray[np.int32],
+    actions: NDArray[np.int32],
+    gained: NDArray[np.float32],
+    terminated: NDArray[np.bool_],
+    truncated: NDArray[np.bool_],
+) -> None:
+    """Walk the agents [first, last); arrays are (steps, agents)."""
+    n_actions = next_state.shape[1]
+    for t in range(actions.shape[0]):
+        for i in range(first, last):
+            cell = cells[i]
+            observations[t, i] = cell
+            if choice.shape[0] > 0:
+                action = choice[cell]
+            else:
+                # The draws of an episode that is under way hang on the one that placed its agent
+                bits = draw(stream(keys[i], episodes[i]), steps[i])
+                if cumulative.shape[0] == 0:
+                    action = below(bits, n_actions)
+                else:
+                    level = unit(bits)
+                    action = 0
+                    while action < n_actions - 1 and cumulative[cell, action] <= level:
+                        action += 1
+            there = next_state[cell, action]
+            lived = steps[i] + 1
+            leaves = there == EXIT
+            late = lived >= lifetime
+            actions[t, i] = action
+            gained[t, i] = rewards[cell, action]
+            terminated[t, i] = leaves
+            truncated[t, i] = late
+            if leaves or late:
+                cells[i] = _start(starts, keys[i], episodes[i])
+                episodes[i] += 1
+                steps[i] = 0
+            else:
+                cells[i] = there
+                steps[i] = lived
+    for i in range(first, last):
+        observations[actions.shape[0], i] = cells[i]
+
+
+class HasProbabilities(Protocol):
+    """A policy that can say how likely each action is; ``glitch_agents.QTable`` is one."""
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Probability of each action in each cell, (n_cells, n_actions)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class VectorRollout:
+    """What all agents saw and did, step by step, with episodes reset on the way.
+
+    Args:
+        observations: int32 (steps + 1, num_envs), the cell before each step; after the end of an
+            episode it is the start of the next.
+        actions: int32 (steps, num_envs).
+        rewards: float32 (steps, num_envs).
+        terminations: bool (steps, num_envs).
+        truncations: bool (steps, num_envs).
+    """
+
+    observations: NDArray[np.int32]
+    actions: NDArray[np.int32]
+    rewards: NDArray[np.float32]
+    terminations: NDArray[np.bool_]
+    truncations: NDArray[np.bool_]
+
+
+class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
+    """Many agents on one picture, stepped and reset in one compiled loop.
+
+    What it observes, its actions, its rewards and its endings are those of ``GlitchGridEnv``; equal
+    seeds and actions give equal results, bit for bit.
+
+    Args:
+        num_envs: how many agents, at least 1.
+        max_episode_steps: the lifetime; ``gym.make_vec`` gives the registered 20.
+        autoreset_mode: ``"NextStep"`` (default), ``"SameStep"`` or ``"Disabled"``, or an
+            ``AutoresetMode``.
+        masks: put ``action_mask`` into the infos (they cost more than the step itself).
+        lifetime: a shorter lifetime, as in ``GlitchGridEnv``.
+        kwargs: every other setting of ``GlitchGridEnv``.
+
+    Raises:
+        SettingError: a setting out of its range.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        max_episode_steps: int | None = None,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        masks: bool = False,
+        lifetime: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(num_envs, int) or num_envs < 1:
+            raise SettingError(f"num_envs must be a whole number from 1, not {num_envs!r}")
+        try:
+            self.autoreset_mode = AutoresetMode(autoreset_mode)
+        except ValueError as error:
+            raise SettingError(
+                f"autoreset_mode must be one of {[mode.value for mode in AutoresetMode]}, not "
+                f"{autoreset_mode!r}"
+            ) from error
+        limits = [limit for limit in (max_episode_steps, lifetime) if limit is not None]
+        if any(limit < 1 for limit in limits):
+            raise SettingError(f"the lifetime must be at least 1 step, not {min(limits)!r}")
+        self._single = GlitchGridEnv(lifetime=min(limits, default=LIFETIME), **kwargs)
+        self.lifetime = min(limits, default=LIFETIME)
+        self.num_envs = num_envs
+        self.world = self._single.world
+        self.render_mode = self._single.render_mode
+        self.metadata = {**self._single.metadata, "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space = self._single.observation_space
+        self.single_action_space = self._single.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._mode = _MODES[self.autoreset_mode]
+        self._masks = masks
+        self._cells = np.zeros(num_envs, np.int64)
+        self._steps = np.zeros(num_envs, np.int32)
+        self._over = np.zeros(num_envs, np.bool_)
+        self._keys = np.zeros(num_envs, np.uint64)
+        self._episodes = np.zeros(num_envs, np.int64)
+        self._seeded = False
+        self._begun = False
+        # The last steps of all agents, which the picture is drawn from
+        self._walks: deque[tuple[NDArray[np.int64], NDArray[np.int64]]] = deque(
+            maxlen=self.lifetime
+        )
+
+    @property
+    def actions(self) -> Any:
+        """The actions, with ``encode``, ``decode`` and ``names``."""
+        return self.world.actions
+
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """Flat index of the cell of each agent, (num_envs,)."""
+        return self._cells.copy()
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions do not walk into a prohibited cell, (num_envs, n_actions)."""
+        return np.asarray(self.world.masks[self._cells], np.bool_)
+
+    def _seed(self, seed: int | Sequence[int | None] | None, chosen: NDArray[np.bool_]) -> None:
+        if seed is None:
+            if not self._seeded:
+                everything = 2**64 - 1
+                self._keys[:] = self.np_random.integers(
+                    everything, size=self.num_envs, dtype=np.uint64, endpoint=True
+                )
+            self._seeded = True
+            return
+        if isinstance(seed, int | np.integer):
+            self._np_random, self._np_random_seed = seeding.np_random(int(seed))
+            seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
+        else:
+            seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise SettingError(f"{len(seeds)} seeds were given for {self.num_envs} agents")
+        if not self._seeded:
+            self._seed(None, chosen)
+        for i in np.flatnonzero(chosen):
+            own = seeds[i]
+            if own is not None:
+                self._keys[i] = episode_key(seeding.np_random(own)[0])
+                self._episodes[i] = 0
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin new episodes, of all agents or of those in ``options["reset_mask"]``.
+
+        Args:
+            seed: agent i is seeded by seed + i; or a seed for each, ``None`` for none.
+            options: ``"cell"``, (row, col), places all of them; ``"reset_mask"``, bool (num_envs,),
+                says whom to reset.
+
+        Raises:
+            SettingError: bad options or seeds.
+        """
+        options = dict(options or {})
+        chosen = np.ones(self.num_envs, np.bool_)
+        if "reset_mask" in options:
+            chosen = options.pop("reset_mask")
+            if (
+                not isinstance(chosen, np.ndarray)
+                or chosen.dtype != np.bool_
+                or chosen.shape != (self.num_envs,)
+            ):
+                raise SettingError(f"reset_mask must be a bool array ({self.num_envs},)")
+            if not chosen.any():
+                raise SettingError("reset_mask is false everywhere: nobody is to be reset")
+            if not self._begun and not chosen.all():
+                raise gym.error.ResetNeeded("the first reset must be of all agents")
+        cell = self._single.chosen_cell(options)
+        self._seed(seed, chosen)
+        _place(self.world.picture_cells, chosen, self._cells, self._keys, self._episodes)
+        if cell is not None:
+            self._cells[chosen] = cell
+        self._steps[chosen] = 0
+        self._over[chosen] = False
+        self._begun = True
+        infos: dict[str, Any] = {}
+        if self._masks:
+            infos = self._mask_infos(chosen)
+        return self._observe(self._cells), infos
+
+    def _mask_infos(self, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+        masks = self.world.masks[self._cells]
+        masks[~chosen] = 0
+        return {"action_mask": masks, "_action_mask": chosen.copy()}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Step every agent.
+
+        Args:
+            actions: integers (num_envs,).
+
+        Returns:
+            observations, rewards (float64), terminations, truncations (bool) and infos, all new.
+
+        Raises:
+            SettingError: actions of another shape or type, or outside the action space.
+            gymnasium.error.ResetNeeded: before the first reset; or, with autoreset disabled, for an
+                agent whose episode is over.
+        """
+        given = self._checked(actions)
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        if self._mode == _DISABLED and self._over.any():
+            raise gym.error.ResetNeeded(
+                f"the episode of agent {int(self._over.argmax())} is over: "
+                f"reset(options={{'reset_mask': terminations | truncations}})"
+            )
+        n = self.num_envs
+        gained = np.empty(n, np.float64)
+        terminated = np.empty(n, np.bool_)
+        truncated = np.empty(n, np.bool_)
+        final = np.empty(n, np.int64)
+        if self.render_mode is not None:
+            self._walks.append((self._stamped(given), given))
+        ended = _step(
+            self.world.next_state,
+            self.world.rewards,
+            self.world.picture_cells,
+            given,
+            self.lifetime,
+            self._mode,
+            self._cells,
+            self._steps,
+            self._over,
+            self._keys,
+            self._episodes,
+            gained,
+            terminated,
+            truncated,
+            final,
+        )
+        infos: dict[str, Any] = {}
+        if self._masks:
+            infos = self._mask_infos(np.ones(n, np.bool_))
+        if ended and self._mode == _SAME_STEP:
+            infos |= self._final_infos(terminated | truncated, final)
+        return self._observe(self._cells), gained, terminated, truncated, infos
+
+    def _checked(self, actions: Any) -> NDArray[np.int64]:
+        given = np.asarray(actions)
+        if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
+            raise SettingError(
+                f"actions must be {self.num_envs} integers, not {given.dtype} of shape "
+                f"{given.shape}"
+            )
+        n_actions = self.world.actions.n
+        # Seen as unsigned, a negative number is a very large one: one comparison finds both
+        given = np.ascontiguousarray(given, np.int64)
+        if given.view(np.uint64).max() >= n_actions:
+            wrong = int(np.flatnonzero((given < 0) | (given >= n_actions))[0])
+            raise SettingError(
+                f"action {given[wrong]} of agent {wrong} is outside Discrete({n_actions})"
+            )
+        return given
+
+    def _stamped(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
+        there = self.world.next_state[self._cells, actions].astype(np.int64)
+        return np.where((there == self._cells) | self._over, EXIT, there)
+
+    def _final_infos(self, ended: NDArray[np.bool_], final: NDArray[np.int64]) -> dict[str, Any]:
+        last = np.full(self.num_envs, None, object)
+        places = np.flatnonzero(ended)
+        observed = self._observe(final[places])
+        for row, i in enumerate(places):
+            if isinstance(observed, dict):
+                last[i] = {name: values[row] for name, values in observed.items()}
+            else:
+                last[i] = observed[row] if observed.ndim > 1 else int(observed[row])
+        infos: dict[str, Any] = {}
+        if self._masks:
+            masks = np.zeros((self.num_envs, self.world.actions.n), np.int8)
+            masks[places] = self.world.masks[final[places]]
+            infos = {"action_mask": masks, "_action_mask": ended.copy()}
+        return {
+            "final_obs": last,
+            "_final_obs": ended.copy(),
+            "final_info": infos,
+            "_final_info": ended.copy(),
+        }
+
+    def _observe(self, cells: NDArray[np.int64]) -> Any:
+        return self._single.observe_cells(cells)
+
+    def rollout(
+        self,
+        policy: HasProbabilities | NDArray[np.integer[Any]] | None,
+        steps: int,
+        *,
+        threads: int = 1,
+    ) -> VectorRollout:
+        """Step all agents many times inside compiled code; episodes are reset on the way.
+
+        It goes on from where the agents are, and leaves them where they arrive. The result does not
+        depend on the number of threads.
+
+        Args:
+            policy: something with ``probabilities()``; an integer array (n_cells,) with the action
+                for each cell; or ``None`` for uniformly random actions.
+            steps: at least 1.
+            threads: how many share the work.
+
+        Raises:
+            SettingError: a policy of another shape, or no steps or threads.
+            gymnasium.error.ResetNeeded: before the first reset, or where an episode is over.
+        """
+        if steps < 1 or threads < 1:
+            raise SettingError("steps and threads must be at least 1")
+        if not self._begun or self._over.any():
+            raise gym.error.ResetNeeded("call reset() before rollout()")
+        n, n_actions = self.num_envs, self.world.actions.n
+        choice = np.empty(0, np.int64)
+        cumulative = np.empty((0, 0))
+        shape = (self.world.grid.n_cells, n_actions)
+        if isinstance(policy, np.ndarray):
+            if policy.shape != shape[:1] or policy.dtype.kind not in "iu":
+                raise SettingError(f"the policy must hold an action for each of {shape[0]} cells")
+            if policy.min() < 0 or policy.max() >= n_actions:
+                raise SettingError(f"the policy has an action outside Discrete({n_actions})")
+            choice = policy.astype(np.int64)
+        elif policy is not None:
+            odds = np.asarray(policy.probabilities())
+            if odds.shape != shape:
+                raise SettingError(f"the policy's probabilities are {odds.shape}, not {shape}")
+            if (odds.max(axis=1) == 1).all():
+                choice = odds.argmax(axis=1).astype(np.int64)
+            else:
+                cumulative = np.cumsum(odds, axis=1)
+        result = VectorRollout(
+            np.empty((steps + 1, n), np.int32),
+            np.empty((steps, n), np.int32),
+            np.empty((steps, n), np.float32),
+            np.empty((steps, n), np.bool_),
+            np.empty((steps, n), np.bool_),
+        )
+
+        def walk(first: int, last: int) -> None:
+            _rollout(
+                self.world.next_state,
+                self.world.rewards,
+                self.world.picture_cells,
+                choice,
+                cumulative,
+                self.lifetime,
+                self._cells,
+                self._steps,
+                self._keys,
+                self._episodes,
+                first,
+                last,
+                result.observations,
+                result.actions,
+                result.rewards,
+                result.terminations,
+                result.truncations,
+            )
+
+        self._walks.clear()
+        edges = [n * part // threads for part in range(threads + 1)]
+        if threads == 1:
+            walk(0, n)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(walk, edges[:-1], edges[1:]))
+        return result
+
+    def render(self) -> Any:
+        """One picture, as all agents together have left it in their present episodes.
+
+        Returns:
+            uint8 (height, width, 3) with every agent's cell marked; text for ``"ansi"``.
+        """
+        if self.render_mode is None:
+            return None
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() first")
+        if self.render_mode == "ansi":
+            return self._single.render_text(self._cells)
+        # Imported here as in GlitchGridEnv.render: environments draw themselves
+        from glitch_render.replay import mark_cell, replay_walks
+
+        length = len(self._walks)
+        cells = np.full((self.num_envs, length), -1, np.int32)
+        actions = np.full((self.num_envs, length), -1, np.int32)
+        for t, (stamped, taken) in enumerate(self._walks):
+            # By the step of the episode, which is what random colours hang on
+            step = self._steps - (length - t)
+            present = np.flatnonzero(step >= 0)
+            cells[present, step[present]] = stamped[present]
+            actions[present, step[present]] = taken[present]
+        frame = replay_walks(self._single.frame, self.world, cells, actions, seed=self._single.seed)
+        for cell in np.unique(self._cells):
+            mark_cell(frame, self.world.grid, int(cell))
+        return frame
