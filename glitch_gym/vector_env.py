@@ -465,7 +465,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         """
         if steps < 1 or threads < 1:
             raise SettingError("steps and threads must be at least 1")
-        if not self._begun or self._over.any():
+        if not self._begun or (self._mode == _DISABLED and self._over.any()):
             raise gym.error.ResetNeeded("call reset() before rollout()")
         n, n_actions = self.num_envs, self.world.actions.n
         choice = np.empty(0, np.int64)
@@ -514,6 +514,10 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 result.truncations,
             )
 
+        # Under NEXT_STEP, episodes that ended in the last step wait for this reset
+        _place(self.world.picture_cells, self._over, self._cells, self._keys, self._episodes)
+        self._steps[self._over] = 0
+        self._over[:] = False
         self._walks.clear()
         edges = [n * part // threads for part in range(threads + 1)]
         if threads == 1:

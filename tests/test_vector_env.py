@@ -147,6 +147,16 @@ def test_rollouts_are_the_same_for_any_number_of_threads_and_calls():
     assert abs(np.bincount(rolled[0].ravel(), minlength=20) / 3000 - 0.05).max() < 0.02
 
 
+def test_rollouts_go_on_after_steps_in_which_episodes_ended():
+    env = gym.make_vec("GlitchGrid-v0", num_envs=4)
+    env.reset(seed=0, options={"cell": (0, 5)})
+    env.step(np.array([0, 1, 0, 1]))
+    rolled = env.rollout(None, 40)
+    lives = np.split(rolled.terminations | rolled.truncations, 4, axis=1)
+    assert all(life[:20].any() for life in lives)
+    assert rolled.observations.min() >= 0
+
+
 def test_softmax_rollouts_follow_their_probabilities():
     table = QTable(np.random.default_rng(0).normal(size=(20, 10, 20)).astype(np.float32))
     env = gym.make_vec("GlitchGrid-v0", num_envs=4000)

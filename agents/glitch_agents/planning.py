@@ -1,0 +1,267 @@
+"""Exact planning: the optimum of a grid world, with a bound on the error, and how near a policy is.
+
+A planner reads the dynamics and the rewards; it learns nothing from episodes. It is the yardstick
+for those who do, and a learner in its own right for those who only want the picture.
+
+Source: Sutton and Barto, *Reinforcement Learning*, second edition, sections 4.3 and 4.4; Bertsekas,
+*Dynamic Programming and Optimal Control*, volume II, on Gauss–Seidel value iteration and its bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_agents.policy import QTable, Ties
+from glitch_agents.q_learning import Progress, world_of
+from glitch_gym.compilation import compiled
+from glitch_gym.dynamics import GridWorld
+from glitch_gym.errors import SettingError
+
+__all__ = ["ExactPlanner", "optimality", "policy_values", "state_values"]
+
+# More sweeps than any discount below 1 - 1e-6 needs; reached only if the tolerance is below what
+# float64 can tell apart
+_MAX_SWEEPS = 100_000_000
+
+
+@compiled
+def _best_per_move(
+    next_state: NDArray[np.int32],
+    rewards: NDArray[np.float32],
+    n_moves: int,
+    best: NDArray[np.float64],
+    there: NDArray[np.int32],
+) -> None:
+    """Keep of each move its best effect: all effects of a move lead to the same cell."""
+    n_effects = rewards.shape[1] // n_moves
+    for state in range(rewards.shape[0]):
+        for move in range(n_moves):
+            top = np.float64(rewards[state, move])
+            for effect in range(1, n_effects):
+                top = max(top, np.float64(rewards[state, effect * n_moves + move]))
+            best[state, move] = top
+            there[state, move] = next_state[state, move]
+
+
+@compiled
+def _sweep(
+    best: NDArray[np.float64],
+    there: NDArray[np.int32],
+    cells: NDArray[np.int32],
+    gamma: float,
+    backwards: bool,
+    values: NDArray[np.float64],
+) -> float:
+    """Update every state in place, in one order or its reverse; gives the largest change."""
+    largest = 0.0
+    count = cells.shape[0]
+    for index in range(count):
+        state = cells[count - 1 - index if backwards else index]
+        top = -np.inf
+        for move in range(best.shape[1]):
+            value = best[state, move]
+            following = there[state, move]
+            if following >= 0:
+                value += gamma * values[following]
+            top = max(top, value)
+        largest = max(largest, abs(top - values[state]))
+        values[state] = top
+    return largest
+
+
+def _check_gamma(gamma: float) -> None:
+    if not 0 <= gamma < 1:
+        raise SettingError(f"exact values need gamma in [0, 1), not {gamma!r}")
+
+
+def state_values(
+    world: GridWorld, gamma: float = 0.95, tolerance: float = 1e-6
+) -> NDArray[np.float64]:
+    """Compute the optimal value of every cell, without a time limit.
+
+    Gauss–Seidel value iteration over moves, forwards and backwards in turn, so that a value crosses
+    the grid in one sweep. It stops when γ / (1 − γ) times the largest change of a sweep, which
+    bounds the error, is within the tolerance.
+
+    Args:
+        world: the grid world.
+        gamma: discount in [0, 1).
+        tolerance: largest error of any value, above 0.
+
+    Returns:
+        float64 (n_cells,); prohibited cells hold 0.
+
+    Raises:
+        SettingError: a value out of its range.
+    """
+    _check_gamma(gamma)
+    if not tolerance > 0:
+        raise SettingError(f"tolerance must be above 0, not {tolerance!r}")
+    shape = (world.grid.n_cells, world.actions.n_moves)
+    best, there = np.empty(shape), np.empty(shape, np.int32)
+    _best_per_move(world.next_state, world.rewards, shape[1], best, there)
+    values = np.zeros(shape[0])
+    for sweep in range(_MAX_SWEEPS):
+        change = _sweep(best, there, world.picture_cells, gamma, sweep % 2 == 1, values)
+        # One float64 step of the values themselves is as near as they can come
+        if change * gamma <= tolerance * (1 - gamma) or change <= 1e-15 * np.abs(values).max():
+            break
+    return values
+
+
+class _HasProbabilities(Protocol):
+    def probabilities(self) -> NDArray[np.float64]: ...
+
+
+@compiled
+def _evaluate(
+    next_state: NDArray[np.int32],
+    rewards: NDArray[np.float32],
+    odds: NDArray[np.float64],
+    cells: NDArray[np.int32],
+    gamma: float,
+    tolerance: float,
+    values: NDArray[np.float64],
+) -> None:
+    n_states, n_actions = odds.shape
+    gains = np.zeros(n_states)
+    for state in cells:
+        for action in range(n_actions):
+            gains[state] += odds[state, action] * rewards[state, action]
+    backwards = False
+    while True:
+        largest = 0.0
+        count = cells.shape[0]
+        for index in range(count):
+            state = cells[count - 1 - index if backwards else index]
+            value = gains[state]
+            for action in range(n_actions):
+                share = odds[state, action]
+                there = next_state[state, action]
+                if share > 0 and there >= 0:
+                    value += gamma * share * values[there]
+            largest = max(largest, abs(value - values[state]))
+            values[state] = value
+        backwards = not backwards
+        if largest * gamma <= tolerance * (1 - gamma) or largest < 1e-14:
+            break
+
+
+def policy_values(
+    world: GridWorld,
+    policy: _HasProbabilities | NDArray[Any],
+    gamma: float = 0.95,
+    tolerance: float = 1e-9,
+) -> NDArray[np.float64]:
+    """Compute the value of every cell under a policy, exactly and without a time limit.
+
+    Args:
+        world: the grid world.
+        policy: something with ``probabilities()``, such as a ``QTable``; an array (n_cells,
+            n_actions) of probabilities; or an integer array (n_cells,) of actions.
+        gamma: discount in [0, 1).
+        tolerance: largest error of any value.
+
+    Returns:
+        float64 (n_cells,); prohibited cells hold 0.
+
+    Raises:
+        SettingError: gamma out of its range, or a policy of another shape.
+    """
+    _check_gamma(gamma)
+    shape = world.next_state.shape
+    odds = policy if isinstance(policy, np.ndarray) else policy.probabilities()
+    if odds.shape == shape[:1] and odds.dtype.kind in "iu":
+        odds = np.eye(shape[1])[odds]
+    if odds.shape != shape:
+        raise SettingError(f"the policy's probabilities are {odds.shape}, not {shape}")
+    if (odds < 0).any() or not np.allclose(odds.sum(axis=1), 1):
+        raise SettingError("the policy's probabilities must be at least 0 and sum to 1 by cell")
+    values = np.zeros(shape[0])
+    _evaluate(
+        world.next_state,
+        world.rewards,
+        np.ascontiguousarray(odds, np.float64),
+        world.picture_cells,
+        gamma,
+        tolerance,
+        values,
+    )
+    return values
+
+
+def optimality(
+    world: GridWorld, policy: _HasProbabilities | NDArray[Any], gamma: float = 0.95
+) -> float:
+    """Say how near a policy comes to the optimum: 0 for random actions, 1 for the optimum.
+
+    The mean discounted value over all cells of the picture, computed exactly and without truncation
+    (a time limit is not part of the problem), shifted and scaled.
+
+    Args:
+        world: the grid world.
+        policy: as in ``policy_values``.
+        gamma: discount in [0, 1).
+
+    Raises:
+        SettingError: gamma out of its range, a policy of another shape, or a world in which random
+            actions are optimal.
+    """
+    cells = world.picture_cells
+    shape = world.next_state.shape
+    best = state_values(world, gamma, 1e-9)[cells].mean()
+    chance = policy_values(world, np.full(shape, 1 / shape[1]), gamma)[cells].mean()
+    if best - chance < 1e-9:
+        raise SettingError("random actions are optimal here: there is nothing to measure")
+    reached = policy_values(world, policy, gamma)[cells].mean()
+    return float((reached - chance) / (best - chance))
+
+
+@dataclass(frozen=True)
+class ExactPlanner:
+    """The optimum of a grid world, from its dynamics and rewards; episodes do not matter to it.
+
+    Args:
+        gamma: discount in [0, 1).
+        tolerance: largest error of any state's value, above 0.
+        ties: among equal best actions take one at ``"random"`` or the ``"first"``.
+    """
+
+    gamma: float = 0.95
+    tolerance: float = 1e-6
+    ties: Ties = "random"
+
+    def __post_init__(self) -> None:
+        _check_gamma(self.gamma)
+        if not self.tolerance > 0:
+            raise SettingError(f"tolerance must be above 0, not {self.tolerance!r}")
+        if self.ties not in ("random", "first"):
+            raise SettingError(f"ties must be 'random' or 'first', not {self.ties!r}")
+
+    def learn(
+        self,
+        env: gym.Env[Any, Any] | GridWorld,
+        *,
+        episodes: int = 0,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> QTable:
+        """Plan. ``episodes`` is not used, but reported to ``progress`` as done.
+
+        Raises:
+            SettingError: an environment without a grid world.
+        """
+        world = world_of(env)
+        values = state_values(world, self.gamma, self.tolerance)
+        following = np.where(world.next_state >= 0, values[world.next_state], 0.0)
+        q = (world.rewards + self.gamma * following).astype(np.float32)
+        if progress is not None:
+            progress(episodes, episodes)
+        return QTable(
+            q.reshape(world.reward_field.shape), ties=self.ties, seed=seed, episodes=episodes
+        )
