@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,14 @@ def chelsea() -> NDArray[np.uint8]:
 def small(chelsea: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The same photograph at 240×160 pixels."""
     return np.asarray(Image.fromarray(chelsea).resize((240, 160), Image.Resampling.BOX))
+
+
+@pytest.fixture
+def heeds_ctrl_c():
+    """Take Ctrl-C as a terminal's program does; one run in the background is told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

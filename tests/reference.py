@@ -73,6 +73,64 @@ def q_learning(world, *, episodes, lifetime, alphas, epsilons, gamma, initial, t
     return q
 
 
+def temporal_difference(
+    name, world, *, episodes, lifetime, alpha, epsilon, gamma, ties, key, lambda_=0.8
+):
+    """SARSA, expected SARSA, double Q and Watkins's Q(λ), as the textbook's boxes have them."""
+    n = world.actions.n
+    q = np.zeros((world.grid.n_cells, n))
+    halves = [np.zeros_like(q), np.zeros_like(q)]
+    cells = world.grid.picture_cells()
+    for episode in range(episodes):
+        own = draw(key, episode)
+
+        def choose(state, t, own=own):
+            if unit(draw(own, 3 * t + 1)) < epsilon:
+                return below(draw(own, 3 * t + 2), n)
+            return best_action(q[state].tolist(), ties, draw(own, 3 * t + 2))
+
+        state = int(cells[below(draw(own, 0), len(cells))])
+        action = choose(state, 0)
+        traces = {}
+        for t in range(lifetime):
+            there, reward, _ = step(world, state, action)
+            reward = float(np.float32(reward))
+            following = None if there is None else choose(there, t + 1)
+            if name == "DoubleQLearning":
+                coin = draw(own, 3 * t + 3) >> 63
+                learns, judges = halves[coin], halves[1 - coin]
+                target = reward
+                if there is not None:
+                    target += gamma * judges[there, int(learns[there].argmax())]
+                learns[state, action] += alpha * (target - learns[state, action])
+                q[state, action] = halves[0][state, action] + halves[1][state, action]
+            else:
+                value = 0.0
+                if there is not None:
+                    row = q[there].tolist()
+                    value = {
+                        "Sarsa": row[following],
+                        "ExpectedSarsa": epsilon * sum(row) / n + (1.0 - epsilon) * max(row),
+                        "QLambda": max(row),
+                    }[name]
+                error = reward + gamma * value - q[state, action]
+                if name == "QLambda":
+                    traces[state, action] = 1.0
+                    greedy = there is not None and q[there, following] == value
+                    for pair in traces:
+                        q[pair] += alpha * error * traces[pair]
+                        traces[pair] *= gamma * lambda_
+                    if not greedy:
+                        traces = {}
+                else:
+                    q[state, action] += alpha * error
+            if there is None:
+                break
+            state = there
+            action = following if name in ("Sarsa", "QLambda") else choose(state, t + 1)
+    return q.astype(np.float32)
+
+
 def rollout(world, values, *, agents, lifetime, births, ties, epsilon, repeat, key):
     """Agents one by one; (agents, steps) of stamped cells and actions, and lengths."""
     cells = np.full((agents, lifetime), -1)

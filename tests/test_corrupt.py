@@ -138,7 +138,7 @@ def test_a_grid_that_does_not_fit_is_known_before_anything_is_learned(medium):
     assert time.monotonic() - began < 30  # learning would take minutes
 
 
-def test_ctrl_c_while_learning_gives_no_picture(medium):
+def test_ctrl_c_while_learning_gives_no_picture(medium, heeds_ctrl_c):
     layer = Layer(grid=(20, 10), effects=["same"], iterations=100_000_000)
 
     def interrupt(index, done, episodes):

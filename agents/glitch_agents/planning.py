@@ -16,8 +16,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_agents.learning import Progress
 from glitch_agents.policy import QTable, Ties
-from glitch_agents.q_learning import Progress, world_of
+from glitch_agents.problem import world_of
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError

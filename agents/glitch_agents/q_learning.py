@@ -6,63 +6,20 @@ Learning*, second edition, section 6.5.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import ClassVar
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.policy import Policy, QTable, Ties
-from glitch_agents.schedule import Schedule, as_schedule
+from glitch_agents.learning import Progress, in_chunks
+from glitch_agents.policy import QTable
+from glitch_agents.problem import Problem, outcome, start_state
+from glitch_agents.temporal_difference import Q_LEARNING, TabularLearner
 from glitch_gym.compilation import compiled
-from glitch_gym.dynamics import GridWorld
-from glitch_gym.env import LIFETIME
-from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, derive_key, draw, stream, unit
 
-__all__ = ["Learner", "Progress", "QLearning", "lifetime_of", "world_of"]
-
-Progress = Callable[[int, int], None]
-"""Called with the episodes that are done and the episodes in all."""
-
-# Long enough that the calls cost nothing, short enough that Ctrl-C and the bar feel immediate.
-_CHUNK_SECONDS = 0.05
-
-
-class Learner(Protocol):
-    """Anything that makes a policy from an environment."""
-
-    def learn(
-        self, env: Any, *, episodes: int, seed: int = 0, progress: Progress | None = None
-    ) -> Policy:
-        """Learn for a number of episodes."""
-        ...
-
-
-def world_of(env: gym.Env[Any, Any] | GridWorld) -> GridWorld:
-    """Give the grid world behind an environment.
-
-    Raises:
-        SettingError: the environment has none.
-    """
-    world = env if isinstance(env, GridWorld) else getattr(env.unwrapped, "world", None)
-    if not isinstance(world, GridWorld):
-        raise SettingError(f"this learner needs a GlitchGrid environment, not {env!r}")
-    return world
-
-
-def lifetime_of(env: gym.Env[Any, Any] | GridWorld) -> int:
-    """Give the steps after which an environment truncates; the post's 20 where it never does."""
-    if isinstance(env, GridWorld):
-        return LIFETIME
-    limits = [getattr(env.unwrapped, "lifetime", None)]
-    if env.spec is not None:
-        limits.append(env.spec.max_episode_steps)
-    return min((limit for limit in limits if limit is not None), default=LIFETIME)
-
+__all__ = ["QLearning"]
 
 # The place of the only bit that is set in a word: multiplying by a de Bruijn sequence brings a
 # different six bits to the top for each (Leiserson, Prokop and Randall, 1998)
@@ -95,7 +52,9 @@ def _choose(ties: NDArray[np.uint64], state: int, skip: int) -> int:
 def _learn(
     next_state: NDArray[np.int32],
     rewards: NDArray[np.float32],
+    cumulative: NDArray[np.float64],
     starts: NDArray[np.int32],
+    start_cumulative: NDArray[np.float64],
     q: NDArray[np.float32],
     best: NDArray[np.float32],
     n_best: NDArray[np.int32],
@@ -116,11 +75,12 @@ def _learn(
     """
     n_actions = q.shape[1]
     n_words = ties.shape[1]
+    n_outcomes = next_state.shape[1] // n_actions
     for index in range(alphas.shape[0]):
         alpha = alphas[index]
         epsilon = epsilons[index]
         episode = stream(key, first + index)
-        state = starts[below(draw(episode, 0), starts.shape[0])]
+        state = start_state(starts, start_cumulative, draw(episode, 0))
         for step in range(lifetime):
             if unit(draw(episode, 2 * step + 1)) < epsilon:
                 action = below(draw(episode, 2 * step + 2), n_actions)
@@ -129,8 +89,9 @@ def _learn(
                 if not first_ties and n_best[state] > 1:
                     skip = below(draw(episode, 2 * step + 2), n_best[state])
                 action = _choose(ties, state, skip)
-            there = next_state[state, action]
-            target = np.float64(rewards[state, action])
+            place = outcome(cumulative, n_outcomes, state, action, episode, step)
+            there = int(next_state[state, place])
+            target = np.float64(rewards[state, place])
             if there >= 0:
                 target += gamma * np.float64(best[there])
             old = q[state, action]
@@ -166,110 +127,54 @@ def _learn(
 
 
 @dataclass(frozen=True)
-class QLearning:
+class QLearning(TabularLearner):
     """Vanilla tabular Q-learning with ε-greedy behaviour.
 
     Q(s, a) ← Q(s, a) + α (r + γ max Q(s', ·) − Q(s, a)). An episode starts on a random cell of the
     picture and ends when the agent leaves it or has lived its lifetime; truncation is no end of
-    the problem, so the last step still counts the value of the cell it leads to.
-
-    Args:
-        alpha: learning rate in [0, 1], a number or a schedule over the episodes.
-        gamma: discount in [0, 1].
-        epsilon: probability of a random action, a number or a schedule.
-        initial: value of every action before it is tried.
-        ties: among equal best actions take one at ``"random"`` or the ``"first"``, as in the post.
-
-    Raises:
-        SettingError: a value out of its range.
+    the problem, so the last step still counts the value of the cell it leads to. Settings as in
+    ``TabularLearner``; the post's are α .1, ε .1 and first ties.
     """
 
-    alpha: float | Schedule = 0.1
-    gamma: float = 0.95
-    epsilon: float | Schedule = 0.1
-    initial: float = 0.0
-    ties: Ties = "random"
+    algorithm: ClassVar[int] = Q_LEARNING
 
-    def __post_init__(self) -> None:
-        as_schedule(self.alpha, "alpha", 0, 1)
-        as_schedule(self.epsilon, "epsilon", 0, 1)
-        if not 0 <= self.gamma <= 1:
-            raise SettingError(f"gamma must lie in 0…1, not {self.gamma!r}")
-        if not np.isfinite(self.initial):
-            raise SettingError(f"initial must be a finite number, not {self.initial!r}")
-        if self.ties not in ("random", "first"):
-            raise SettingError(f"ties must be 'random' or 'first', not {self.ties!r}")
-
-    def learn(
+    def _learn_tables(
         self,
-        env: gym.Env[Any, Any] | GridWorld,
-        *,
+        problem: Problem,
+        lifetime: int,
         episodes: int,
-        seed: int = 0,
-        progress: Progress | None = None,
+        seed: int,
+        progress: Progress | None,
     ) -> QTable:
-        """Learn for a number of episodes; on Ctrl-C, give what has been learned so far.
-
-        Args:
-            env: a GlitchGrid environment, wrapped or not, or its world.
-            episodes: at least 1.
-            seed: of starting cells, exploration and ties.
-            progress: called now and then with (episodes done, episodes).
-
-        Returns:
-            the table; ``interrupted`` is true if Ctrl-C cut learning short.
-
-        Raises:
-            SettingError: no episodes, or an environment of another kind.
-        """
-        if episodes < 1:
-            raise SettingError(f"episodes must be at least 1, not {episodes!r}")
-        world = world_of(env)
-        lifetime = lifetime_of(env)
-        alpha = as_schedule(self.alpha, "alpha", 0, 1)
-        epsilon = as_schedule(self.epsilon, "epsilon", 0, 1)
-        shape = world.next_state.shape
-        q = np.full(shape, self.initial, np.float32)
-        best = np.full(shape[0], self.initial, np.float32)
-        n_best = np.full(shape[0], shape[1], np.int32)
-        ties = np.zeros((shape[0], (shape[1] + 63) // 64), np.uint64)
-        for action in range(shape[1]):
+        n_states, n_actions = len(problem.next_state), problem.n_actions
+        q = np.full((n_states, n_actions), self.initial, np.float32)
+        best = np.full(n_states, self.initial, np.float32)
+        n_best = np.full(n_states, n_actions, np.int32)
+        ties = np.zeros((n_states, (n_actions + 63) // 64), np.uint64)
+        for action in range(n_actions):
             ties[:, action // 64] |= np.uint64(1) << np.uint64(action % 64)
+        alphas, epsilons = self._rates(max(episodes, 1))
         key = derive_key(seed, "q_learning")
-        done = 0
-        chunk = 64
-        interrupted = False
-        try:
-            while done < episodes:
-                last = min(done + chunk, episodes)
-                began = time.perf_counter()
-                _learn(
-                    world.next_state,
-                    world.rewards,
-                    world.picture_cells,
-                    q,
-                    best,
-                    n_best,
-                    ties,
-                    alpha.values(done, last, episodes),
-                    epsilon.values(done, last, episodes),
-                    float(self.gamma),
-                    lifetime,
-                    self.ties == "first",
-                    key,
-                    done,
-                )
-                if time.perf_counter() - began < _CHUNK_SECONDS / 2:
-                    chunk *= 2
-                done = last
-                if progress is not None:
-                    progress(done, episodes)
-        except KeyboardInterrupt:
-            interrupted = True
-        return QTable(
-            q.reshape(world.reward_field.shape),
-            ties=self.ties,
-            seed=seed,
-            episodes=done,
-            interrupted=interrupted,
-        )
+
+        def run(first: int, last: int) -> None:
+            _learn(
+                problem.next_state,
+                problem.rewards,
+                problem.cumulative,
+                problem.starts,
+                problem.start_cumulative,
+                q,
+                best,
+                n_best,
+                ties,
+                alphas[first:last],
+                epsilons[first:last],
+                float(self.gamma),
+                lifetime,
+                self.ties == "first",
+                key,
+                first,
+            )
+
+        done, cut = in_chunks(run, episodes, progress)
+        return self._finish(q, problem.shape, seed, done, cut)

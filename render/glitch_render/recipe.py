@@ -32,7 +32,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from glitch_agents.q_learning import Learner, QLearning
+from glitch_agents.learning import Learner
+from glitch_agents.q_learning import QLearning
 from glitch_agents.schedule import Schedule
 from glitch_gym.errors import GlitchError, RecipeError, unknown_name
 from glitch_gym.reward import Noise, effect_noise
