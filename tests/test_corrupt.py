@@ -166,3 +166,57 @@ def test_what_cannot_be_corrupted_is_refused(medium):
     nobody = Layer(grid=(8, 8), effects=["same"], iterations=1, born_above=1.0, born_below=0.0)
     with pytest.raises(SettingError, match="no cell may bear"):
         corrupt(medium, Recipe(layers=[nobody], activation="edges"))
+
+
+LEARNERS = ["sarsa", "expected_sarsa", "double_q", "q_lambda", "sweeping", "planner", "dqn"]
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_any_learner_can_be_named_in_a_layer(medium, learner):
+    layer = Layer(
+        grid=(20, 10), effects=["same", "pixelate"], iterations=300, agents=60, learner=learner
+    )
+    recipe = Recipe(layers=[layer], activation="edges")
+    painted = corrupt(medium, recipe)
+    assert changed(medium, painted) > 0.1
+    np.testing.assert_array_equal(painted, corrupt(medium, recipe))
+
+
+OWN_LEARNER = """
+import numpy as np
+
+class Rightwards:
+    def __init__(self, gamma=0.5):
+        assert gamma == 0.8
+    def learn(self, env, *, episodes, seed=0, progress=None):
+        env.reset(seed=seed)
+        env.step(env.action_space.sample())
+        actions = env.unwrapped.actions
+        class Policy:
+            def act(self, observations):
+                return np.full(observations.shape, actions.encode("same", "right"))
+        return Policy()
+
+class Mute: pass
+def broken(): raise RuntimeError("no")
+"""
+
+
+def test_a_learner_of_ones_own_drives_the_filter(medium, tmp_path, monkeypatch):
+    (tmp_path / "own_learner.py").write_text(OWN_LEARNER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    layer = {"grid": (20, 30), "fit": "stretch", "effects": ["same"], "gamma": 0.8, "agents": 300}
+    painted = corrupt(
+        medium,
+        Recipe(layers=[Layer(learner="own_learner:Rightwards", **layer)], activation="edges"),
+    )
+    rows = painted[::10].astype(int)
+    assert (rows[:, 1:] == rows[:, :-1]).all(axis=2).mean() > 0.7
+    for name, message in {
+        "own_learner:Mute": "has no method learn",
+        "own_learner:broken": "cannot be made: no",
+        "own_learner:Absent": "does not load",
+        "no_such_module:Learner": "does not load",
+    }.items():
+        with pytest.raises(SettingError, match=message):
+            Layer(learner=name, **layer).make_learner()

@@ -13,11 +13,11 @@ from glitch_gym.errors import SettingError
 from glitch_gym.picture import read_picture
 
 
-def photograph_world(grid=(30, 20), **settings):
+def photograph_world(grid=(30, 20), effects=("same", "pixelate", "desaturate"), **settings):
     frame = read_picture("sample:coffee").frame
     return make_world(
         compute_activation(frame, "spectral_residual"), *frame.shape[:2], grid=grid,
-        effects=["same", "pixelate", "desaturate"], **settings,
+        effects=effects, **settings,
     )  # fmt: skip
 
 

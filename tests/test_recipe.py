@@ -129,6 +129,7 @@ def test_every_error_is_said_at_once_with_its_path():
         ("[[layers]]\ngrid = [0, 1]", "greater than or equal to 1"),
         ("[[layers]]\ngrid = [1, 1]\nreward_range = [0.0, nan]", "finite"),
         ("[[layers]]\ngrid = [1, 1]\nagents = true", "integer"),
+        ('[[layers]]\ngrid = [1, 1]\nlearner = "sarsi"', "did you mean 'sarsa'"),
         ("[[layers]\ngrid = [1, 1]", "line 1, column"),
     ],
 )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from glitch_agents.dqn import DQN
 from glitch_agents.learning import Learner
 from glitch_agents.planning import ExactPlanner, optimality, policy_values, state_values
 from glitch_agents.policy import Policy, QTable
 from glitch_agents.q_learning import QLearning
 from glitch_agents.rollout import Trajectories, rollout, scripted
 from glitch_agents.schedule import Schedule
+from glitch_agents.store import load_table, save_table
+from glitch_agents.sweeping import Sweeping
 from glitch_agents.temporal_difference import DoubleQLearning, ExpectedSarsa, QLambda, Sarsa
 
 __all__ = [
+    "DQN",
     "DoubleQLearning",
     "ExactPlanner",
     "ExpectedSarsa",
@@ -21,10 +25,13 @@ __all__ = [
     "QTable",
     "Sarsa",
     "Schedule",
+    "Sweeping",
     "Trajectories",
+    "load_table",
     "optimality",
     "policy_values",
     "rollout",
+    "save_table",
     "scripted",
     "state_values",
 ]

@@ -23,7 +23,7 @@ from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
 
-__all__ = ["ExactPlanner", "optimality", "policy_values", "state_values"]
+__all__ = ["ExactPlanner", "optimality", "plan", "policy_values", "state_values"]
 
 # More sweeps than any discount below 1 - 1e-6 needs; reached only if the tolerance is below what
 # float64 can tell apart
@@ -103,12 +103,40 @@ def state_values(
     _check_gamma(gamma)
     if not tolerance > 0:
         raise SettingError(f"tolerance must be above 0, not {tolerance!r}")
-    shape = (world.grid.n_cells, world.actions.n_moves)
-    best, there = np.empty(shape), np.empty(shape, np.int32)
-    _best_per_move(world.next_state, world.rewards, shape[1], best, there)
-    values = np.zeros(shape[0])
+    return plan(
+        world.next_state,
+        world.rewards,
+        world.picture_cells,
+        world.actions.n_moves,
+        gamma,
+        tolerance,
+    )
+
+
+def plan(
+    next_state: NDArray[np.int32],
+    rewards: NDArray[np.float32],
+    cells: NDArray[np.int32],
+    n_moves: int,
+    gamma: float,
+    tolerance: float,
+) -> NDArray[np.float64]:
+    """Do what ``state_values`` does, on tables: a world's, or what somebody believes of one.
+
+    Args:
+        next_state: int32 (n_cells, n_actions).
+        rewards: float32 (n_cells, n_actions), by the cell that an action starts from.
+        cells: int32, the picture's cells.
+        n_moves: actions are effect · n_moves + move.
+        gamma: discount in [0, 1).
+        tolerance: largest error of any value, above 0.
+    """
+    best = np.empty((len(next_state), n_moves))
+    there = np.empty((len(next_state), n_moves), np.int32)
+    _best_per_move(next_state, rewards, n_moves, best, there)
+    values = np.zeros(len(next_state))
     for sweep in range(_MAX_SWEEPS):
-        change = _sweep(best, there, world.picture_cells, gamma, sweep % 2 == 1, values)
+        change = _sweep(best, there, cells, gamma, sweep % 2 == 1, values)
         # One float64 step of the values themselves is as near as they can come
         if change * gamma <= tolerance * (1 - gamma) or change <= 1e-15 * np.abs(values).max():
             break

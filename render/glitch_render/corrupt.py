@@ -92,9 +92,9 @@ def layer_policy(
         seed=int(derive_key(seed, index, "learn")),
         progress=report,
     )
+    if getattr(policy, "interrupted", False):
+        raise KeyboardInterrupt
     if isinstance(policy, QTable):
-        if policy.interrupted:
-            raise KeyboardInterrupt
         if layer.temperature > 0:
             return policy.softmax(layer.temperature)
         return policy.epsilon_greedy(layer.explore)

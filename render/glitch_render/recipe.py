@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, cast
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,8 +33,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from glitch_agents.catalogue import LEARNERS, make_learner
 from glitch_agents.learning import Learner
-from glitch_agents.q_learning import QLearning
 from glitch_agents.schedule import Schedule
 from glitch_gym.errors import GlitchError, RecipeError, unknown_name
 from glitch_gym.reward import Noise, effect_noise
@@ -149,6 +150,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
+def _known_learner(value: str) -> str:
+    if ":" not in value and value not in LEARNERS:
+        raise PydanticCustomError(
+            "learner", "{message}", {"message": str(unknown_name("learner", value, LEARNERS))}
+        )
+    return value
+
+
 def _odd(value: Any) -> Any:
     if isinstance(value, int) and value % 2 == 0:
         raise PydanticCustomError("odd", "should be odd")
@@ -186,7 +195,9 @@ class Layer(BaseModel):
         3, description="side of the median filter over the rewards, in cells, odd"
     )
 
-    learner: Literal["q_learning"] = Field("q_learning", description="who learns")
+    learner: Annotated[str, AfterValidator(_known_learner)] = Field(
+        "q_learning", description="who learns: a name, or module:Class for a learner of your own"
+    )
     iterations: Count = Field(10_000, description="training episodes")
     alpha: Rate = Field(0.1, description="learning rate in 0…1, or {start, end, over, shape}")
     gamma: Share = Field(0.95, description="discount")
@@ -210,8 +221,13 @@ class Layer(BaseModel):
         return {name: one.settings() for name, one in value.items()}
 
     def make_learner(self) -> Learner:
-        """Make the learner that this layer names."""
-        return QLearning(
+        """Make the learner that this layer names, told of those settings that it takes.
+
+        Raises:
+            SettingError: a learner of one's own cannot be loaded or made.
+        """
+        return make_learner(
+            self.learner,
             alpha=self.alpha,
             gamma=self.gamma,
             epsilon=self.epsilon,
@@ -262,7 +278,9 @@ def _message(error: Any) -> str:
     message = str(error["msg"])
     for prefix in ("Value error, ", "Input "):
         message = message.removeprefix(prefix)
-    if kind not in ("effect", "effects", "layers") and not isinstance(given, Mapping | list):
+    if kind not in ("effect", "effects", "layers", "learner") and not isinstance(
+        given, Mapping | list
+    ):
         message += f", not {given!r}"
     return message
 

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import VecMonitor
+
+from glitch_agents import rollout
+from glitch_agents.sb3 import GlitchVecEnv, ModelPolicy
+from glitch_gym.errors import SettingError
+
+
+def test_steps_are_the_scalar_envs_with_stable_baselines3s_endings():
+    env = GlitchVecEnv(3)
+    env.seed(4)
+    seen = env.reset()
+    scalars = [gym.make("GlitchGrid-v0") for _ in range(3)]
+    for i, scalar in enumerate(scalars):
+        assert scalar.reset(seed=4 + i)[0] == seen[i]
+    rng = np.random.default_rng(0)
+    ended = {"terminated": 0, "truncated": 0}
+    for _ in range(200):
+        actions = rng.integers(20, size=3)
+        seen, rewards, dones, infos = env.step(actions)
+        assert rewards.dtype == np.float32
+        for i, scalar in enumerate(scalars):
+            last, reward, terminated, truncated, _ = scalar.step(int(actions[i]))
+            assert rewards[i] == np.float32(reward)
+            assert dones[i] == (terminated or truncated)
+            if dones[i]:
+                assert infos[i]["terminal_observation"] == last
+                assert infos[i]["TimeLimit.truncated"] == (truncated and not terminated)
+                ended["terminated" if terminated else "truncated"] += 1
+                last, _ = scalar.reset()
+            else:
+                assert infos[i] == {}
+            assert seen[i] == last
+    assert min(ended.values()) > 3
+
+
+def test_masks_and_attributes_are_given_by_agent():
+    env = GlitchVecEnv(4, observation="coordinates")
+    env.seed(1)
+    env.reset()
+    masks = env.env_method("action_masks")
+    assert len(masks) == 4
+    assert masks[0].shape == (20,)
+    assert masks[0].dtype == np.bool_
+    np.testing.assert_array_equal(env.env_method("action_masks", indices=[2])[0], masks[2])
+    assert env.get_attr("lifetime", indices=[0, 1]) == [20, 20]
+    assert env.env_is_wrapped(gym.Wrapper) == [False] * 4
+    with pytest.raises(SettingError, match="share one"):
+        env.set_attr("lifetime", 3, indices=[0])
+    env.set_attr("note", 3)
+    assert env.env.note == 3
+
+
+def test_ppo_learns_on_it_and_its_model_walks():
+    env = VecMonitor(GlitchVecEnv(16, observation="coordinates", objective="linger", grid=(12, 8)))
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=256, n_epochs=2, seed=0, device="cpu")
+    model.learn(2048)
+    scalar = gym.make("GlitchGrid-v0", observation="coordinates", objective="linger", grid=(12, 8))
+    policy = ModelPolicy(model, scalar)
+    world = scalar.unwrapped.world
+    cells = world.picture_cells
+    expected = []
+    for cell in cells:
+        seen = scalar.unwrapped.observe_cells(np.array([cell]))[0]
+        expected.append(int(model.predict(seen, deterministic=True)[0]))
+    assert policy.act(cells).tolist() == expected
+    assert policy.act(cells.reshape(2, -1)).shape == (2, len(cells) // 2)
+    walked = rollout(world, policy, 50)
+    assert walked.n_stamps > 10
+    assert ModelPolicy(model, scalar, deterministic=False).act(cells).max() < 20
+
+
+def test_masked_observations_are_a_dict_of_rows():
+    env = GlitchVecEnv(2, observation="masked")
+    seen = env.reset()
+    assert seen["action_mask"].shape == (2, 20)
+    for _ in range(60):
+        _, _, dones, infos = env.step(np.array([1, 3]))
+        for i in np.flatnonzero(dones):
+            assert infos[i]["terminal_observation"]["observations"].shape == (2,)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(SettingError, match="autoreset"):
+        GlitchVecEnv(2, autoreset_mode="NextStep")
+    with pytest.raises(SettingError, match="predict"):
+        ModelPolicy(object(), gym.make("GlitchGrid-v0"))
+    with pytest.raises(SettingError, match="GlitchGrid"):
+        ModelPolicy(object(), gym.make("CartPole-v1"))
