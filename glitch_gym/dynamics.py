@@ -60,6 +60,17 @@ class GridWorld:
         return cells
 
     @cached_property
+    def step_table(self) -> NDArray[np.void]:
+        """Both tables in one, (n_cells, n_actions) of ``there`` (int32) and ``reward`` (float32).
+
+        A step of an agent at random then waits for one place in memory instead of two.
+        """
+        table = np.empty(self.next_state.shape, [("there", np.int32), ("reward", np.float32)])
+        table["there"], table["reward"] = self.next_state, self.rewards
+        table.setflags(write=False)
+        return table
+
+    @cached_property
     def masks(self) -> NDArray[np.int8]:
         """(n_cells, n_actions): 0 for moves into prohibited cells, else 1; no row is all zero."""
         masks = np.ones(self.next_state.shape, np.int8)

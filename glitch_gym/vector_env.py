@@ -52,8 +52,7 @@ def _place(
 
 @compiled
 def _step(
-    next_state: NDArray[np.int32],
-    rewards: NDArray[np.float32],
+    table: NDArray[Any],
     starts: NDArray[np.int32],
     actions: NDArray[np.int64],
     lifetime: int,
@@ -83,10 +82,9 @@ def _step(
             terminated[i] = False
             truncated[i] = False
             continue
-        cell = cells[i]
-        action = actions[i]
-        there = next_state[cell, action]
-        gained[i] = rewards[cell, action]
+        pair = table[cells[i], actions[i]]
+        there = pair.there
+        gained[i] = pair.reward
         lived = steps[i] + 1
         steps[i] = lived
         leaves = there == EXIT
@@ -109,8 +107,7 @@ def _step(
 
 @compiled
 def _rollout(
-    next_state: NDArray[np.int32],
-    rewards: NDArray[np.float32],
+    table: NDArray[Any],
     starts: NDArray[np.int32],
     choice: NDArray[np.int64],
     cumulative: NDArray[np.float64],
@@ -128,7 +125,7 @@ def _rollout(
     truncated: NDArray[np.bool_],
 ) -> None:
     """Walk the agents [first, last); arrays are (steps, agents)."""
-    n_actions = next_state.shape[1]
+    n_actions = table.shape[1]
     for t in range(actions.shape[0]):
         for i in range(first, last):
             cell = cells[i]
@@ -145,12 +142,13 @@ def _rollout(
                     action = 0
                     while action < n_actions - 1 and cumulative[cell, action] <= level:
                         action += 1
-            there = next_state[cell, action]
+            pair = table[cell, action]
+            there = pair.there
             lived = steps[i] + 1
             leaves = there == EXIT
             late = lived >= lifetime
             actions[t, i] = action
-            gained[t, i] = rewards[cell, action]
+            gained[t, i] = pair.reward
             terminated[t, i] = leaves
             truncated[t, i] = late
             if leaves or late:
@@ -373,8 +371,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         if self.render_mode is not None:
             self._walks.append((self._stamped(given), given))
         ended = _step(
-            self.world.next_state,
-            self.world.rewards,
+            self.world.step_table,
             self.world.picture_cells,
             given,
             self.lifetime,
@@ -406,7 +403,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         n_actions = self.world.actions.n
         # Seen as unsigned, a negative number is a very large one: one comparison finds both
         given = np.ascontiguousarray(given, np.int64)
-        if given.view(np.uint64).max() >= n_actions:
+        if int(given.view(np.uint64).max()) >= n_actions:
             wrong = int(np.flatnonzero((given < 0) | (given >= n_actions))[0])
             raise SettingError(
                 f"action {given[wrong]} of agent {wrong} is outside Discrete({n_actions})"
@@ -495,8 +492,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
 
         def walk(first: int, last: int) -> None:
             _rollout(
-                self.world.next_state,
-                self.world.rewards,
+                self.world.step_table,
                 self.world.picture_cells,
                 choice,
                 cumulative,

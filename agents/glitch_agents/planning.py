@@ -3,7 +3,8 @@
 A planner reads the dynamics and the rewards; it learns nothing from episodes. It is the yardstick
 for those who do, and a learner in its own right for those who only want the picture.
 
-Source: Sutton and Barto, *Reinforcement Learning*, second edition, sections 4.3 and 4.4; Bertsekas,
+Source: Sutton and Barto, *Reinforcement Learning*, second edition, sections 4.3 and 4.4; Howard,
+*Dynamic Programming and Markov Processes*, 1960; Bertsekas,
 *Dynamic Programming and Optimal Control*, volume II, on Gauss–Seidel value iteration and its bound.
 """
 
@@ -25,9 +26,8 @@ from glitch_gym.errors import SettingError
 
 __all__ = ["ExactPlanner", "optimality", "plan", "policy_values", "state_values"]
 
-# More sweeps than any discount below 1 - 1e-6 needs; reached only if the tolerance is below what
-# float64 can tell apart
-_MAX_SWEEPS = 100_000_000
+# Far more than policy iteration ever takes; reached only if rounding made it go round in circles
+_MAX_SWEEPS = 100_000
 
 
 @compiled
@@ -57,8 +57,9 @@ def _sweep(
     gamma: float,
     backwards: bool,
     values: NDArray[np.float64],
+    policy: NDArray[np.int32],
 ) -> float:
-    """Update every state in place, in one order or its reverse; gives the largest change."""
+    """Improve every state in place, in one order or its reverse; gives the largest change."""
     largest = 0.0
     count = cells.shape[0]
     for index in range(count):
@@ -69,10 +70,57 @@ def _sweep(
             following = there[state, move]
             if following >= 0:
                 value += gamma * values[following]
-            top = max(top, value)
+            if value > top:
+                top = value
+                policy[state] = move
         largest = max(largest, abs(top - values[state]))
         values[state] = top
     return largest
+
+
+@compiled
+def _follow_moves(
+    best: NDArray[np.float64],
+    there: NDArray[np.int32],
+    cells: NDArray[np.int32],
+    gamma: float,
+    policy: NDArray[np.int32],
+    values: NDArray[np.float64],
+    mark: NDArray[np.int32],
+    path: NDArray[np.int32],
+) -> None:
+    """Evaluate a policy exactly, in one pass.
+
+    In a deterministic world a policy leads from each state along a path that ends outside, in a
+    state whose value is known, or in a cycle, whose value has a closed form.
+    """
+    mark[:] = -1
+    for index in range(cells.shape[0]):
+        start = cells[index]
+        if mark[start] >= 0:
+            continue
+        length = 0
+        state = int(start)
+        # Unseen states are -1, those of the present path -2 and lower, finished ones 0
+        while state >= 0 and mark[state] == -1:
+            mark[state] = -2 - length
+            path[length] = state
+            length += 1
+            state = int(there[state, policy[state]])
+        value = 0.0
+        if state >= 0 and mark[state] == 0:
+            value = values[state]
+        elif state >= 0:
+            # Once round the cycle, from the state that the path ran into
+            entry = -2 - mark[state]
+            for place in range(length - 1, entry - 1, -1):
+                value = best[path[place], policy[path[place]]] + gamma * value
+            value /= 1.0 - gamma ** (length - entry)
+        for place in range(length - 1, -1, -1):
+            state = int(path[place])
+            value = best[state, policy[state]] + gamma * value
+            values[state] = value
+            mark[state] = 0
 
 
 def _check_gamma(gamma: float) -> None:
@@ -85,9 +133,10 @@ def state_values(
 ) -> NDArray[np.float64]:
     """Compute the optimal value of every cell, without a time limit.
 
-    Gauss–Seidel value iteration over moves, forwards and backwards in turn, so that a value crosses
-    the grid in one sweep. It stops when γ / (1 − γ) times the largest change of a sweep, which
-    bounds the error, is within the tolerance.
+    Policy iteration over moves. A policy is improved by Gauss–Seidel sweeps, forwards and
+    backwards, so that a value crosses the grid in one; and it is evaluated exactly, by following
+    it. It stops when γ / (1 − γ) times the largest change of a sweep, which bounds the error, is
+    within the tolerance.
 
     Args:
         world: the grid world.
@@ -135,11 +184,16 @@ def plan(
     there = np.empty((len(next_state), n_moves), np.int32)
     _best_per_move(next_state, rewards, n_moves, best, there)
     values = np.zeros(len(next_state))
+    policy = np.zeros(len(next_state), np.int32)
+    mark, path = np.empty(len(next_state), np.int32), np.empty(len(next_state), np.int32)
     for sweep in range(_MAX_SWEEPS):
-        change = _sweep(best, there, cells, gamma, sweep % 2 == 1, values)
+        change = _sweep(best, there, cells, gamma, sweep % 2 == 1, values, policy)
         # One float64 step of the values themselves is as near as they can come
         if change * gamma <= tolerance * (1 - gamma) or change <= 1e-15 * np.abs(values).max():
             break
+        # Two sweeps carry a value across the grid; only then is it worth following the policy
+        if sweep % 2 == 1:
+            _follow_moves(best, there, cells, gamma, policy, values, mark, path)
     return values
 
 

@@ -39,6 +39,7 @@ class Problem:
         starts: int32, states that episodes start in.
         start_cumulative: float64, their cumulative probabilities; empty if they are equally likely.
         n_actions: number of actions.
+        n_moves: actions that are alike modulo this lead to the same state.
         shape: of the Q-table, (rows, cols, n_actions).
     """
 
@@ -48,6 +49,7 @@ class Problem:
     starts: NDArray[np.int32]
     start_cumulative: NDArray[np.float64]
     n_actions: int
+    n_moves: int
     shape: tuple[int, int, int]
 
 
@@ -129,6 +131,7 @@ def problem_of(env: gym.Env[Any, Any] | GridWorld) -> Problem | None:
             world.picture_cells,
             np.empty(0),
             world.actions.n,
+            world.actions.n_moves,
             (world.grid.rows, world.grid.cols, world.actions.n),
         )
     assert not isinstance(env, GridWorld)
@@ -159,6 +162,7 @@ def problem_of(env: gym.Env[Any, Any] | GridWorld) -> Problem | None:
         cumulative if n_outcomes > 1 else np.empty((0, 0)),
         starts,
         np.cumsum(np.asarray(odds, np.float64)[starts]),
+        n_actions,
         n_actions,
         (n_states, 1, n_actions),
     )
