@@ -203,6 +203,8 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             ``AutoresetMode``.
         masks: put ``action_mask`` into the infos (they cost more than the step itself).
         lifetime: a shorter lifetime, as in ``GlitchGridEnv``.
+        env: a scalar environment whose world, picture and observation are shared; it takes the
+            place of the settings, and is not stepped.
         kwargs: every other setting of ``GlitchGridEnv``.
 
     Raises:
@@ -217,6 +219,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         masks: bool = False,
         lifetime: int | None = None,
+        env: GlitchGridEnv | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(num_envs, int) or num_envs < 1:
@@ -231,7 +234,9 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         limits = [limit for limit in (max_episode_steps, lifetime) if limit is not None]
         if any(limit < 1 for limit in limits):
             raise SettingError(f"the lifetime must be at least 1 step, not {min(limits)!r}")
-        self._single = GlitchGridEnv(lifetime=min(limits, default=LIFETIME), **kwargs)
+        if env is not None and kwargs:
+            raise SettingError(f"with env, leave out its own settings: {', '.join(kwargs)}")
+        self._single = GlitchGridEnv(**kwargs) if env is None else env
         self.lifetime = min(limits, default=LIFETIME)
         self.num_envs = num_envs
         self.world = self._single.world

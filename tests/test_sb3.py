@@ -7,8 +7,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
 from glitch_agents import rollout
-from glitch_agents.sb3 import GlitchVecEnv, ModelPolicy
+from glitch_agents.sb3 import GlitchVecEnv, ModelPolicy, PPOLearner
 from glitch_gym.errors import SettingError
+from glitch_render import Layer, Recipe, corrupt
 
 
 def test_steps_are_the_scalar_envs_with_stable_baselines3s_endings():
@@ -75,6 +76,22 @@ def test_ppo_learns_on_it_and_its_model_walks():
     assert ModelPolicy(model, scalar, deterministic=False).act(cells).max() < 20
 
 
+def test_ppo_can_be_named_in_a_recipe(small):
+    layer = Layer(
+        grid=(12, 18), fit="stretch", effects=["same"], iterations=200, agents=80,
+        learner="glitch_agents.sb3:PPOLearner",
+    )  # fmt: skip
+    seen = []
+    painted = corrupt(
+        small,
+        Recipe(layers=[layer], activation="edges"),
+        progress=lambda index, done, episodes: seen.append(done),
+    )
+    assert (painted != small).any(axis=2).mean() > 0.1
+    assert seen[-1] == 200
+    assert seen == sorted(seen)
+
+
 def test_masked_observations_are_a_dict_of_rows():
     env = GlitchVecEnv(2, observation="masked")
     seen = env.reset()
@@ -88,6 +105,10 @@ def test_masked_observations_are_a_dict_of_rows():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(SettingError, match="autoreset"):
         GlitchVecEnv(2, autoreset_mode="NextStep")
+    with pytest.raises(SettingError, match="leave out"):
+        GlitchVecEnv(2, env=gym.make("GlitchGrid-v0").unwrapped, grid=(3, 3))
+    with pytest.raises(SettingError, match="episodes"):
+        PPOLearner().learn(gym.make("GlitchGrid-v0"), episodes=0)
     with pytest.raises(SettingError, match="predict"):
         ModelPolicy(object(), gym.make("GlitchGrid-v0"))
     with pytest.raises(SettingError, match="GlitchGrid"):

@@ -6,19 +6,24 @@ Needs the extra ``rl``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
+from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
+from glitch_agents.learning import Progress
+from glitch_agents.problem import lifetime_of
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
+from glitch_gym.randomness import derive_key
 from glitch_gym.vector_env import GlitchGridVectorEnv
 
-__all__ = ["GlitchVecEnv", "ModelPolicy"]
+__all__ = ["GlitchVecEnv", "ModelPolicy", "PPOLearner"]
 
 
 class GlitchVecEnv(VecEnv):
@@ -107,6 +112,65 @@ class GlitchVecEnv(VecEnv):
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
         """Give the one picture that all agents paint."""
         return [self.env.render()]
+
+
+@dataclass(frozen=True)
+class PPOLearner:
+    """PPO as a learner: in a recipe, ``learner = "glitch_agents.sb3:PPOLearner"``.
+
+    The pattern for any other algorithm of Stable-Baselines3: train on ``GlitchVecEnv``, and hand
+    the model over as a ``ModelPolicy``.
+
+    Args:
+        gamma: discount in [0, 1].
+        num_envs: agents that learn at once.
+        deterministic: whether the policy takes the likeliest action or draws.
+    """
+
+    gamma: float = 0.95
+    num_envs: int = 64
+    deterministic: bool = False
+
+    def learn(
+        self,
+        env: gym.Env[Any, Any],
+        *,
+        episodes: int,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> ModelPolicy:
+        """Learn for as many steps as the episodes have at most, from coordinates.
+
+        Raises:
+            SettingError: no episodes, or an environment of another kind.
+            KeyboardInterrupt: Ctrl-C.
+        """
+        if episodes < 1:
+            raise SettingError(f"episodes must be at least 1, not {episodes!r}")
+        given = env.unwrapped
+        if not isinstance(given, GlitchGridEnv):
+            raise SettingError(f"this learner needs a GlitchGrid environment, not {env!r}")
+        lifetime = lifetime_of(env)
+        own = GlitchGridEnv.from_world(
+            given.world, given.frame, observation="coordinates", lifetime=lifetime
+        )
+        vector = GlitchVecEnv(self.num_envs, env=own, max_episode_steps=lifetime)
+        # Stable-Baselines3 takes seeds of 32 bits
+        short = int(derive_key(seed, "ppo")) % 2**31
+        model = PPO(
+            "MlpPolicy", vector, n_steps=32, batch_size=512, gamma=self.gamma, seed=short,
+            device="cpu",
+        )  # fmt: skip
+
+        def report(here: dict[str, Any], _: dict[str, Any]) -> bool:
+            if progress is not None:
+                progress(min(here["self"].num_timesteps // lifetime, episodes), episodes)
+            return True
+
+        model.learn(episodes * lifetime, callback=report)
+        if progress is not None:
+            progress(episodes, episodes)
+        return ModelPolicy(model, own, deterministic=self.deterministic)
 
 
 class ModelPolicy:
