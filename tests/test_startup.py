@@ -22,6 +22,12 @@ def test_importing_glitch_gym_does_not_import_torch_or_the_renderer():
     assert "pydantic" not in modules
 
 
+def test_learners_and_the_renderer_are_there_without_torch():
+    for statement in ("import glitch_agents", "import glitch_render.corrupt, glitch_render.media"):
+        modules = modules_after(statement)
+        assert not modules & {"torch", "stable_baselines3", "matplotlib"}
+
+
 def test_making_the_default_env_needs_no_torch():
     modules = modules_after(
         "import gymnasium; import glitch_gym; gymnasium.make('GlitchGrid-v0').reset(seed=0)"

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.learning import Progress
-from glitch_agents.policy import QTable, Ties
+from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.problem import world_of
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
 
-__all__ = ["ExactPlanner", "optimality", "plan", "policy_values", "state_values"]
+__all__ = ["ExactPlanner", "check_gamma", "optimality", "plan", "policy_values", "state_values"]
 
 # Far more than policy iteration ever takes; reached only if rounding made it go round in circles
 _MAX_SWEEPS = 100_000
@@ -123,7 +123,12 @@ def _follow_moves(
             mark[state] = 0
 
 
-def _check_gamma(gamma: float) -> None:
+def check_gamma(gamma: float) -> None:
+    """Refuse a discount outside [0, 1): without discount a value may have no bound.
+
+    Raises:
+        SettingError: out of range.
+    """
     if not 0 <= gamma < 1:
         raise SettingError(f"exact values need gamma in [0, 1), not {gamma!r}")
 
@@ -149,7 +154,7 @@ def state_values(
     Raises:
         SettingError: a value out of its range.
     """
-    _check_gamma(gamma)
+    check_gamma(gamma)
     if not tolerance > 0:
         raise SettingError(f"tolerance must be above 0, not {tolerance!r}")
     return plan(
@@ -256,7 +261,7 @@ def policy_values(
     Raises:
         SettingError: gamma out of its range, or a policy of another shape.
     """
-    _check_gamma(gamma)
+    check_gamma(gamma)
     shape = world.next_state.shape
     odds = policy if isinstance(policy, np.ndarray) else policy.probabilities()
     if odds.shape == shape[:1] and odds.dtype.kind in "iu":
@@ -320,11 +325,10 @@ class ExactPlanner:
     ties: Ties = "random"
 
     def __post_init__(self) -> None:
-        _check_gamma(self.gamma)
+        check_gamma(self.gamma)
         if not self.tolerance > 0:
             raise SettingError(f"tolerance must be above 0, not {self.tolerance!r}")
-        if self.ties not in ("random", "first"):
-            raise SettingError(f"ties must be 'random' or 'first', not {self.ties!r}")
+        check_ties(self.ties)
 
     def learn(
         self,

@@ -12,9 +12,19 @@ from numpy.typing import NDArray
 
 from glitch_gym.errors import SettingError
 
-__all__ = ["Policy", "QTable", "Ties"]
+__all__ = ["Policy", "QTable", "Ties", "check_ties"]
 
 Ties = Literal["random", "first"]
+
+
+def check_ties(ties: str) -> None:
+    """Refuse another way to break ties than ``"random"`` and ``"first"``.
+
+    Raises:
+        SettingError: another word.
+    """
+    if ties not in ("random", "first"):
+        raise SettingError(f"ties must be 'random' or 'first', not {ties!r}")
 
 
 @runtime_checkable
@@ -57,8 +67,7 @@ class QTable:
             raise SettingError(
                 f"a Q-table is (rows, cols, n_actions), not of shape {self.values.shape}"
             )
-        if self.ties not in ("random", "first"):
-            raise SettingError(f"ties must be 'random' or 'first', not {self.ties!r}")
+        check_ties(self.ties)
         if not 0 <= self.epsilon <= 1:
             raise SettingError(f"epsilon must lie in 0…1, not {self.epsilon!r}")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):

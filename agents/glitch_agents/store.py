@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import numpy as np
 
 from glitch_agents.policy import QTable
 from glitch_gym.dynamics import GridWorld
-from glitch_gym.errors import GlitchError, OutputError, SettingError
+from glitch_gym.errors import GlitchError, SettingError
+from glitch_gym.output import write_bytes
 
 __all__ = ["load_table", "save_table"]
 
@@ -31,8 +31,6 @@ def _made_for(world: GridWorld) -> dict[str, Any]:
 
 def save_table(path: str | Path, table: QTable, world: GridWorld) -> None:
     """Write a Q-table with the grid and the actions that it is for.
-
-    The file is written beside its target and moved into place.
 
     Args:
         path: ends in ``.npz``.
@@ -61,19 +59,9 @@ def save_table(path: str | Path, table: QTable, world: GridWorld) -> None:
         "episodes": table.episodes,
         "interrupted": table.interrupted,
     }
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=".q-table-", suffix=".part", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, values=table.values, about=np.array(json.dumps(about)))
-        temporary.replace(target)
-        temporary = None
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, values=table.values, about=np.array(json.dumps(about)))
+    write_bytes(target, buffer.getvalue())
 
 
 def load_table(path: str | Path, world: GridWorld | None = None) -> QTable:

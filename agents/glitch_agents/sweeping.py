@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from glitch_agents.learning import Progress, in_chunks
-from glitch_agents.planning import plan
-from glitch_agents.policy import QTable, Ties
+from glitch_agents.planning import check_gamma, plan
+from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.problem import lifetime_of, world_of
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import EXIT, GridWorld
@@ -194,10 +194,8 @@ class Sweeping:
     hopeless: float = 3.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.gamma < 1:
-            raise SettingError(f"gamma must lie in [0, 1), not {self.gamma!r}")
-        if self.ties not in ("random", "first"):
-            raise SettingError(f"ties must be 'random' or 'first', not {self.ties!r}")
+        check_gamma(self.gamma)
+        check_ties(self.ties)
         if not self.hopeless >= 0:
             raise SettingError(f"hopeless must be at least 0, not {self.hopeless!r}")
 

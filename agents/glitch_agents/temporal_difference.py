@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.learning import Progress, in_chunks
-from glitch_agents.policy import QTable, Ties
+from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.problem import (
     Problem,
     discrete_sizes,
@@ -225,8 +225,7 @@ class TabularLearner:
             raise SettingError(f"gamma must lie in 0…1, not {self.gamma!r}")
         if not np.isfinite(self.initial):
             raise SettingError(f"initial must be a finite number, not {self.initial!r}")
-        if self.ties not in ("random", "first"):
-            raise SettingError(f"ties must be 'random' or 'first', not {self.ties!r}")
+        check_ties(self.ties)
 
     def learn(
         self,

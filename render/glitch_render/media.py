@@ -7,10 +7,6 @@ of JPEG and WebP.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,10 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from glitch_gym.errors import OutputError, RecipeError
+from glitch_gym.output import write_bytes
 from glitch_gym.picture import Picture, check_frame
 from glitch_render.recipe import Recipe, parse_recipe, read_recipe_file, read_toml
 
-__all__ = ["SUFFIXES", "check_output", "read_recipe", "recipe_data", "write_bytes", "write_picture"]
+__all__ = ["SUFFIXES", "check_output", "read_recipe", "recipe_data", "write_picture"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Suffixes of pictures that can be written."""
@@ -116,41 +113,6 @@ def encode_picture(
         "<bytes>", pixels, plugin="pillow", extension=extension, is_batch=False, **options
     )
     return encoded
-
-
-def write_bytes(output: Path, content: bytes) -> None:
-    """Write a file beside its target, then move it into place.
-
-    Raises:
-        OutputError: the disk is full, or the folder does not take the file; nothing is left behind.
-    """
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{output.stem[:40]}-", suffix=".part", dir=output.parent
-        )
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(output)
-        temporary = None
-    except OSError as error:
-        reason = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EACCES: "no permission to write there",
-            errno.EROFS: "the disk is read-only",
-        }.get(error.errno or 0, error.strerror or str(error))
-        raise OutputError(f"cannot write {output}: {reason}") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
 
 
 def write_picture(
