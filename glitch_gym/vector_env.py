@@ -52,7 +52,8 @@ def _place(
 
 @compiled
 def _step(
-    table: NDArray[Any],
+    there_by_move: NDArray[np.int32],
+    rewards: NDArray[np.float32],
     starts: NDArray[np.int32],
     actions: NDArray[np.int64],
     lifetime: int,
@@ -82,9 +83,11 @@ def _step(
             terminated[i] = False
             truncated[i] = False
             continue
-        pair = table[cells[i], actions[i]]
-        there = pair.there
-        gained[i] = pair.reward
+        cell = cells[i]
+        action = actions[i]
+        # The number of moves is 4 or 8: the lower bits of an action are its move
+        there = there_by_move[cell, action & (there_by_move.shape[1] - 1)]
+        gained[i] = rewards[cell, action]
         lived = steps[i] + 1
         steps[i] = lived
         leaves = there == EXIT
@@ -107,7 +110,8 @@ def _step(
 
 @compiled
 def _rollout(
-    table: NDArray[Any],
+    there_by_move: NDArray[np.int32],
+    rewards: NDArray[np.float32],
     starts: NDArray[np.int32],
     choice: NDArray[np.int64],
     cumulative: NDArray[np.float64],
@@ -125,7 +129,7 @@ def _rollout(
     truncated: NDArray[np.bool_],
 ) -> None:
     """Walk the agents [first, last); arrays are (steps, agents)."""
-    n_actions = table.shape[1]
+    n_actions = rewards.shape[1]
     for t in range(actions.shape[0]):
         for i in range(first, last):
             cell = cells[i]
@@ -142,13 +146,12 @@ def _rollout(
                     action = 0
                     while action < n_actions - 1 and cumulative[cell, action] <= level:
                         action += 1
-            pair = table[cell, action]
-            there = pair.there
+            there = there_by_move[cell, action & (there_by_move.shape[1] - 1)]
             lived = steps[i] + 1
             leaves = there == EXIT
             late = lived >= lifetime
             actions[t, i] = action
-            gained[t, i] = pair.reward
+            gained[t, i] = rewards[cell, action]
             terminated[t, i] = leaves
             truncated[t, i] = late
             if leaves or late:
@@ -376,7 +379,8 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         if self.render_mode is not None:
             self._walks.append((self._stamped(given), given))
         ended = _step(
-            self.world.step_table,
+            self.world.there_by_move,
+            self.world.rewards,
             self.world.picture_cells,
             given,
             self.lifetime,
@@ -497,7 +501,8 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
 
         def walk(first: int, last: int) -> None:
             _rollout(
-                self.world.step_table,
+                self.world.there_by_move,
+                self.world.rewards,
                 self.world.picture_cells,
                 choice,
                 cumulative,
