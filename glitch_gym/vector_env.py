@@ -70,11 +70,32 @@ def _step(
 ) -> int:
     """Step every agent by the dynamics' tables, and reset by the mode.
 
-    Gives how many episodes ended.
+    Gives how many episodes ended, or −1 − i if the action of agent i is none; then nothing is done.
+
+    All agents step first, without a branch, those too who wait for a reset: a branch that is
+    guessed wrongly would throw away the look-ups that are under way. Ends and resets come after.
     """
+    n_actions = np.uint64(rewards.shape[1])
+    last_move = there_by_move.shape[1] - 1
+    for i in range(actions.shape[0]):
+        # Seen as unsigned, a negative number is a very large one: one comparison finds both
+        if np.uint64(actions[i]) >= n_actions:
+            return -1 - i
+    for i in range(actions.shape[0]):
+        cell = np.uint64(cells[i])
+        action = np.uint64(actions[i])
+        # The number of moves is 4 or 8: the lower bits of an action are its move
+        there = there_by_move[cell, action & np.uint64(last_move)]
+        gained[i] = rewards[cell, action]
+        lived = steps[i] + 1
+        steps[i] = lived
+        leaves = there == EXIT
+        terminated[i] = leaves
+        truncated[i] = lived >= lifetime
+        cells[i] = cells[i] if leaves else there
     ended = 0
     for i in range(actions.shape[0]):
-        if over[i] and mode == _NEXT_STEP:
+        if over[i]:
             cells[i] = _start(starts, keys[i], episodes[i])
             episodes[i] += 1
             steps[i] = 0
@@ -82,21 +103,7 @@ def _step(
             gained[i] = 0.0
             terminated[i] = False
             truncated[i] = False
-            continue
-        cell = cells[i]
-        action = actions[i]
-        # The number of moves is 4 or 8: the lower bits of an action are its move
-        there = there_by_move[cell, action & (there_by_move.shape[1] - 1)]
-        gained[i] = rewards[cell, action]
-        lived = steps[i] + 1
-        steps[i] = lived
-        leaves = there == EXIT
-        late = lived >= lifetime
-        terminated[i] = leaves
-        truncated[i] = late
-        if not leaves:
-            cells[i] = there
-        if leaves or late:
+        elif terminated[i] | truncated[i]:
             ended += 1
             if mode == _SAME_STEP:
                 final[i] = cells[i]
@@ -376,8 +383,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         terminated = np.empty(n, np.bool_)
         truncated = np.empty(n, np.bool_)
         final = np.empty(n, np.int64)
-        if self.render_mode is not None:
-            self._walks.append((self._stamped(given), given))
+        stamped = None if self.render_mode is None else self._stamped(given)
         ended = _step(
             self.world.there_by_move,
             self.world.rewards,
@@ -395,6 +401,14 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             truncated,
             final,
         )
+        if ended < 0:
+            wrong = -1 - ended
+            raise SettingError(
+                f"action {given[wrong]} of agent {wrong} is outside "
+                f"Discrete({self.world.actions.n})"
+            )
+        if stamped is not None:
+            self._walks.append((stamped, given))
         infos: dict[str, Any] = {}
         if self._masks:
             infos = self._mask_infos(np.ones(n, np.bool_))
@@ -409,18 +423,11 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 f"actions must be {self.num_envs} integers, not {given.dtype} of shape "
                 f"{given.shape}"
             )
-        n_actions = self.world.actions.n
-        # Seen as unsigned, a negative number is a very large one: one comparison finds both
-        given = np.ascontiguousarray(given, np.int64)
-        if int(given.view(np.uint64).max()) >= n_actions:
-            wrong = int(np.flatnonzero((given < 0) | (given >= n_actions))[0])
-            raise SettingError(
-                f"action {given[wrong]} of agent {wrong} is outside Discrete({n_actions})"
-            )
-        return given
+        return np.ascontiguousarray(given, np.int64)
 
     def _stamped(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
-        there = self.world.next_state[self._cells, actions].astype(np.int64)
+        known = np.clip(actions, 0, self.world.actions.n - 1)
+        there = self.world.next_state[self._cells, known].astype(np.int64)
         return np.where((there == self._cells) | self._over, EXIT, there)
 
     def _final_infos(self, ended: NDArray[np.bool_], final: NDArray[np.int64]) -> dict[str, Any]:
