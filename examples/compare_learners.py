@@ -53,6 +53,7 @@ def main() -> None:
         *frame.shape[:2],
         grid=(40, 20),
         effects=["same", "pixelate", "desaturate", "invert", "random"],
+        fit="stretch",
     )
     episodes = np.unique(np.geomspace(50, 20_000, options.points).astype(int))
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
