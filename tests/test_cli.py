@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -274,45 +274,50 @@ def test_a_missing_or_broken_torch_says_what_to_do(folder, package, statement, o
     assert not Path("out.png").exists()
 
 
-def test_ctrl_c_stops_with_130_and_leaves_nothing(folder):
-    running = subprocess.Popen(
-        [*PROGRAM, *IN_OUT, "--activation", "edges", "--set", "layers.1.iterations=100000000"],
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell that runs this in the background would have it ignore the signal
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    time.sleep(4)
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert said == "stopped\n"
-    assert [path.name for path in folder.iterdir()] == ["in.png"]
-
-
-def test_a_terminal_sees_a_bar_per_layer(folder):
+def on_a_terminal(*arguments, interrupt_at=None):
+    """Run on a terminal, press Ctrl-C once a text has appeared: the exit code and the screen."""
     master, terminal = pty.openpty()
     running = subprocess.Popen(
-        [*PROGRAM, *IN_OUT, "--preset", "post-4", "--activation", "edges"],
+        [*PROGRAM, *arguments],
         stderr=terminal,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+        # A shell that runs the tests in the background would have it ignore the signal
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     os.close(terminal)
     shown = b""
     while True:
         try:
             piece = os.read(master, 4096)
-        except OSError:
+        except OSError:  # the terminal's other end is closed
             break
         if not piece:
             break
         shown += piece
+        if interrupt_at is not None and re.search(interrupt_at, shown):
+            running.send_signal(signal.SIGINT)
+            interrupt_at = None
     os.close(master)
-    assert running.wait() == 0
-    text = shown.decode()
-    assert "layer 1: 40×20, 800 agents" in text
-    assert "layer 2: 200×100, 22,730 agents" in text
-    assert "100%" in text
+    return running.wait(timeout=60), shown.decode()
+
+
+def test_ctrl_c_stops_with_130_and_leaves_nothing(folder):
+    code, screen = on_a_terminal(
+        *IN_OUT, "--activation", "edges", "--set", "layers.1.iterations=100000000",
+        interrupt_at=rb"layer 1[^%]+ [1-9]\d?%",
+    )  # fmt: skip
+    assert code == 130
+    assert "stopped" in screen
+    assert "Traceback" not in screen
+    assert [path.name for path in folder.iterdir()] == ["in.png"]
+
+
+def test_a_terminal_sees_a_bar_per_layer(folder):
+    code, screen = on_a_terminal(*IN_OUT, "--preset", "post-4", "--activation", "edges")
+    assert code == 0
+    assert "layer 1: 40×20, 800 agents" in screen
+    assert "layer 2: 200×100, 22,730 agents" in screen
+    assert "100%" in screen
 
 
 def test_the_version_is_said():
