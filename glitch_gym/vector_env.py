@@ -70,29 +70,32 @@ def _step(
 ) -> int:
     """Step every agent by the dynamics' tables, and reset by the mode.
 
-    Gives how many episodes ended, or −1 − i if the action of agent i is none; then nothing is done.
+    Gives how many episodes ended, or −1 if an action is none; then nothing is done.
 
-    All agents step first, without a branch, those too who wait for a reset: a branch that is
-    guessed wrongly would throw away the look-ups that are under way. Ends and resets come after.
+    All agents step first, those too who wait for a reset, in several short loops without a branch:
+    look-ups then overlap, the rest is vectorised, and no branch that is guessed wrongly throws away
+    what is under way. Ends and resets come after.
     """
     n_actions = np.uint64(rewards.shape[1])
-    last_move = there_by_move.shape[1] - 1
+    last_move = np.uint64(there_by_move.shape[1] - 1)
+    wrong = np.uint64(0)
     for i in range(actions.shape[0]):
         # Seen as unsigned, a negative number is a very large one: one comparison finds both
-        if np.uint64(actions[i]) >= n_actions:
-            return -1 - i
+        wrong |= np.uint64(np.uint64(actions[i]) >= n_actions)
+    if wrong != np.uint64(0):
+        return -1
     for i in range(actions.shape[0]):
-        cell = np.uint64(cells[i])
-        action = np.uint64(actions[i])
+        gained[i] = rewards[np.uint64(cells[i]), np.uint64(actions[i])]
+    for i in range(actions.shape[0]):
         # The number of moves is 4 or 8: the lower bits of an action are its move
-        there = there_by_move[cell, action & np.uint64(last_move)]
-        gained[i] = rewards[cell, action]
-        lived = steps[i] + 1
-        steps[i] = lived
+        there = there_by_move[np.uint64(cells[i]), np.uint64(actions[i]) & last_move]
         leaves = there == EXIT
         terminated[i] = leaves
-        truncated[i] = lived >= lifetime
         cells[i] = cells[i] if leaves else there
+    for i in range(actions.shape[0]):
+        lived = steps[i] + 1
+        steps[i] = lived
+        truncated[i] = lived >= lifetime
     ended = 0
     for i in range(actions.shape[0]):
         if over[i]:
@@ -402,7 +405,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             final,
         )
         if ended < 0:
-            wrong = -1 - ended
+            wrong = int(np.flatnonzero((given < 0) | (given >= self.world.actions.n))[0])
             raise SettingError(
                 f"action {given[wrong]} of agent {wrong} is outside "
                 f"Discrete({self.world.actions.n})"
