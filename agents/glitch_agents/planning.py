@@ -11,7 +11,7 @@ Source: Sutton and Barto, *Reinforcement Learning*, second edition, sections 4.3
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -23,6 +23,7 @@ from glitch_agents.problem import world_of
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
+from glitch_gym.vector_env import HasProbabilities
 
 __all__ = ["ExactPlanner", "check_gamma", "optimality", "plan", "policy_values", "state_values"]
 
@@ -202,10 +203,6 @@ def plan(
     return values
 
 
-class _HasProbabilities(Protocol):
-    def probabilities(self) -> NDArray[np.float64]: ...
-
-
 @compiled
 def _evaluate(
     next_state: NDArray[np.int32],
@@ -242,7 +239,7 @@ def _evaluate(
 
 def policy_values(
     world: GridWorld,
-    policy: _HasProbabilities | NDArray[Any],
+    policy: HasProbabilities | NDArray[Any],
     gamma: float = 0.95,
     tolerance: float = 1e-9,
 ) -> NDArray[np.float64]:
@@ -284,7 +281,7 @@ def policy_values(
 
 
 def optimality(
-    world: GridWorld, policy: _HasProbabilities | NDArray[Any], gamma: float = 0.95
+    world: GridWorld, policy: HasProbabilities | NDArray[Any], gamma: float = 0.95
 ) -> float:
     """Say how near a policy comes to the optimum: 0 for random actions, 1 for the optimum.
 
