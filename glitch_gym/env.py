@@ -345,7 +345,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         reward = float(self.world.rewards[cell, chosen])
         self._steps += 1
         terminated = there == EXIT
-        if not terminated and there != cell:
+        if not terminated:
             self._cell = there
         self._walk.append((there if there != cell else EXIT, chosen))
         truncated = self.lifetime is not None and self._steps >= self.lifetime

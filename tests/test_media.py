@@ -133,6 +133,11 @@ def test_pictures_and_files_without_a_recipe_say_so(tmp_path, small):
         Image.fromarray(small).save(tmp_path / f"bare{suffix}")
         with pytest.raises(RecipeError, match="carries no recipe"):
             read_recipe(tmp_path / f"bare{suffix}")
+    camera = Image.Exif()
+    camera.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0at the lake"
+    Image.fromarray(small).save(tmp_path / "camera.jpg", exif=camera)
+    with pytest.raises(RecipeError, match="carries no recipe"):
+        read_recipe(tmp_path / "camera.jpg")
     (tmp_path / "broken.png").write_text("hello")
     (tmp_path / "latin.toml").write_bytes(b"seed = '\xff'")
     for name, message in {

@@ -36,7 +36,7 @@ artifact = { mean = -0.5, std = 0.25, quality = 12 }
 
 
 def parse(text):
-    return parse_recipe(read_toml(text, "good.toml"), "good.toml")
+    return parse_recipe(apply_settings(read_toml(text, "good.toml"), []), "good.toml")
 
 
 def errors_of(text):
@@ -129,6 +129,8 @@ def test_every_error_is_said_at_once_with_its_path():
         ("[[layers]]\ngrid = [0, 1]", "greater than or equal to 1"),
         ("[[layers]]\ngrid = [1, 1]\nreward_range = [0.0, nan]", "finite"),
         ("[[layers]]\ngrid = [1, 1]\nagents = true", "integer"),
+        ('[[layers]]\ngrid = [1, 1]\neffects = ["same", 3]', "list of effect names"),
+        ("seed = 2020-01-01\n[[layers]]\ngrid = [1, 1]", "seed should be a valid integer"),
         ('[[layers]]\ngrid = [1, 1]\nlearner = "sarsi"', "did you mean 'sarsa'"),
         ("[[layers]\ngrid = [1, 1]", "line 1, column"),
     ],

@@ -87,14 +87,19 @@ def outcome(
     return place
 
 
+def _world_behind(env: gym.Env[Any, Any] | GridWorld) -> GridWorld | None:
+    world = env if isinstance(env, GridWorld) else getattr(env.unwrapped, "world", None)
+    return world if isinstance(world, GridWorld) else None
+
+
 def world_of(env: gym.Env[Any, Any] | GridWorld) -> GridWorld:
     """Give the grid world behind an environment.
 
     Raises:
         SettingError: the environment has none.
     """
-    world = env if isinstance(env, GridWorld) else getattr(env.unwrapped, "world", None)
-    if not isinstance(world, GridWorld):
+    world = _world_behind(env)
+    if world is None:
         raise SettingError(f"this needs a GlitchGrid environment, not {env!r}")
     return world
 
@@ -109,7 +114,7 @@ def lifetime_of(env: gym.Env[Any, Any] | GridWorld) -> int:
     limits = [getattr(env.unwrapped, "lifetime", None)]
     if env.spec is not None:
         limits.append(env.spec.max_episode_steps)
-    own = LIFETIME if isinstance(getattr(env.unwrapped, "world", None), GridWorld) else _ENDLESS
+    own = _ENDLESS if _world_behind(env) is None else LIFETIME
     return min((limit for limit in limits if limit is not None), default=own)
 
 
@@ -122,8 +127,8 @@ def problem_of(env: gym.Env[Any, Any] | GridWorld) -> Problem | None:
     Raises:
         SettingError: the environment's spaces are not Discrete.
     """
-    world = env if isinstance(env, GridWorld) else getattr(env.unwrapped, "world", None)
-    if isinstance(world, GridWorld):
+    world = _world_behind(env)
+    if world is not None:
         return Problem(
             world.next_state,
             world.rewards,

@@ -182,7 +182,7 @@ class QLearning(TabularLearner):
             ties[:, action // 64] |= np.uint64(1) << np.uint64(action % 64)
         there_by_move = np.ascontiguousarray(problem.next_state[:, : problem.n_moves])
         move_of = np.arange(n_actions) % problem.n_moves
-        alphas, epsilons = self._rates(max(episodes, 1))
+        alphas, epsilons = self._rates(episodes)
         key = derive_key(seed, "q_learning")
 
         def run(first: int, last: int) -> None:

@@ -237,6 +237,11 @@ class Sweeping:
             by_cell = table.reshape(grid.rows, grid.cols, n_effects, n_moves)
             return by_cell[picture].astype(np.float64)
 
+        def look_around() -> None:
+            _spread_novelty(
+                world.next_state, world.picture_cells, n_moves, promising, seen, novelty
+            )
+
         def run(first: int, last: int) -> None:
             # Refits stand at fixed episodes: chunks must not change the result
             while first < last:
@@ -244,14 +249,10 @@ class Sweeping:
                     model = _fit(on_picture(observed), on_picture(seen))
                     low = model.effect_mean.max() - self.hopeless * model.residual_std
                     promising[:] = model.effect_mean >= low
-                    _spread_novelty(
-                        world.next_state, world.picture_cells, n_moves, promising, seen, novelty
-                    )
+                    look_around()
                     if novelty.max() == 0:
                         promising[:] = True
-                        _spread_novelty(
-                            world.next_state, world.picture_cells, n_moves, promising, seen, novelty
-                        )
+                        look_around()
                 until = min(last, (first // refit_every + 1) * refit_every)
                 _explore(
                     world.next_state,

@@ -295,7 +295,7 @@ class TabularLearner:
         progress: Progress | None,
     ) -> QTable:
         tables = self._tables(len(problem.next_state), problem.n_actions)
-        alphas, epsilons = self._rates(max(episodes, 1))
+        alphas, epsilons = self._rates(episodes)
         traces = self._traces(lifetime)
         key = derive_key(seed, type(self).__name__)
 
@@ -328,7 +328,7 @@ class TabularLearner:
         n_states, n_actions = discrete_sizes(env)
         lifetime = lifetime_of(env)
         tables = self._tables(n_states, n_actions)
-        alphas, epsilons = self._rates(max(episodes, 1))
+        alphas, epsilons = self._rates(episodes)
         traces = self._traces(lifetime)
         key = derive_key(seed, type(self).__name__)
         first_ties = self.ties == "first"

@@ -29,6 +29,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _KEY = "glitch-gym recipe"
 _EXIF_IFD = 0x8769
 _USER_COMMENT = 0x9286
+_SOFTWARE = 0x0131
+_PROGRAM = "glitch-gym"
 # "Undefined" in the EXIF standard's list of character codes: the bytes are UTF-8
 _CHARSET = bytes(8)
 _JPEG_EXIF_LIMIT = 60_000
@@ -101,7 +103,7 @@ def encode_picture(
         if text is not None:
             exif = Image.Exif()
             exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _CHARSET + text.encode()
-            exif[0x0131] = "glitch-gym"
+            exif[_SOFTWARE] = _PROGRAM
             block = exif.tobytes()
             if suffix != ".webp" and len(block) > _JPEG_EXIF_LIMIT:
                 raise OutputError(
@@ -165,7 +167,10 @@ def recipe_data(path: str | Path) -> dict[str, Any]:
                 if image.format == "PNG":
                     text = getattr(image, "text", {}).get(_KEY)
                 else:
-                    comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+                    # Cameras write comments too: only a picture of ours has a recipe in it
+                    exif = image.getexif()
+                    ours = exif.get(_SOFTWARE) == _PROGRAM
+                    comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT) if ours else None
                     text = comment[8:].decode() if isinstance(comment, bytes) else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RecipeError(f"{path} is not a picture that can be read") from error

@@ -6,6 +6,7 @@ in paths (``layers.1.agents``), in messages and on the command line.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import tomllib
@@ -96,8 +97,8 @@ def _layer_effect(name: str, value: Any) -> LayerEffect:
 
 
 def _layer_effects(value: Any) -> dict[str, LayerEffect]:
-    if isinstance(value, list | tuple):
-        value = {name: {} for name in value if isinstance(name, str)}
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        value = {name: {} for name in value}
     if not isinstance(value, Mapping) or not value:
         raise PydanticCustomError(
             "effects", "should be a list of effect names, or a table of them, with one at least"
@@ -353,7 +354,7 @@ def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str
     Raises:
         RecipeError: no ``=``, no such layer, or a path through something that is not a table.
     """
-    changed: dict[str, Any] = json.loads(json.dumps(data))
+    changed: dict[str, Any] = copy.deepcopy(dict(data))
     for setting in settings:
         path, equals, text = setting.partition("=")
         keys = [key.strip() for key in path.split(".")]
