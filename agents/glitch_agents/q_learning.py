@@ -168,18 +168,20 @@ class QLearning(TabularLearner):
         episodes: int,
         seed: int,
         progress: Progress | None,
+        values: NDArray[np.float32],
     ) -> QTable:
         n_states, n_actions = len(problem.next_state), problem.n_actions
         if problem.next_state.shape[1] != n_actions:
             # Actions with several outcomes: the textbook's loop draws them
-            return super()._learn_tables(problem, lifetime, episodes, seed, progress)
+            return super()._learn_tables(problem, lifetime, episodes, seed, progress, values)
         table = np.empty((n_states, 2 * n_actions + 2), np.float32)
-        table[:, 0] = self.initial
-        table[:, 2::2] = self.initial
+        table[:, 0] = values.max(axis=1)
+        table[:, 2::2] = values
         table[:, 3::2] = problem.rewards
         ties = np.zeros((n_states, (n_actions + 63) // 64), np.uint64)
         for action in range(n_actions):
-            ties[:, action // 64] |= np.uint64(1) << np.uint64(action % 64)
+            best = (values[:, action] == table[:, 0]).astype(np.uint64)
+            ties[:, action // 64] |= best << np.uint64(action % 64)
         there_by_move = np.ascontiguousarray(problem.next_state[:, : problem.n_moves])
         move_of = np.arange(n_actions) % problem.n_moves
         alphas, epsilons = self._rates(episodes)

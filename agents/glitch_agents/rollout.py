@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,16 @@ from glitch_gym.env import LIFETIME
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, derive_key, draw, stream, unit
 
-__all__ = ["Trajectories", "rollout", "scripted"]
+__all__ = [
+    "Trajectories",
+    "as_table",
+    "best_actions",
+    "births",
+    "choose_action",
+    "no_births",
+    "rollout",
+    "scripted",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +61,11 @@ class Trajectories:
 
 
 @compiled
-def _walk(
-    next_state: NDArray[np.int32],
+def best_actions(
     values: NDArray[np.float32],
-    cumulative: NDArray[np.float64],
-    births: NDArray[np.int32],
-    epsilon: float,
-    first_ties: bool,
-    repeat: bool,
-    key: np.uint64,
-    cells: NDArray[np.int32],
-    actions: NDArray[np.int32],
-    lengths: NDArray[np.int32],
-) -> None:
-    """Walk every agent; cells and actions are (steps, agents), in the order of replay."""
-    n_steps, n_agents = cells.shape
-    n_actions = values.shape[1]
-    n_states = values.shape[0]
-    softmax = cumulative.shape[0] > 0
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Find the first of the best actions of each state, and how many are as good."""
+    n_states, n_actions = values.shape
     best = np.empty(n_states, np.int32)
     ties = np.empty(n_states, np.int32)
     for state in range(n_states):
@@ -82,29 +79,72 @@ def _walk(
                 count += 1
         best[state] = top
         ties[state] = count
+    return best, ties
+
+
+@compiled
+def choose_action(
+    state: int,
+    values: NDArray[np.float32],
+    cumulative: NDArray[np.float64],
+    best: NDArray[np.int32],
+    ties: NDArray[np.int32],
+    epsilon: float,
+    first_ties: bool,
+    own: np.uint64,
+    at: int,
+) -> int:
+    """Choose an agent's action.
+
+    Of the four draws of a step, ``at`` on, the first is for its birth; the others are for
+    exploration, the random action, and the choice among ties or by softmax.
+    """
+    n_actions = values.shape[1]
+    if epsilon > 0 and unit(draw(own, at + 1)) < epsilon:
+        return below(draw(own, at + 2), n_actions)
+    action = int(best[state])
+    if cumulative.shape[0] > 0:
+        level = unit(draw(own, at + 3))
+        action = 0
+        while action < n_actions - 1 and cumulative[state, action] <= level:
+            action += 1
+    elif ties[state] > 1 and not first_ties:
+        skip = below(draw(own, at + 3), ties[state])
+        top = values[state, action]
+        while skip > 0:
+            action += 1
+            if values[state, action] == top:
+                skip -= 1
+    return action
+
+
+@compiled
+def _walk(
+    next_state: NDArray[np.int32],
+    values: NDArray[np.float32],
+    cumulative: NDArray[np.float64],
+    starts: NDArray[np.int32],
+    epsilon: float,
+    first_ties: bool,
+    repeat: bool,
+    key: np.uint64,
+    cells: NDArray[np.int32],
+    actions: NDArray[np.int32],
+    lengths: NDArray[np.int32],
+) -> None:
+    """Walk every agent; cells and actions are (steps, agents), in the order of replay."""
+    n_steps, n_agents = cells.shape
+    best, ties = best_actions(values)
     for agent in range(n_agents):
         own = stream(key, agent)
-        state = births[below(draw(own, 0), births.shape[0])]
+        state = starts[below(draw(own, 0), starts.shape[0])]
         for step in range(n_steps):
-            # Four draws a step: birth, exploration, random action, choice among ties
             at = 4 * step
             if repeat and step > 0:
-                state = births[below(draw(own, at), births.shape[0])]
-            action = best[state]
-            if softmax:
-                level = unit(draw(own, at + 3))
-                action = 0
-                while action < n_actions - 1 and cumulative[state, action] <= level:
-                    action += 1
-            elif ties[state] > 1 and not first_ties:
-                skip = below(draw(own, at + 3), ties[state])
-                top = values[state, action]
-                while skip > 0:
-                    action += 1
-                    if values[state, action] == top:
-                        skip -= 1
-            if epsilon > 0 and unit(draw(own, at + 1)) < epsilon:
-                action = below(draw(own, at + 2), n_actions)
+                state = starts[below(draw(own, at), starts.shape[0])]
+            action = choose_action(
+                state, values, cumulative, best, ties, epsilon, first_ties, own, at
+            )
             actions[step, agent] = action
             lengths[agent] = step + 1
             if repeat:
@@ -118,22 +158,82 @@ def _walk(
                 state = there
 
 
-def _births(
-    world: GridWorld, born_above: float | None, born_below: float | None
+def births(
+    world: GridWorld,
+    activation: NDArray[np.float32],
+    born_above: float | None = None,
+    born_below: float | None = None,
 ) -> NDArray[np.int32]:
-    allowed = np.ones(world.activation.shape, np.bool_)
+    """Find the cells where the activation lets an agent be born.
+
+    Args:
+        world: whose picture cells they are.
+        activation: float32 (picture_rows, picture_cols).
+        born_above: only where the activation is at least this.
+        born_below: only where the activation is at most this.
+
+    Returns:
+        int32, flat indices, ascending; it may be empty.
+    """
+    allowed = np.ones(activation.shape, np.bool_)
     if born_above is not None:
-        allowed &= world.activation >= born_above
+        allowed &= activation >= born_above
     if born_below is not None:
-        allowed &= world.activation <= born_below
-    births: NDArray[np.int32] = world.picture_cells[allowed.ravel()]
-    if births.size == 0:
-        low, high = float(world.activation.min()), float(world.activation.max())
+        allowed &= activation <= born_below
+    found: NDArray[np.int32] = world.picture_cells[allowed.ravel()]
+    return found
+
+
+def no_births(low: float, high: float) -> SettingError:
+    """Make the error for an activation, from low to high, that lets no agent be born."""
+    return SettingError(
+        f"no cell may bear an agent: the activation reaches from {low:.2f} to {high:.2f}; "
+        f"change born_above or born_below"
+    )
+
+
+def as_table(policy: Policy, world: GridWorld) -> QTable:
+    """Write a policy down as a table: what it does, or how likely, in each cell.
+
+    A Q-table is given as it is. Of another policy that says its ``probabilities`` they are kept;
+    of any other the action that it takes in each cell now.
+
+    Args:
+        policy: to write down.
+        world: where it walks.
+
+    Raises:
+        SettingError: a policy that does not fit the world.
+    """
+    shape = world.reward_field.shape
+    if isinstance(policy, QTable):
+        if policy.values.shape != shape:
+            raise SettingError(f"the Q-table is {policy.values.shape}, the world is {shape}")
+        return policy
+    everywhere = np.arange(world.grid.n_cells)
+    says = getattr(policy, "probabilities", None)
+    if callable(says):
+        odds = np.asarray(says(), np.float64).reshape(shape)
+        return QTable(np.log(np.maximum(odds, 1e-30)).astype(np.float32), temperature=1.0)
+    chosen = _checked_actions(policy.act(everywhere), everywhere, world)
+    values = np.zeros((world.grid.n_cells, shape[2]), np.float32)
+    values[everywhere, chosen] = 1.0
+    return QTable(values.reshape(shape), ties="first")
+
+
+def _checked_actions(
+    given: object, cells: NDArray[np.integer[Any]], world: GridWorld
+) -> NDArray[np.integer[Any]]:
+    """Refuse what a policy gave if it is not one action for each cell."""
+    chosen = np.asarray(given)
+    if chosen.shape != cells.shape or not np.issubdtype(chosen.dtype, np.integer):
         raise SettingError(
-            f"no cell may bear an agent: the activation reaches from {low:.2f} to {high:.2f}; "
-            f"change born_above or born_below"
+            f"the policy gave {chosen.dtype} of shape {chosen.shape} for {cells.shape[0]} "
+            f"cells; act() must give one integer action for each"
         )
-    return births
+    if chosen.min() < 0 or chosen.max() >= world.actions.n:
+        raise SettingError(f"the policy gave an action outside 0…{world.actions.n - 1}")
+    return chosen
 
 
 @compiled
@@ -147,7 +247,7 @@ def _draw_all(key: np.uint64, agents: int, counter: int) -> NDArray[np.uint64]:
 def _follow(
     world: GridWorld,
     policy: Policy,
-    births: NDArray[np.int32],
+    starts: NDArray[np.int32],
     repeat: bool,
     key: np.uint64,
     cells: NDArray[np.int32],
@@ -159,7 +259,7 @@ def _follow(
 
     def place(counter: int) -> NDArray[np.int32]:
         high = _draw_all(key, n_agents, counter) >> np.uint64(32)
-        return births[((high * np.uint64(births.size)) >> np.uint64(32)).astype(np.int64)]
+        return starts[((high * np.uint64(starts.size)) >> np.uint64(32)).astype(np.int64)]
 
     states = place(0)
     alive = np.arange(n_agents)
@@ -169,14 +269,7 @@ def _follow(
         if alive.size == 0:
             return
         here = states[alive]
-        chosen = np.asarray(policy.act(here))
-        if chosen.shape != here.shape or not np.issubdtype(chosen.dtype, np.integer):
-            raise SettingError(
-                f"the policy gave {chosen.dtype} of shape {chosen.shape} for {here.shape[0]} "
-                f"cells; act() must give one integer action for each"
-            )
-        if chosen.min() < 0 or chosen.max() >= world.actions.n:
-            raise SettingError(f"the policy gave an action outside 0…{world.actions.n - 1}")
+        chosen = _checked_actions(policy.act(here), here, world)
         actions[step, alive] = chosen
         lengths[alive] = step + 1
         if repeat:
@@ -230,17 +323,16 @@ def rollout(
         raise SettingError(f"agents must be at least 1, not {agents!r}")
     if lifetime < 1:
         raise SettingError(f"lifetime must be at least 1 step, not {lifetime!r}")
-    births = _births(world, born_above, born_below)
+    cells_of_birth = births(world, world.activation, born_above, born_below)
+    if cells_of_birth.size == 0:
+        raise no_births(float(world.activation.min()), float(world.activation.max()))
     # Stored step by step, which is the order of replay; the public arrays are the transposed view
     cells = np.full((lifetime, agents), -1, np.int32)
     actions = np.full((lifetime, agents), -1, np.int32)
     lengths = np.zeros(agents, np.int32)
     key = derive_key(seed, layer, "rollout")
     if isinstance(policy, QTable):
-        if policy.values.shape != world.reward_field.shape:
-            raise SettingError(
-                f"the Q-table is {policy.values.shape}, the world is {world.reward_field.shape}"
-            )
+        policy = as_table(policy, world)
         cumulative = np.empty((0, 0))
         if policy.temperature > 0:
             cumulative = np.cumsum(policy.probabilities(), axis=1)
@@ -248,7 +340,7 @@ def rollout(
             world.next_state,
             policy.by_state,
             cumulative,
-            births,
+            cells_of_birth,
             0.0 if policy.temperature > 0 else float(policy.epsilon),
             policy.ties == "first",
             repeat,
@@ -258,7 +350,7 @@ def rollout(
             lengths,
         )
     else:
-        _follow(world, policy, births, repeat, key, cells, actions, lengths)
+        _follow(world, policy, cells_of_birth, repeat, key, cells, actions, lengths)
     return Trajectories(cells.T, actions.T, lengths)
 
 

@@ -234,6 +234,7 @@ class TabularLearner:
         episodes: int,
         seed: int = 0,
         progress: Progress | None = None,
+        start: QTable | None = None,
     ) -> QTable:
         """Learn for a number of episodes; on Ctrl-C, give what has been learned so far.
 
@@ -243,19 +244,34 @@ class TabularLearner:
             episodes: at least 1.
             seed: of starting states, exploration, ties and outcomes.
             progress: called now and then with (episodes done, episodes).
+            start: a table to begin with, in place of ``initial``: of a world much like this one.
 
         Returns:
             the table, (rows, cols, n_actions), or (n_states, 1, n_actions) for other environments;
             ``interrupted`` is true if Ctrl-C cut learning short.
 
         Raises:
-            SettingError: no episodes, or spaces that are not Discrete.
+            SettingError: no episodes, spaces that are not Discrete, or a ``start`` that does not
+                fit them.
         """
         problem = problem_of(env)
         if problem is not None:
-            return self._learn_tables(problem, lifetime_of(env), episodes, seed, progress)
+            values = self._start_values(start, problem.shape)
+            return self._learn_tables(problem, lifetime_of(env), episodes, seed, progress, values)
         assert not isinstance(env, GridWorld)
-        return self._learn_by_steps(env, episodes, seed, progress)
+        n_states, n_actions = discrete_sizes(env)
+        values = self._start_values(start, (n_states, 1, n_actions))
+        return self._learn_by_steps(env, episodes, seed, progress, values)
+
+    def _start_values(
+        self, start: QTable | None, shape: tuple[int, int, int]
+    ) -> NDArray[np.float32]:
+        """Give the values to begin with, (n_states, n_actions)."""
+        if start is None:
+            return np.full((shape[0] * shape[1], shape[2]), self.initial, np.float32)
+        if start.values.shape != shape:
+            raise SettingError(f"the table to start with is {start.values.shape}, not {shape}")
+        return start.by_state
 
     def _rates(self, episodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         alpha = as_schedule(self.alpha, "alpha", 0, 1)
@@ -263,16 +279,11 @@ class TabularLearner:
         return alpha.values(0, episodes, episodes), epsilon.values(0, episodes, episodes)
 
     def _tables(
-        self, n_states: int, n_actions: int
+        self, values: NDArray[np.float32]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        # Double Q's table is the sum of two, each of which starts at half the initial value
-        halves = self.algorithm == _DOUBLE_Q
-        size = (n_states, n_actions) if halves else (1, n_actions)
-        return (
-            np.full((n_states, n_actions), self.initial, np.float64),
-            np.full(size, self.initial / 2, np.float64),
-            np.full(size, self.initial / 2, np.float64),
-        )
+        # Double Q's table is the sum of two, each of which starts at half the values
+        half = values.astype(np.float64)[: None if self.algorithm == _DOUBLE_Q else 1] / 2
+        return values.astype(np.float64), half, half.copy()
 
     def _traces(self, lifetime: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         return np.zeros(lifetime), np.zeros(lifetime, np.int64), np.zeros(lifetime, np.int64)
@@ -293,8 +304,9 @@ class TabularLearner:
         episodes: int,
         seed: int,
         progress: Progress | None,
+        values: NDArray[np.float32],
     ) -> QTable:
-        tables = self._tables(len(problem.next_state), problem.n_actions)
+        tables = self._tables(values)
         alphas, epsilons = self._rates(episodes)
         traces = self._traces(lifetime)
         key = derive_key(seed, type(self).__name__)
@@ -323,11 +335,16 @@ class TabularLearner:
         return self._finish(tables[0], problem.shape, seed, done, cut)
 
     def _learn_by_steps(
-        self, env: gym.Env[Any, Any], episodes: int, seed: int, progress: Progress | None
+        self,
+        env: gym.Env[Any, Any],
+        episodes: int,
+        seed: int,
+        progress: Progress | None,
+        values: NDArray[np.float32],
     ) -> QTable:
-        n_states, n_actions = discrete_sizes(env)
+        n_states, n_actions = values.shape
         lifetime = lifetime_of(env)
-        tables = self._tables(n_states, n_actions)
+        tables = self._tables(values)
         alphas, epsilons = self._rates(episodes)
         traces = self._traces(lifetime)
         key = derive_key(seed, type(self).__name__)

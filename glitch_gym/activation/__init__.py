@@ -21,7 +21,14 @@ from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.errors import SettingError, unknown_name
 from glitch_gym.picture import check_frame, read_picture
 
-__all__ = ["ACTIVATIONS", "BACKBONES", "Activation", "compute_activation", "content_digest"]
+__all__ = [
+    "ACTIVATIONS",
+    "BACKBONES",
+    "Activation",
+    "compute_activation",
+    "content_digest",
+    "file_stamp",
+]
 
 BACKBONES = ("efficientnet_lite0", "resnet18")
 """Networks whose class activation map can be asked for by name; they need the extra ``cam``."""
@@ -138,7 +145,7 @@ def compute_activation(
     if source not in ACTIVATIONS:
         return _from_mask_file(source)
     check_frame(frame)
-    key = (content_digest(frame), source, _file_stamp(weights))
+    key = (content_digest(frame), source, file_stamp(weights))
     with _memory_lock:
         if key in _memory:
             _memory.move_to_end(key)
@@ -151,7 +158,7 @@ def compute_activation(
     return activation
 
 
-def _file_stamp(path: str | None) -> str:
+def file_stamp(path: str | None) -> str:
     """Identify a file's present content cheaply, so that a changed file is read again."""
     if path is None or not Path(path).is_file():
         return str(path)

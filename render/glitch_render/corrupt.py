@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.policy import Policy, QTable
-from glitch_agents.rollout import Trajectories, rollout
-from glitch_gym.activation import Activation, compute_activation
-from glitch_gym.dynamics import GridWorld, make_world
+from glitch_agents.catalogue import LEARNERS
+from glitch_agents.policy import Policy, QTable, Ties
+from glitch_agents.rollout import Trajectories, as_table, rollout
+from glitch_gym.actions import ActionSet
+from glitch_gym.activation import (
+    ACTIVATIONS,
+    Activation,
+    compute_activation,
+    content_digest,
+    file_stamp,
+)
+from glitch_gym.dynamics import GridWorld, grid_world, make_world
 from glitch_gym.env import GlitchGridEnv
+from glitch_gym.grid import fit_grid
 from glitch_gym.picture import check_frame
 from glitch_gym.randomness import derive_key
+from glitch_gym.reward import activation_on_grid, resolve_objective
+from glitch_render.keyframes import last
 from glitch_render.recipe import Layer, Recipe
 from glitch_render.replay import replay
+from glitch_render.store import Store, key_of
 
 __all__ = [
     "Progress",
+    "action_bonus",
     "corrupt",
+    "frame_activation",
     "layer_policy",
     "layer_trajectories",
     "layer_world",
@@ -30,8 +46,36 @@ Progress = Callable[[int, int, int], None]
 """Called with the layer's index, the training episodes done, and the episodes in all."""
 
 
+def frame_activation(
+    frame: NDArray[np.uint8], recipe: Recipe, *, store: Store | None = None
+) -> Activation:
+    """Compute the activation of a still by a recipe, or recall it from the store.
+
+    Raises:
+        GlitchError: as ``compute_activation``.
+    """
+    source, weights = recipe.activation, recipe.weights
+    if store is None or source not in ACTIVATIONS:
+        return compute_activation(frame, source, weights=weights)
+
+    key = key_of(frame=content_digest(frame), source=source, weights=file_stamp(weights))
+    found = store.find("activation", key)
+    if found is None:
+        activation = compute_activation(frame, source, weights=weights)
+        store.keep("activation", key, {"map": activation.map})
+        return activation
+    return Activation(found["map"], source)
+
+
 def layer_world(
-    layer: Layer, index: int, activation: Activation, height: int, width: int, *, seed: int
+    layer: Layer,
+    index: int,
+    activation: Activation,
+    height: int,
+    width: int,
+    *,
+    seed: int,
+    store: Store | None = None,
 ) -> GridWorld:
     """Build the world of a layer.
 
@@ -42,27 +86,59 @@ def layer_world(
         height: of the picture, in pixels.
         width: of the picture, in pixels.
         seed: of the recipe.
+        store: where its reward field may be kept.
 
     Raises:
         GridError: the grid is finer than the picture.
     """
-    return make_world(
-        activation,
-        height,
-        width,
-        grid=layer.grid,
-        effects={name: one.noise for name, one in layer.effects.items()},
-        fit=layer.fit,
-        orient=layer.orient,
+    noise = {name: one.noise for name, one in layer.effects.items()}
+    grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
+
+    def make() -> GridWorld:
+        return make_world(
+            activation,
+            height,
+            width,
+            grid=layer.grid,
+            effects=noise,
+            fit=layer.fit,
+            orient=layer.orient,
+            moves=layer.moves,
+            objective=layer.objective,
+            reward_range=layer.reward_range,
+            exit_reward=layer.exit_reward,
+            prohibited_reward=layer.prohibited_reward,
+            invert=layer.invert,
+            median=layer.median,
+            seed=seed,
+            layer=index,
+        )
+
+    if store is None:
+        return make()
+    reward_range, exit_reward = resolve_objective(
+        layer.objective, layer.reward_range, layer.exit_reward
+    )
+    key = key_of(
+        activation=activation.digest,
+        grid=dataclasses.astuple(grid),
+        noise=[(name, one.mean, one.std) for name, one in noise.items()],
         moves=layer.moves,
-        objective=layer.objective,
-        reward_range=layer.reward_range,
-        exit_reward=layer.exit_reward,
+        reward_range=reward_range,
         prohibited_reward=layer.prohibited_reward,
         invert=layer.invert,
         median=layer.median,
         seed=seed,
         layer=index,
+    )
+    kept = store.recall("reward", key, lambda: {"field": make().reward_field})
+    return grid_world(
+        grid,
+        ActionSet(tuple(noise), layer.moves),
+        kept["field"],
+        exit_reward=exit_reward,
+        prohibited_reward=layer.prohibited_reward,
+        activation=activation_on_grid(activation, grid),
     )
 
 
@@ -74,31 +150,88 @@ def layer_policy(
     *,
     seed: int,
     progress: Progress | None = None,
+    store: Store | None = None,
+    start: Policy | None = None,
 ) -> Policy:
-    """Learn the policy of a layer.
+    """Learn the policy of a layer, or recall it from the store.
+
+    Only tables of our own learners are kept: the code of another's may have changed.
+
+    Args:
+        layer: its settings.
+        index: its place in the recipe, from 0; part of every random key.
+        world: of the layer.
+        frame: for learners that look at what the environment renders.
+        seed: of the recipe.
+        progress: called as it learns.
+        store: where its table may be kept.
+        start: the policy of the shot before, for learners that can start with a table.
 
     Raises:
         KeyboardInterrupt: Ctrl-C cut the learning short: half a policy paints no picture.
     """
-    env = GlitchGridEnv.from_world(world, frame, lifetime=layer.lifetime)
+    learner = layer.make_learner()
+    options: dict[str, QTable] = {}
+    if isinstance(start, QTable) and "start" in inspect.signature(learner.learn).parameters:
+        options["start"] = start.greedy()
 
-    def report(done: int, episodes: int) -> None:
-        if progress is not None:
-            progress(index, done, episodes)
+    def learn() -> Policy:
+        def report(done: int, episodes: int) -> None:
+            if progress is not None:
+                progress(index, done, episodes)
 
-    policy = layer.make_learner().learn(
-        env,
-        episodes=layer.iterations,
-        seed=int(derive_key(seed, index, "learn")),
-        progress=report,
+        env = GlitchGridEnv.from_world(world, frame, lifetime=layer.lifetime)
+        policy = learner.learn(
+            env,
+            episodes=layer.iterations,
+            seed=int(derive_key(seed, index, "learn")),
+            progress=report,
+            **options,
+        )
+        if getattr(policy, "interrupted", False):
+            raise KeyboardInterrupt
+        return policy
+
+    if store is None or layer.learner not in LEARNERS:
+        return _as_walked(layer, learn())
+    key = key_of(
+        rewards=content_digest(world.rewards),
+        next_state=content_digest(world.next_state),
+        field=content_digest(world.reward_field),
+        learner=layer.learner,
+        settings=repr(learner),
+        iterations=layer.iterations,
+        lifetime=layer.lifetime,
+        seed=seed,
+        layer=index,
+        start=[content_digest(one.values) for one in options.values()],
     )
-    if getattr(policy, "interrupted", False):
-        raise KeyboardInterrupt
+    kept = store.find("table", key)
+    if kept is not None:
+        ties: Ties = "first" if kept["ties"] == "first" else "random"
+        table = QTable(kept["values"], ties=ties, episodes=layer.iterations)
+        return _as_walked(layer, table)
+    policy = learn()
+    if type(policy) is QTable and (policy.epsilon, policy.temperature) == (0.0, 0.0):
+        store.keep("table", key, {"values": policy.values, "ties": np.array(policy.ties)})
+    return _as_walked(layer, policy)
+
+
+def _as_walked(layer: Layer, policy: Policy) -> Policy:
+    """Give a learned policy as the layer's agents follow it on a still."""
     if isinstance(policy, QTable):
         if layer.temperature > 0:
             return policy.softmax(layer.temperature)
-        return policy.epsilon_greedy(layer.explore)
+        return policy.epsilon_greedy(last(layer.explore))
     return policy
+
+
+def action_bonus(
+    layer: Layer, actions: ActionSet, weights: dict[str, float]
+) -> NDArray[np.float32]:
+    """Spread the weights of effects over their actions: float32 (n_actions,)."""
+    bonus = np.array([weights[name] for name in actions.effects], np.float32)
+    return np.repeat(bonus, actions.n_moves)
 
 
 def layer_trajectories(
@@ -109,10 +242,15 @@ def layer_trajectories(
     Raises:
         SettingError: the activation lets no agent be born.
     """
+    weights = {name: last(one.weight) for name, one in layer.effects.items()}
+    if any(weights.values()):
+        table = as_table(policy, world)
+        bonus = action_bonus(layer, world.actions, weights)
+        policy = dataclasses.replace(table, values=table.values + bonus)
     return rollout(
         world,
         policy,
-        layer.agents,
+        max(1, round(last(layer.agents))),
         lifetime=layer.lifetime,
         repeat=layer.repeat_agents,
         born_above=layer.born_above,
@@ -149,6 +287,7 @@ def corrupt(
     *,
     activation: Activation | None = None,
     progress: Progress | None = None,
+    store: Store | None = None,
 ) -> NDArray[np.uint8]:
     """Corrupt a still frame by a recipe; the same frame and recipe give the same bytes.
 
@@ -157,6 +296,7 @@ def corrupt(
         recipe: what to do.
         activation: of the frame, where it is known already, in place of the recipe's.
         progress: called as layers learn, with (layer index, episodes done, episodes).
+        store: where activations, rewards and tables are kept, and recalled from.
 
     Returns:
         uint8 (height, width, 3), a new array.
@@ -166,16 +306,18 @@ def corrupt(
     """
     check_frame(frame)
     if activation is None:
-        activation = compute_activation(frame, recipe.activation, weights=recipe.weights)
+        activation = frame_activation(frame, recipe, store=store)
     height, width = frame.shape[:2]
     # All grids are laid before anything is learned: a grid that does not fit is known at once
     worlds = [
-        layer_world(layer, index, activation, height, width, seed=recipe.seed)
+        layer_world(layer, index, activation, height, width, seed=recipe.seed, store=store)
         for index, layer in enumerate(recipe.layers)
     ]
     painted = frame
     for index, (layer, world) in enumerate(zip(recipe.layers, worlds, strict=True)):
-        policy = layer_policy(layer, index, world, painted, seed=recipe.seed, progress=progress)
+        policy = layer_policy(
+            layer, index, world, painted, seed=recipe.seed, progress=progress, store=store
+        )
         trajectories = layer_trajectories(layer, index, world, policy, seed=recipe.seed)
         painted = replay_layer(layer, index, world, trajectories, painted, seed=recipe.seed)
     return painted.copy() if painted is frame else painted

@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -40,6 +41,7 @@ from glitch_agents.schedule import Schedule
 from glitch_gym.errors import GlitchError, RecipeError, unknown_name
 from glitch_gym.reward import Noise, effect_noise
 from glitch_render.effects import EffectParameters, effects, get_effect
+from glitch_render.keyframes import Keyframes, highest, parse_keyframes
 
 __all__ = [
     "Layer",
@@ -59,27 +61,36 @@ DEFAULT_PRESET = "undertow"
 
 @dataclass(frozen=True)
 class LayerEffect:
-    """An effect as a layer uses it: the noise on its reward, and its own parameters."""
+    """An effect as a layer uses it.
+
+    Args:
+        noise: on its reward, as agents learn.
+        parameters: its own.
+        weight: added to the value of its actions as agents walk, and may change over time.
+    """
 
     noise: Noise
     parameters: EffectParameters
+    weight: float | Keyframes = 0.0
 
     def settings(self) -> dict[str, Any]:
         """Give the flat table that stands for it in a recipe."""
         return {
             "mean": self.noise.mean,
             "std": self.noise.std,
+            "weight": _write_keyed(self.weight),
             **self.parameters.model_dump(mode="json"),
         }
 
 
 @lru_cache(maxsize=64)
 def _settings_model(name: str) -> type[BaseModel]:
-    """Make the model of an effect's table: its own parameters, and mean and std of its noise."""
+    """Make the model of an effect's table: its own parameters, its noise and its weight."""
     noise = effect_noise([name])[name]
     fields: dict[str, Any] = {
         "mean": (float, Field(noise.mean, allow_inf_nan=False)),
         "std": (float, Field(noise.std, ge=0, allow_inf_nan=False)),
+        "weight": (Keyed, Field(0.0)),
     }
     return cast(
         type[BaseModel],
@@ -93,7 +104,9 @@ def _layer_effect(name: str, value: Any) -> LayerEffect:
     settings = _settings_model(name).model_validate_json(json.dumps(value))
     given = settings.model_dump()
     noise = Noise(given.pop("mean"), given.pop("std"))
-    return LayerEffect(noise, get_effect(name).parameters(**given))
+    del given["weight"]
+    weight: float | Keyframes = getattr(settings, "weight")  # noqa: B009
+    return LayerEffect(noise, get_effect(name).parameters(**given), weight)
 
 
 def _layer_effects(value: Any) -> dict[str, LayerEffect]:
@@ -144,11 +157,51 @@ def _write_rate(rate: float | Schedule) -> float | dict[str, Any]:
     return dataclasses.asdict(rate) if isinstance(rate, Schedule) else rate
 
 
+def _read_keyed(
+    low: float = -math.inf, high: float = math.inf, *, whole: bool = False
+) -> Callable[[Any], float | Keyframes]:
+    """Make the reader of a number within [low, high] that may be keyframed over time."""
+
+    def read(value: Any) -> float | Keyframes:
+        if isinstance(value, Mapping):
+            try:
+                value = parse_keyframes(value)
+            except GlitchError as error:
+                kind = PydanticCustomError("keyframes", "{message}", {"message": str(error)})
+                raise kind from error
+        numbers = _whole_numbers if whole else _numbers
+        keyed: float | Keyframes = (
+            value if isinstance(value, Keyframes) else numbers.validate_python(value)
+        )
+        values = keyed.values if isinstance(keyed, Keyframes) else (keyed,)
+        # Agents may fade in from none, but a layer that never has any is a mistake
+        lowest = 0 if isinstance(keyed, Keyframes) and highest(keyed) >= low > 0 else low
+        if not all(lowest <= one <= high for one in values):
+            raise PydanticCustomError(
+                "range", "should lie in {span}", {"span": f"{low:,g}…{high:,g}"}
+            )
+        return keyed
+
+    return read
+
+
+def _write_keyed(value: float | Keyframes) -> float | dict[str, float]:
+    return value.table() if isinstance(value, Keyframes) else value
+
+
+_whole_numbers = TypeAdapter(Annotated[int, Field(strict=True)])
+_written = PlainSerializer(_write_keyed, return_type=Any)
+Keyed = Annotated[float | Keyframes, PlainValidator(_read_keyed()), _written]
+KeyedCount = Annotated[
+    float | Keyframes, PlainValidator(_read_keyed(1, 100_000_000, whole=True)), _written
+]
+KeyedShare = Annotated[float | Keyframes, PlainValidator(_read_keyed(0, 1)), _written]
 Rate = Annotated[float | Schedule, PlainValidator(_rate), PlainSerializer(_write_rate)]
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=1, le=4096)]
+Frames = Annotated[int, Field(ge=1, le=10_000_000)]
 
 
 def _known_learner(value: str) -> str:
@@ -206,11 +259,25 @@ class Layer(BaseModel):
     initial: Finite = Field(0.0, description="value of an action before it is tried")
     ties: Literal["random", "first"] = Field("random", description="among equal best actions")
 
-    agents: Count = Field(1_000, description="how many walk the picture")
+    agents: KeyedCount = Field(1_000, description="how many walk the picture, or {seconds = many}")
     lifetime: Annotated[int, Field(ge=1, le=100_000)] = Field(20, description="steps of an agent")
     repeat_agents: bool = Field(False, description="draw all agents afresh at every step")
     preserve: bool = Field(True, description="in video, keep the layer's history over the frames")
-    explore: Share = Field(0.0, description="probability of a random action as agents walk")
+    trail: Frames | None = Field(None, description="in video, how many steps back preserve reaches")
+    steps_per_frame: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        1, description="in video, steps that agents take at once"
+    )
+    hold: Frames = Field(1, description="in video, frames from one step to the next")
+    start: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        0, description="in video, frame of the first births"
+    )
+    ramp: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        0, description="in video, frames over which births are spread"
+    )
+    respawn: bool = Field(False, description="in video, be born again when a lifetime is over")
+    explore: KeyedShare = Field(
+        0.0, description="probability of a random action as agents walk, or {seconds = probability}"
+    )
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0, description="0 follows the best action; above, actions are drawn by softmax"
     )
@@ -250,6 +317,10 @@ class Recipe(BaseModel):
         description="efficientnet_lite0, resnet18, spectral_residual, edges, or a mask picture",
     )
     weights: str | None = Field(None, description="file with weights for the network")
+    cam_every: Frames = Field(8, description="in video, frames from one activation to the next")
+    cam_smoothing: Annotated[float, Field(ge=0, le=10_000)] = Field(
+        12.0, description="in video, frames that activations are smoothed over; 0 for none"
+    )
     layers: tuple[Layer, ...] = Field(strict=False)
 
     @field_validator("layers", mode="before")

@@ -566,11 +566,9 @@ class Canvas:
             *self._edges,
         )  # fmt: skip
 
-    def _planes(
-        self, frame: NDArray[np.uint8], shown: Sequence[bool] | NDArray[np.bool_]
-    ) -> NDArray[np.uint8]:
+    def _planes(self, frame: NDArray[np.uint8], shown: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Make those of the effects' planes that are shown, (planes, height, width, 3)."""
-        if not any(shown[1:]):
+        if not shown[1:].any():
             return np.empty((len(self._plane_effects), 0, 0, 3), np.uint8)
         planes = np.empty((len(self._plane_effects), *frame.shape), np.uint8)
         for plane, index in enumerate(self._plane_effects):
@@ -586,8 +584,8 @@ class Canvas:
         used = np.zeros(self.actions.n, np.bool_)
         for cells, actions, _ in self._waiting:
             used[actions[cells >= 0]] = True
-        by_effect = used.reshape(-1, self.actions.n_moves).any(axis=1)
-        shown = [True, *(bool(by_effect[index]) for index in self._plane_effects)]
+        by_effect: NDArray[np.bool_] = np.any(used.reshape(-1, self.actions.n_moves), axis=1)
+        shown = np.array([True, *(by_effect[index] for index in self._plane_effects)])
         planes = self._planes(frame, shown)
         self._notes[:] = _UNTOUCHED
         for cells, actions, counters in self._waiting:
@@ -625,9 +623,9 @@ class Canvas:
             if (note >> _KIND) & 255 == _MEAN:
                 variant, source = (note >> _VARIANT) & 255, note & _LOW
                 here = _window(source, grid.cols, *self._edges)
-                plane = frame if variant < 2 else planes[variant // 2 - 1]
+                read = frame if variant < 2 else planes[variant // 2 - 1]
                 mean = _mean_of(
-                    plane, here[0].start, here[0].stop, here[1].start, here[1].stop,
+                    read, here[0].start, here[0].stop, here[1].start, here[1].stop,
                     variant % 2 == 1,
                 )  # fmt: skip
                 note = (_COLOUR << _KIND) | int(_changed(mean, note))

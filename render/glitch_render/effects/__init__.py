@@ -44,8 +44,8 @@ __all__ = [
     "mean_colour",
 ]
 
-RESERVED = frozenset({"mean", "std"})
-"""Parameter names that a recipe uses for the noise of the effect's reward."""
+RESERVED = frozenset({"mean", "std", "weight"})
+"""Parameter names that a recipe uses for the noise of the effect's reward, and its weight."""
 
 
 class EffectParameters(BaseModel):
@@ -145,7 +145,7 @@ def effect(
         clash = RESERVED & parameters.model_fields.keys()
         if clash:
             raise SettingError(
-                f"effect {name!r}: the parameter {sorted(clash)[0]!r} is taken by the reward noise"
+                f"effect {name!r}: the parameter {sorted(clash)[0]!r} is taken by the recipe"
             )
         if not function.__doc__:
             raise SettingError(f"effect {name!r} needs a docstring: its first line is its help")
