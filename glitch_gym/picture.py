@@ -27,6 +27,7 @@ __all__ = [
     "Picture",
     "balloon",
     "check_frame",
+    "is_animated",
     "read_frame",
     "read_picture",
     "sample_path",
@@ -190,6 +191,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def is_animated(image: Image.Image) -> bool:
+    """Say whether an opened picture has frames that follow one another: GIF, WebP or APNG."""
+    # The pages of a TIFF and the two pictures of a stereo camera's MPO are no animation
+    return image.format in ("GIF", "WEBP", "PNG") and int(getattr(image, "n_frames", 1)) > 1
+
+
 def _decode(path: Path) -> Picture:
     notes: list[str] = []
     # The plug-in's own type has more than the interface that imopen declares
@@ -197,9 +204,9 @@ def _decode(path: Path) -> Picture:
     with opened as file:
         metadata = file.metadata(index=0, exclude_applied=False)
         mode = str(metadata.get("mode", "RGB"))
-        if int(getattr(file._image, "n_frames", 1)) > 1 and file._image.format != "MPO":
+        if is_animated(file._image):
             raise PictureError(
-                f"{path} is animated ({file._image.n_frames} frames); this version renders stills"
+                f"{path} is animated ({file._image.n_frames} frames); a still is wanted here"
             )
         deep = mode.startswith(("I", "F"))
         if mode == "F":

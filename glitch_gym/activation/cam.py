@@ -34,6 +34,7 @@ __all__ = [
     "Backbone",
     "ClassScores",
     "class_activation_map",
+    "class_activation_maps",
     "class_map",
     "class_name",
     "class_scores",
@@ -322,17 +323,41 @@ def class_activation_map(
         MissingExtraError: torch, torchvision or the bundled weights are missing or broken.
         WeightsError: the weights cannot be read, downloaded or fitted.
     """
+    return class_activation_maps(frame, backbone, weights=weights)[0]
+
+
+def class_activation_maps(
+    frame: NDArray[np.uint8], backbone: str = "efficientnet_lite0", *, weights: str | None = None
+) -> tuple[Activation, Activation]:
+    """Compute the map of the predicted class, and that of all classes by their probabilities.
+
+    The second weighs the features by softmax(scores) @ W. The predicted class often flips between
+    the frames of a clip, and the first map with it; the second changes little then.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB, of any size.
+        backbone: ``"efficientnet_lite0"`` or ``"resnet18"``.
+        weights: a state-dict file for that backbone.
+
+    Raises:
+        MissingExtraError, WeightsError: as ``class_activation_map``.
+    """
     network = load_backbone(backbone, weights)
     result = class_scores(frame, network)
     best = int(result.scores.argmax())
     rows, cols = result.picture
-    weight = network.weight[best].numpy()
-    values = to_unit_range(class_map(result.features, weight)[:rows, :cols])
     odds = np.exp(result.scores.astype(np.float64) - result.scores.max())
-    return Activation(
-        values,
-        backbone,
-        class_index=best,
-        class_name=class_name(best),
-        probability=float(odds[best] / odds.sum()),
+    odds /= odds.sum()
+    rows_of_weights = network.weight.numpy()
+    mixed = np.einsum("k,kc->c", odds, rows_of_weights, dtype=np.float64).astype(np.float32)
+    of_best, of_all = (
+        Activation(
+            to_unit_range(class_map(result.features, weight)[:rows, :cols]),
+            backbone,
+            class_index=best,
+            class_name=class_name(best),
+            probability=float(odds[best]),
+        )
+        for weight in (rows_of_weights[best], mixed)
     )
+    return of_best, of_all

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from glitch_render.store import Store, key_of
 
 __all__ = [
     "Progress",
+    "Start",
     "action_bonus",
     "corrupt",
     "frame_activation",
@@ -40,10 +42,24 @@ __all__ = [
     "layer_trajectories",
     "layer_world",
     "replay_layer",
+    "table_key",
 ]
 
 Progress = Callable[[int, int, int], None]
 """Called with the layer's index, the training episodes done, and the episodes in all."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the shot before learned.
+
+    Args:
+        key: from ``table_key``.
+        policy: gives it; called only if something has to be learned.
+    """
+
+    key: str
+    policy: Callable[[], Policy]
 
 
 def frame_activation(
@@ -151,7 +167,7 @@ def layer_policy(
     seed: int,
     progress: Progress | None = None,
     store: Store | None = None,
-    start: Policy | None = None,
+    start: Start | None = None,
 ) -> Policy:
     """Learn the policy of a layer, or recall it from the store.
 
@@ -165,15 +181,13 @@ def layer_policy(
         seed: of the recipe.
         progress: called as it learns.
         store: where its table may be kept.
-        start: the policy of the shot before, for learners that can start with a table.
+        start: what the shot before learned, for learners that can start with a table.
 
     Raises:
         KeyboardInterrupt: Ctrl-C cut the learning short: half a policy paints no picture.
     """
     learner = layer.make_learner()
-    options: dict[str, QTable] = {}
-    if isinstance(start, QTable) and "start" in inspect.signature(learner.learn).parameters:
-        options["start"] = start.greedy()
+    starts = start is not None and "start" in inspect.signature(learner.learn).parameters
 
     def learn() -> Policy:
         def report(done: int, episodes: int) -> None:
@@ -181,6 +195,9 @@ def layer_policy(
                 progress(index, done, episodes)
 
         env = GlitchGridEnv.from_world(world, frame, lifetime=layer.lifetime)
+        options: dict[str, QTable] = {}
+        if starts and start is not None:
+            options["start"] = as_table(start.policy(), world).greedy()
         policy = learner.learn(
             env,
             episodes=layer.iterations,
@@ -194,18 +211,7 @@ def layer_policy(
 
     if store is None or layer.learner not in LEARNERS:
         return _as_walked(layer, learn())
-    key = key_of(
-        rewards=content_digest(world.rewards),
-        next_state=content_digest(world.next_state),
-        field=content_digest(world.reward_field),
-        learner=layer.learner,
-        settings=repr(learner),
-        iterations=layer.iterations,
-        lifetime=layer.lifetime,
-        seed=seed,
-        layer=index,
-        start=[content_digest(one.values) for one in options.values()],
-    )
+    key = table_key(layer, index, world, seed=seed, start=start)
     kept = store.find("table", key)
     if kept is not None:
         ties: Ties = "first" if kept["ties"] == "first" else "random"
@@ -217,6 +223,26 @@ def layer_policy(
     return _as_walked(layer, policy)
 
 
+def table_key(
+    layer: Layer, index: int, world: GridWorld, *, seed: int, start: Start | None = None
+) -> str:
+    """Name what a layer learns, by all that it depends on."""
+    learner = layer.make_learner()
+    starts = start is not None and "start" in inspect.signature(learner.learn).parameters
+    return key_of(
+        rewards=content_digest(world.rewards),
+        next_state=content_digest(world.next_state),
+        field=content_digest(world.reward_field),
+        learner=layer.learner,
+        settings=repr(learner),
+        iterations=layer.iterations,
+        lifetime=layer.lifetime,
+        seed=seed,
+        layer=index,
+        start=start.key if starts and start is not None else "",
+    )
+
+
 def _as_walked(layer: Layer, policy: Policy) -> Policy:
     """Give a learned policy as the layer's agents follow it on a still."""
     if isinstance(policy, QTable):
@@ -226,9 +252,7 @@ def _as_walked(layer: Layer, policy: Policy) -> Policy:
     return policy
 
 
-def action_bonus(
-    layer: Layer, actions: ActionSet, weights: dict[str, float]
-) -> NDArray[np.float32]:
+def action_bonus(actions: ActionSet, weights: dict[str, float]) -> NDArray[np.float32]:
     """Spread the weights of effects over their actions: float32 (n_actions,)."""
     bonus = np.array([weights[name] for name in actions.effects], np.float32)
     return np.repeat(bonus, actions.n_moves)
@@ -245,7 +269,7 @@ def layer_trajectories(
     weights = {name: last(one.weight) for name, one in layer.effects.items()}
     if any(weights.values()):
         table = as_table(policy, world)
-        bonus = action_bonus(layer, world.actions, weights)
+        bonus = action_bonus(world.actions, weights)
         policy = dataclasses.replace(table, values=table.values + bonus)
     return rollout(
         world,

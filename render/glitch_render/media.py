@@ -21,12 +21,12 @@ from glitch_gym.output import write_bytes
 from glitch_gym.picture import Picture, check_frame
 from glitch_render.recipe import Recipe, parse_recipe, read_recipe_file, read_toml
 
-__all__ = ["SUFFIXES", "check_output", "read_recipe", "recipe_data", "write_picture"]
+__all__ = ["RECIPE_KEY", "SUFFIXES", "check_output", "read_recipe", "recipe_data", "write_picture"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Suffixes of pictures that can be written."""
 
-_KEY = "glitch-gym recipe"
+RECIPE_KEY = "glitch-gym recipe"
 _EXIF_IFD = 0x8769
 _USER_COMMENT = 0x9286
 _SOFTWARE = 0x0131
@@ -93,7 +93,7 @@ def encode_picture(
         options["compress_level"] = 3
         if text is not None:
             info = PngImagePlugin.PngInfo()
-            info.add_itxt(_KEY, text, zip=True)
+            info.add_itxt(RECIPE_KEY, text, zip=True)
             options["pnginfo"] = info
     else:
         if suffix == ".webp":
@@ -165,7 +165,7 @@ def recipe_data(path: str | Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 if image.format == "PNG":
-                    text = getattr(image, "text", {}).get(_KEY)
+                    text = getattr(image, "text", {}).get(RECIPE_KEY)
                 else:
                     # Cameras write comments too: only a picture of ours has a recipe in it
                     exif = image.getexif()

@@ -42,7 +42,7 @@ _SUFFIX = ".npz"
 def _code_digest() -> str:
     """Hash the code that entries come from: what another version computed is not used."""
     digest = hashlib.blake2b(digest_size=16)
-    for package in ("glitch_gym", "glitch_agents"):
+    for package in ("glitch_gym", "glitch_agents", "glitch_render"):
         pending = [resources.files(package)]
         found: dict[str, bytes] = {}
         while pending:

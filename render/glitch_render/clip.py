@@ -1,0 +1,699 @@
+"""The whole path for a clip: footage, look, shots, policies, timelines, parts, output.
+
+A clip is rendered in segments of a fixed number of frames, each encoded alone. A segment can be
+rendered without those before it, and those that are finished are kept beside the output until it is
+whole: so a render that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import re
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_agents.policy import QTable
+from glitch_agents.rollout import as_table
+from glitch_gym.dynamics import GridWorld
+from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingError
+from glitch_gym.output import write_error
+from glitch_render.corrupt import Start, layer_policy, layer_world, table_key
+from glitch_render.encoding import (
+    ANIMATIONS,
+    CLIPS,
+    Encoding,
+    PartWriter,
+    Span,
+    choose_encoding,
+    join_animation,
+    join_clip,
+)
+from glitch_render.footage import (
+    Footage,
+    deep_pixels_of,
+    file_digest,
+    open_footage,
+    pixels_of,
+)
+from glitch_render.media import RECIPE_KEY
+from glitch_render.recipe import Recipe
+from glitch_render.shots import FramePlan, Look, Shots, frames_from, look_through, plan_frames
+from glitch_render.store import Store, key_of
+from glitch_render.timeline import LayerTimeline
+
+__all__ = [
+    "ClipProgress",
+    "Interrupted",
+    "Painter",
+    "Report",
+    "Selection",
+    "check_clip_output",
+    "corrupt_clip",
+    "open_painter",
+    "parse_scale",
+    "parse_seconds",
+    "preview_frame",
+]
+
+ClipProgress = Callable[[str, int, int | None], None]
+"""Called with the stage (looking, learning, painting, joining), what is done, and of how much."""
+
+SEGMENT = 250
+"""Frames of a segment. The output depends on it, and on no number of workers."""
+
+_MANIFEST = "manifest.json"
+_MAX_SIDE = 16_384
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C stopped a render whose finished segments are kept.
+
+    Args:
+        kept: frames that are kept.
+        frames: of the output in all.
+    """
+
+    def __init__(self, kept: int, frames: int) -> None:
+        super().__init__(f"{kept} of {frames} frames are kept")
+        self.kept = kept
+        self.frames = frames
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which frames of a source are rendered, and how large.
+
+    Args:
+        start: seconds of the source at which to begin.
+        end: seconds of the source at which to end.
+        rate: frames a second; by default the source's own frames at their own times.
+        scale: a size as ``parse_scale`` takes it.
+        duration: seconds that a still is shown.
+    """
+
+    start: Fraction | None = None
+    end: Fraction | None = None
+    rate: Fraction | None = None
+    scale: str | None = None
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("start", self.start), ("end", self.end)):
+            if value is not None and value < 0:
+                raise SettingError(f"{name} must not be before 0, not {float(value):g} s")
+        if self.end is not None and self.end <= (self.start or 0):
+            raise SettingError(
+                f"the end ({float(self.end):g} s) must come after the start "
+                f"({float(self.start or 0):g} s)"
+            )
+        if self.rate is not None and not 0 < self.rate <= 1000:
+            raise SettingError(f"fps must lie in 0…1000, not {float(self.rate):g}")
+        if self.duration is not None and not 0 < self.duration <= 86_400:
+            raise SettingError(f"duration must be above 0 s, not {self.duration:g}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a clip.
+
+    Args:
+        frames: of the output.
+        seconds: that it lasts.
+        size: (width, height).
+        damage: what was wrong with the source.
+        notes: what was converted, or could not be carried.
+    """
+
+    frames: int
+    seconds: float
+    size: tuple[int, int]
+    damage: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def parse_seconds(text: str) -> Fraction:
+    """Read a time: seconds, ``M:S`` or ``H:M:S``, with decimals.
+
+    Raises:
+        SettingError: something else.
+    """
+    if not re.fullmatch(r"(\d+:)?(\d+:)?\d+(\.\d*)?|\.\d+", text.strip()):
+        raise SettingError(f"{text!r} is not a time: write seconds, M:S or H:M:S, such as 1:02.5")
+    seconds = Fraction(0)
+    for part in text.strip().split(":"):
+        seconds = 60 * seconds + Fraction(part)
+    return seconds
+
+
+def parse_scale(text: str | None, width: int, height: int) -> tuple[int, int]:
+    """Read a size: a factor (``0.5``, ``50%``), a height (``720p``) or ``1280x720``.
+
+    Args:
+        text: ``None`` keeps the size.
+        width: of the source, in pixels.
+        height: likewise.
+
+    Returns:
+        (width, height).
+
+    Raises:
+        SettingError: something else, or a size of nothing or too much.
+    """
+    if text is None:
+        return width, height
+    given = text.strip().lower()
+    if match := re.fullmatch(r"(\d+)[x×](\d+)", given):
+        size = (int(match[1]), int(match[2]))
+    elif match := re.fullmatch(r"(\d+)p", given):
+        size = (round(width * int(match[1]) / height), int(match[1]))
+    elif match := re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(%?)", given):
+        factor = float(match[1]) / (100 if match[2] else 1)
+        size = (round(width * factor), round(height * factor))
+    else:
+        raise SettingError(f"{text!r} is not a size: write 0.5, 50%, 720p or 1280x720")
+    if not all(1 <= side <= _MAX_SIDE for side in size):
+        raise SettingError(f"the size {size[0]}×{size[1]} must lie within 1…{_MAX_SIDE} pixels")
+    return size
+
+
+class _Policies:
+    """Worlds and policies of the layers of each shot, learned in the order of the shots."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        shots: Shots,
+        size: tuple[int, int],
+        store: Store | None,
+        progress: ClipProgress | None,
+    ) -> None:
+        self._recipe = recipe
+        self._shots = shots
+        self._width, self._height = size
+        self._store = store
+        self._progress = progress
+        # Two shots at most: a film has thousands, and the store has the others
+        self._memory: OrderedDict[tuple[int, int], tuple[GridWorld, QTable]] = OrderedDict()
+        self._keys: dict[tuple[int, int], str] = {}
+        self._blank = np.zeros((self._height, self._width, 3), np.uint8)
+
+    def __call__(self, shot: int, index: int) -> tuple[GridWorld, QTable]:
+        """Give the world and the policy of a layer in a shot."""
+        if (shot, index) not in self._memory:
+            world = self._world(shot, index)
+            layer, seed = self._recipe.layers[index], self._recipe.seed
+            policy = layer_policy(
+                layer,
+                index,
+                world,
+                self._blank,
+                seed=seed,
+                store=self._store,
+                start=self._start(shot, index),
+                progress=self._report(shot),
+            )
+            self._memory[shot, index] = (world, as_table(policy, world))
+            while len(self._memory) > 2 * len(self._recipe.layers):
+                self._memory.popitem(last=False)
+        return self._memory[shot, index]
+
+    def learn_all(self) -> None:
+        """Learn every policy there is, shot by shot."""
+        for shot in range(len(self._shots)):
+            for index in range(len(self._recipe.layers)):
+                self(shot, index)
+
+    def _world(self, shot: int, index: int) -> GridWorld:
+        return layer_world(
+            self._recipe.layers[index],
+            index,
+            self._shots.activation(shot),
+            self._height,
+            self._width,
+            seed=self._recipe.seed,
+            store=self._store,
+        )
+
+    def _start(self, shot: int, index: int) -> Start | None:
+        if shot == 0:
+            return None
+
+        def policy() -> QTable:
+            # From the first on, so that each finds the one before it in memory
+            if (shot - 1, index) not in self._memory:
+                for earlier in range(shot - 1):
+                    self(earlier, index)
+            return self(shot - 1, index)[1]
+
+        return Start(self._key(shot - 1, index), policy)
+
+    def _key(self, shot: int, index: int) -> str:
+        for earlier in range(shot + 1):
+            if (earlier, index) not in self._keys:
+                start = None
+                if earlier > 0:
+                    start = Start(self._keys[earlier - 1, index], lambda: NotImplemented)
+                self._keys[earlier, index] = table_key(
+                    self._recipe.layers[index],
+                    index,
+                    self._world(earlier, index),
+                    seed=self._recipe.seed,
+                    start=start,
+                )
+        return self._keys[shot, index]
+
+    def _report(self, shot: int) -> Callable[[int, int, int], None]:
+        layers = len(self._recipe.layers)
+
+        def report(index: int, done: int, episodes: int) -> None:
+            if self._progress is not None:
+                share = shot * layers + index + done / episodes
+                self._progress("learning", round(100 * share), 100 * layers * len(self._shots))
+
+        return report
+
+
+@dataclass(eq=False)
+class Painter:
+    """Paints the frames of a clip: any range of them, whatever was painted before.
+
+    Args:
+        footage: from ``open_footage``.
+        look: through it.
+        plan: of the output's frames.
+        recipe: what to do.
+        size: (width, height) of the frames.
+        layers: the recipe's, over time.
+    """
+
+    footage: Footage
+    look: Look
+    plan: FramePlan
+    recipe: Recipe
+    size: tuple[int, int]
+    layers: tuple[LayerTimeline, ...]
+    _reader: Iterator[tuple[int, av.VideoFrame]] | None = field(default=None, init=False)
+    _read: tuple[int, av.VideoFrame] | None = field(default=None, init=False)
+
+    def _source_frame(self, number: int) -> av.VideoFrame:
+        """Give a frame of the footage; the one before it where it cannot be decoded any more."""
+        if self._reader is None or (self._read is not None and self._read[0] > number):
+            self._reader, self._read = frames_from(self.footage, self.look, number), None
+        while self._read is None or self._read[0] < number:
+            following = next(self._reader, None)
+            if following is None:
+                if self._read is None:
+                    raise PictureError(f"{self.footage.name} cannot be read at frame {number}")
+                return self._read[1]
+            self._read = following
+        return self._read[1]
+
+    def _enter(self, frame: int) -> None:
+        number = int(self.plan.sources[frame])
+        near = self._read is not None and 0 <= number - self._read[0] <= SEGMENT // 4
+        if not near:
+            self._reader, self._read = frames_from(self.footage, self.look, number), None
+
+    def frames(
+        self, first: int, last: int, *, deep: bool = False
+    ) -> Iterator[tuple[NDArray[np.uint8] | NDArray[np.uint16], NDArray[np.uint8] | None]]:
+        """Paint the frames [first, last).
+
+        Args:
+            first: number of the first frame.
+            last: number after that of the last.
+            deep: give 16 bits; where nothing was painted, those of the source.
+
+        Yields:
+            pixels (height, width, 3), and alpha (height, width) or None.
+        """
+        self._enter(first)
+        for number in range(first, last):
+            frame = self._source_frame(int(self.plan.sources[number]))
+            pixels, alpha = pixels_of(self.footage, frame, self.size)
+            before = pixels.copy() if deep else pixels
+            for layer in self.layers:
+                layer.paint(number, pixels)
+            if not deep:
+                yield pixels, alpha
+                continue
+            painted = (pixels != before).any(axis=2, keepdims=True)
+            source = deep_pixels_of(self.footage, frame, self.size)
+            yield np.where(painted, pixels.astype(np.uint16) * 257, source), alpha
+
+
+def open_painter(
+    source: str,
+    recipe: Recipe,
+    selection: Selection | None = None,
+    *,
+    store: Store | None = None,
+    progress: ClipProgress | None = None,
+) -> Painter:
+    """Look through a source, learn its policies, and be ready to paint.
+
+    Args:
+        source: a clip, an animated picture, a folder or pattern of pictures, or a still.
+        recipe: what to do.
+        selection: which frames, and how large; by default all as they are.
+        store: where looks, rewards and tables are kept, and recalled from.
+        progress: called with the stages looking and learning.
+
+    Raises:
+        GlitchError: the source, or a setting with this source, is wrong.
+    """
+    selection = selection or Selection()
+    footage = open_footage(source, rate=selection.rate, duration=selection.duration)
+    return _painter(footage, recipe, selection, store, progress)
+
+
+def _painter(
+    footage: Footage,
+    recipe: Recipe,
+    selection: Selection,
+    store: Store | None,
+    progress: ClipProgress | None,
+) -> Painter:
+    size = parse_scale(selection.scale, footage.width, footage.height)
+
+    def looked(frames: int) -> None:
+        if progress is not None:
+            progress("looking", frames, footage.n_frames if selection.start is None else None)
+
+    look = look_through(
+        footage, recipe, start=selection.start, end=selection.end, store=store, progress=looked
+    )
+    plan = plan_frames(footage, look, selection.rate)
+    shots = Shots(look, plan, recipe)
+    policies = _Policies(recipe, shots, size, store, progress)
+    policies.learn_all()
+    layers = tuple(
+        LayerTimeline(layer, index, plan, shots, policies, size[1], size[0], seed=recipe.seed)
+        for index, layer in enumerate(recipe.layers)
+    )
+    for layer in layers:
+        layer.check_births()
+    return Painter(footage, look, plan, recipe, size, layers)
+
+
+def preview_frame(
+    source: str,
+    recipe: Recipe,
+    at: Fraction,
+    selection: Selection | None = None,
+    *,
+    store: Store | None = None,
+    progress: ClipProgress | None = None,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Paint the frame that the export would show at a time of the source.
+
+    Raises:
+        SettingError: the time is outside the clip.
+        GlitchError: as ``open_painter``.
+    """
+    painter = open_painter(source, recipe, selection, store=store, progress=progress)
+    plan, base = painter.plan, painter.footage.time_base
+    place = at - int(painter.look.times[0]) * base
+    ends = plan.end * plan.time_base
+    if not 0 <= place < ends:
+        begins = int(painter.look.times[0]) * base
+        raise SettingError(
+            f"{float(at):g} s is outside the clip, which goes from {float(begins):g} to "
+            f"{float(begins + ends):g} s"
+        )
+    wanted = place / plan.time_base
+    number = int(np.searchsorted(plan.times, float(wanted) + 1e-6, side="right")) - 1
+    pixels, alpha = next(painter.frames(number, number + 1))
+    return pixels.astype(np.uint8, copy=False), alpha
+
+
+def check_clip_output(output: Path, *, source: str, force: bool) -> None:
+    """Refuse an output that cannot or must not be written, before any work is done.
+
+    Raises:
+        OutputError: an unknown suffix, a missing folder, the input itself, or something that is
+            there while ``force`` is false.
+    """
+    suffix = output.suffix.lower()
+    if suffix not in (*CLIPS, *ANIMATIONS, ""):
+        known = ", ".join((*CLIPS, *ANIMATIONS))
+        raise OutputError(
+            f"cannot write a clip to {output.name!r}: its suffix must be one of {known}, or none "
+            f"for a folder of pictures (one frame as a picture: --preview)"
+        )
+    if not output.parent.is_dir():
+        raise OutputError(f"the output's folder does not exist: {output.parent}")
+    if output.exists() and Path(source).exists() and output.samefile(source):
+        raise OutputError(f"the output is the input: {output}; give it another name")
+    if suffix == "":
+        if output.exists() and not output.is_dir():
+            raise OutputError(f"{output} is a file: give a suffix, or another name")
+        if output.is_dir() and any(output.iterdir()) and not force:
+            raise OutputError(f"the folder {output} is not empty; give --force to write into it")
+    elif output.is_dir():
+        raise OutputError(f"{output} is a folder")
+    elif output.exists() and not force:
+        raise OutputError(f"{output} exists already; give --force to replace it")
+
+
+def corrupt_clip(
+    source: str,
+    output: str | Path,
+    recipe: Recipe,
+    selection: Selection | None = None,
+    *,
+    codec: str | None = None,
+    crf: int | None = None,
+    encoder_preset: str | None = None,
+    sound: bool = True,
+    strict: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    segment: int = SEGMENT,
+    store: Store | None = None,
+    progress: ClipProgress | None = None,
+) -> Report:
+    """Corrupt a clip by a recipe; the same clip and recipe give the same frames.
+
+    Args:
+        source: a clip, an animated picture, a folder or pattern of pictures, or a still.
+        output: ``.mp4``, ``.mov``, ``.webm``, ``.mkv``, ``.gif``, ``.webp``, ``.apng``, or a
+            folder for PNGs.
+        recipe: what to do.
+        selection: which frames, and how large; by default all as they are.
+        codec: of a clip; by default its suffix's.
+        crf: quality; lower is better.
+        encoder_preset: speed of the encoder.
+        sound: keep the source's audio tracks.
+        strict: refuse a source that is damaged.
+        resume: go on with a render of the same that was stopped.
+        force: replace an output that is there.
+        segment: frames of a segment.
+        store: where looks, rewards and tables are kept, and recalled from.
+        progress: called with the stages.
+
+    Raises:
+        GlitchError: the source, the recipe, an option or the output is wrong; nothing is left
+            under the output's name.
+        Interrupted: Ctrl-C; finished segments are kept for ``resume``.
+    """
+    target = Path(output)
+    selection = selection or Selection()
+    check_clip_output(target, source=source, force=force)
+    footage = open_footage(source, rate=selection.rate, duration=selection.duration)
+    # Chosen before the look, so that a wrong option is told at once
+    size = parse_scale(selection.scale, footage.width, footage.height)
+    choices = {"codec": codec, "crf": crf, "preset": encoder_preset}
+    choose_encoding(target.suffix.lower(), footage, size, footage.rate, **choices)  # type: ignore[arg-type]
+    if not sound:
+        footage = dataclasses.replace(footage, audio=())
+    painter = _painter(footage, recipe, selection, store, progress)
+    damage = tuple(f"{footage.name} {line}" for line in painter.look.damage)
+    if strict and damage:
+        raise PictureError("; ".join(damage))
+    if target.suffix.lower() == ".gif" and painter.plan.rate > 50:
+        selection = dataclasses.replace(selection, rate=Fraction(50))
+        painter = _painter(footage, recipe, selection, store, progress)
+    encoding = choose_encoding(
+        target.suffix.lower(),
+        footage,
+        size,
+        painter.plan.rate,
+        **choices,  # type: ignore[arg-type]
+    )
+    notes = [*footage.notes, *encoding.notes]
+    parts = _render_parts(target, painter, encoding, selection, segment, resume, progress)
+    if progress is not None:
+        progress("joining", 0, None)
+    notes += _join(target, parts, painter, encoding, selection)
+    plan = painter.plan
+    return Report(
+        len(plan),
+        float(plan.end * plan.time_base),
+        (encoding.width, encoding.height),
+        damage,
+        tuple(notes),
+    )
+
+
+def _parts_folder(target: Path) -> Path:
+    return target.parent / f".{target.name}.parts"
+
+
+def _render_parts(
+    target: Path,
+    painter: Painter,
+    encoding: Encoding,
+    selection: Selection,
+    segment: int,
+    resume: bool,
+    progress: ClipProgress | None,
+) -> list[tuple[int, Path]]:
+    """Render the segments that are not there yet; gives the first frame and file of each."""
+    folder = _parts_folder(target)
+    plan = painter.plan
+    key = key_of(
+        digest=file_digest(painter.footage),
+        selection=[str(one) for one in dataclasses.astuple(selection)],
+        recipe=painter.recipe.to_toml(),
+        encoding=repr(dataclasses.replace(encoding, notes=())),
+        segment=segment,
+    )
+    _prepare_folder(folder, key, resume)
+    firsts = range(0, len(plan), segment)
+    parts = [(first, folder / f"part-{first:08d}{encoding.part_suffix}") for first in firsts]
+    missing = [(first, path) for first, path in parts if not path.exists()]
+    done = sum(min(segment, len(plan) - first) for first, path in parts if path.exists())
+
+    def painted(frames: int) -> None:
+        if progress is not None:
+            progress("painting", frames, len(plan))
+
+    painted(done)
+    try:
+        # An encoder that is finishing still works on its last frames: the next segment begins
+        with ThreadPoolExecutor(1) as finishing:
+            pending: Future[None] | None = None
+            for first, path in missing:
+                last = min(first + segment, len(plan))
+                unfinished = path.with_name(f"unfinished-{path.name}")
+                if encoding.kind == "pictures":
+                    shutil.rmtree(unfinished, ignore_errors=True)
+                    unfinished.mkdir()
+                writer = PartWriter(unfinished, encoding, first)
+                try:
+                    for pixels, alpha in painter.frames(first, last, deep=encoding.deep):
+                        writer.write(pixels, alpha)
+                        done += 1
+                        painted(done)
+                except BaseException:
+                    writer.abandon()
+                    raise
+                if pending is not None:
+                    pending.result()
+                pending = finishing.submit(_finish, writer, unfinished, path)
+            if pending is not None:
+                pending.result()
+    except BaseException as error:
+        _tidy(folder)
+        kept = sum(min(segment, len(plan) - first) for first, path in parts if path.exists())
+        if kept == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(kept, len(plan)) from None
+        if isinstance(error, GlitchError) and kept:
+            raise OutputError(
+                f"{error} ({kept} of {len(plan)} frames are kept: go on with --resume)"
+            ) from error
+        if isinstance(error, OSError):
+            raise write_error(target, error) from error
+        raise
+    return parts
+
+
+def _finish(writer: PartWriter, unfinished: Path, path: Path) -> None:
+    writer.finish()
+    unfinished.replace(path)
+
+
+def _tidy(folder: Path) -> None:
+    """Throw out what is not whole."""
+    for path in folder.glob("unfinished-*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _prepare_folder(folder: Path, key: str, resume: bool) -> None:
+    """Make the folder of parts, or take up the one that a stopped render of the same left."""
+    manifest = folder / _MANIFEST
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None
+    except (OSError, ValueError):
+        found = None
+    fits = isinstance(found, dict) and found.get("key") == key
+    try:
+        if not (resume and fits):
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir()
+            manifest.write_text(json.dumps({"key": key}), encoding="utf-8")
+        _tidy(folder)
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
+def _join(
+    target: Path,
+    parts: list[tuple[int, Path]],
+    painter: Painter,
+    encoding: Encoding,
+    selection: Selection,
+) -> list[str]:
+    """Join parts into the output and move it into place; gives notes."""
+    folder = _parts_folder(target)
+    joined = folder / f"joined{target.suffix}"
+    footage, look, notes = painter.footage, painter.look, []
+    try:
+        if encoding.kind == "pictures":
+            target.mkdir(exist_ok=True)
+            for _, part in parts:
+                for picture in sorted(part.iterdir()):
+                    picture.replace(target / picture.name)
+        else:
+            if encoding.kind == "animation":
+                paths = [path for _, path in parts]
+                join_animation(joined, paths, encoding, painter.plan, footage.loop)
+            else:
+                begin = int(look.times[0]) * footage.time_base
+                notes = join_clip(
+                    joined,
+                    parts,
+                    encoding,
+                    painter.plan,
+                    footage,
+                    sound=Span(begin, selection.end, selection.start is not None),
+                    comment=f"{RECIPE_KEY}\n{painter.recipe.to_toml()}",
+                )
+            joined.replace(target)
+    except OSError as error:
+        raise write_error(target, error) from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            joined.unlink()
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return notes

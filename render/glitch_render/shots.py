@@ -1,0 +1,354 @@
+"""Shots: one look through footage for its frame times, its cuts, and its activation.
+
+The look is kept in the store. Everything after it knows each frame's time and number, so that any
+range of frames can be rendered alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glitch_gym.activation import ACTIVATIONS, BACKBONES, Activation, compute_activation, file_stamp
+from glitch_gym.activation.saliency import to_unit_range
+from glitch_gym.errors import PictureError
+from glitch_render.footage import Footage, decode, file_digest, small_pixels, thumbnail
+from glitch_render.recipe import Recipe
+from glitch_render.store import Store, key_of
+
+__all__ = ["FramePlan", "Look", "Shots", "frames_from", "look_through", "plan_frames"]
+
+_CUT = 20.0
+"""Mean absolute difference of grey thumbnails, 0…255, from which on two frames are two shots."""
+
+_SHORTEST_SHOT = 12
+"""Frames; a flash within so many frames of a cut is no cut of its own."""
+
+_LARGEST_MAP = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What one look through footage found; frames are numbered from the first that is wanted.
+
+    Args:
+        times: int64 (frames,), in units of the footage's time base, ascending.
+        end: time at which the last frame ends.
+        cuts: int64 (shots,), first frame of each shot; the first is 0.
+        samples: int64 (samples,), frames whose activation was computed, ascending.
+        of_best: float32 (samples, h, w), map of the predicted class, in [0, 1].
+        of_all: likewise, map of all classes by their probabilities.
+        since: time that the look began at; ``None`` for the start.
+        seekable: whether frames can be found again by their times.
+        damage: a line for each kind of damage.
+    """
+
+    times: NDArray[np.int64]
+    end: int
+    cuts: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    of_best: NDArray[np.float32]
+    of_all: NDArray[np.float32]
+    since: int | None
+    seekable: bool
+    damage: tuple[str, ...]
+
+
+def _sample(
+    pixels: NDArray[np.uint8], source: str, weights: str | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if source in BACKBONES:
+        from glitch_gym.activation.cam import class_activation_maps
+
+        of_best, of_all = class_activation_maps(pixels, source, weights=weights)
+        return of_best.map, of_all.map
+    found = Image.fromarray(compute_activation(pixels, source, weights=weights).map)
+    # Many are kept, and grids are coarse
+    found.thumbnail((_LARGEST_MAP, _LARGEST_MAP), Image.Resampling.BOX)
+    only = to_unit_range(np.asarray(found))
+    return only, only
+
+
+def _look(
+    footage: Footage,
+    recipe: Recipe,
+    first: int | None,
+    last: int | None,
+    progress: Callable[[int], None] | None,
+) -> Look:
+    times: list[int] = []
+    cuts, samples = [0], []
+    maps: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+    damage: list[str] = []
+    before: NDArray[np.int16] | None = None
+    seekable = True
+    ended: int | None = None
+    computed = recipe.activation in ACTIVATIONS
+    length = 0
+    for time, frame in decode(footage, first, damage=damage):
+        if last is not None and time >= last:
+            ended = time
+            break
+        number = len(times)
+        times.append(time)
+        if footage.kind == "clip":
+            seekable &= frame.pts == time
+            length = int(frame.duration or 0)
+        now = thumbnail(frame)
+        if (
+            before is not None
+            and number - cuts[-1] >= _SHORTEST_SHOT
+            and float(np.abs(now - before).mean()) > _CUT
+        ):
+            cuts.append(number)
+        before = now
+        still = footage.kind == "still" and number > 0
+        if computed and not still and (number - cuts[-1]) % recipe.cam_every == 0:
+            samples.append(number)
+            maps.append(_sample(small_pixels(footage, frame), recipe.activation, recipe.weights))
+        if progress is not None:
+            progress(number + 1)
+    if not times:
+        where = " there" if first is not None or last is not None else ""
+        raise PictureError(f"{footage.name} has no frame that can be read{where}")
+    if ended is None:
+        step = times[-1] - times[-2] if len(times) > 1 else 0
+        usual = max(1, round(1 / (footage.rate * footage.time_base)))
+        ended = times[-1] + (length or step or usual)
+        _miss_the_end(footage, ended, damage)
+    nothing = np.empty((0, 1, 1), np.float32)
+    return Look(
+        np.array(times, np.int64),
+        ended,
+        np.array(cuts, np.int64),
+        np.array(samples, np.int64),
+        np.stack([of_best for of_best, _ in maps]) if maps else nothing,
+        np.stack([of_all for _, of_all in maps]) if maps else nothing,
+        first,
+        seekable,
+        tuple(damage),
+    )
+
+
+def _miss_the_end(footage: Footage, ended: int, damage: list[str]) -> None:
+    """Note it if the frames end well before the file says that they do."""
+    if footage.kind != "clip" or footage.length is None:
+        return
+    reached = float(ended * footage.time_base)
+    if reached < footage.length - max(0.5, 3 / float(footage.rate)):
+        damage.append(f"ends at {reached:.2f} s of {footage.length:.2f} s")
+
+
+def look_through(
+    footage: Footage,
+    recipe: Recipe,
+    *,
+    start: Fraction | None = None,
+    end: Fraction | None = None,
+    store: Store | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Look:
+    """Look through footage once, or recall the look from the store.
+
+    Args:
+        footage: from ``open_footage``.
+        recipe: its activation, weights and ``cam_every`` count.
+        start: seconds of the first frame that is wanted.
+        end: seconds before which the last one begins.
+        store: where the look is kept.
+        progress: called with the number of frames that were looked at.
+
+    Raises:
+        PictureError: there are no frames.
+        GlitchError: as ``compute_activation``.
+    """
+    first = None if start is None else _first_at(start, footage.time_base)
+    last = None if end is None else _first_at(end, footage.time_base)
+    if store is None:
+        return _look(footage, recipe, first, last, progress)
+    key = key_of(
+        footage=dataclasses.astuple(dataclasses.replace(footage, paths=(), notes=())),
+        digest=file_digest(footage),
+        first=first,
+        last=last,
+        activation=recipe.activation if recipe.activation in ACTIVATIONS else "",
+        weights=file_stamp(recipe.weights),
+        cam_every=recipe.cam_every,
+        cut=(_CUT, _SHORTEST_SHOT),
+    )
+    kept = store.find("look", key)
+    if kept is not None:
+        about = json.loads(str(kept["about"]))
+        return Look(
+            kept["times"], about["end"], kept["cuts"], kept["samples"], kept["of_best"],
+            kept["of_all"], first, about["seekable"], tuple(about["damage"]),
+        )  # fmt: skip
+    look = _look(footage, recipe, first, last, progress)
+    about = {"end": look.end, "seekable": look.seekable, "damage": look.damage}
+    store.keep(
+        "look",
+        key,
+        {
+            "times": look.times,
+            "cuts": look.cuts,
+            "samples": look.samples,
+            "of_best": look.of_best,
+            "of_all": look.of_all,
+            "about": np.array(json.dumps(about)),
+        },
+    )
+    return look
+
+
+def frames_from(footage: Footage, look: Look, number: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decode the frames of a look again, from the one with a number on, with their numbers."""
+    if not look.seekable:
+        for counted, (_, frame) in enumerate(decode(footage, look.since)):
+            if counted >= number:
+                yield counted, frame
+        return
+    since = look.since if number == 0 else int(look.times[number])
+    for time, frame in decode(footage, since):
+        found = int(np.searchsorted(look.times, time))
+        if found < len(look.times) and look.times[found] == time:
+            yield found, frame
+
+
+def _first_at(seconds: Fraction, time_base: Fraction) -> int:
+    """The first time, in units of the time base, that is not before ``seconds``."""
+    exact = seconds / time_base
+    return -(-exact.numerator // exact.denominator)
+
+
+@dataclass(frozen=True, eq=False)
+class FramePlan:
+    """Which frame of the footage each frame of the output shows, and when.
+
+    Args:
+        sources: int64 (frames,), numbers of frames of the look, ascending; some may repeat.
+        times: int64 (frames,), from 0, in units of ``time_base``.
+        end: time at which the last frame ends.
+        time_base: seconds of one unit.
+        rate: frames a second, on average.
+    """
+
+    sources: NDArray[np.int64]
+    times: NDArray[np.int64]
+    end: int
+    time_base: Fraction
+    rate: Fraction
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def seconds(self, frame: int) -> float:
+        """Give the time of a frame."""
+        return float(int(self.times[frame]) * self.time_base)
+
+    def duration(self, frame: int) -> int:
+        """Give how long a frame is shown, in units of the time base."""
+        after = self.end if frame + 1 == len(self.times) else int(self.times[frame + 1])
+        return max(1, after - int(self.times[frame]))
+
+
+def plan_frames(footage: Footage, look: Look, rate: Fraction | None = None) -> FramePlan:
+    """Plan the frames of the output.
+
+    Args:
+        footage: from ``open_footage``.
+        look: through it.
+        rate: frames a second; by default the footage's own frames at their own times.
+    """
+    times = look.times - look.times[0]
+    end = int(look.end - look.times[0])
+    if rate is None or footage.kind in ("pictures", "still"):
+        average = footage.rate
+        if footage.kind == "animation":
+            average = len(times) / (end * footage.time_base)
+        return FramePlan(np.arange(len(times)), times, end, footage.time_base, average)
+    whole = end * footage.time_base * rate
+    count = max(1, round(whole))
+    unit = footage.time_base * rate
+    # Frame k is shown from k / rate on: the last of the footage's that has begun by then
+    wanted = (np.arange(count) * unit.denominator) // unit.numerator
+    sources = np.maximum(np.searchsorted(times, wanted, side="right") - 1, 0)
+    return FramePlan(sources, np.arange(count), count, 1 / rate, rate)
+
+
+class Shots:
+    """The shots of an output, with the activation of each shot and of each of its frames.
+
+    Args:
+        look: through the footage.
+        plan: of the output's frames.
+        recipe: its activation and ``cam_smoothing`` count.
+
+    Raises:
+        GlitchError: the recipe's mask picture cannot be read.
+    """
+
+    def __init__(self, look: Look, plan: FramePlan, recipe: Recipe) -> None:
+        self._look = look
+        self._smoothing = recipe.cam_smoothing
+        self._maps = look.of_all if recipe.cam_smoothing > 0 else look.of_best
+        self._source = recipe.activation
+        self._sources = plan.sources
+        self._fixed: Activation | None = None
+        if recipe.activation not in ACTIVATIONS:
+            nothing = np.zeros((1, 1, 3), np.uint8)
+            self._fixed = compute_activation(nothing, recipe.activation, weights=recipe.weights)
+        firsts = np.searchsorted(plan.sources, look.cuts, side="left")
+        # Frames can be left out at a lower rate, and a shot with them
+        self._shots = [
+            (int(first), int(cut))
+            for first, cut, after in zip(firsts, look.cuts, [*firsts[1:], len(plan)], strict=True)
+            if first < after
+        ]
+        self._memory: dict[int, Activation] = {}
+
+    def __len__(self) -> int:
+        return len(self._shots)
+
+    def shot_of(self, frame: int) -> int:
+        """Give the number of the shot that a frame of the output is in."""
+        return int(np.searchsorted([first for first, _ in self._shots], frame, side="right")) - 1
+
+    def _samples(self, shot: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        cut = self._shots[shot][1]
+        later = self._look.cuts[self._look.cuts > cut]
+        after = int(later[0]) if len(later) else len(self._look.times)
+        inside = (self._look.samples >= cut) & (self._look.samples < after)
+        return self._look.samples[inside], self._maps[inside]
+
+    def activation(self, shot: int) -> Activation:
+        """Give the activation that a shot's policy is learned from: the mean over the shot."""
+        if self._fixed is not None:
+            return self._fixed
+        if shot not in self._memory:
+            _, maps = self._samples(shot)
+            mean = maps.mean(axis=0, dtype=np.float64).astype(np.float32)
+            self._memory = {shot: Activation(to_unit_range(mean), self._source)}
+        return self._memory[shot]
+
+    def activation_at(self, frame: int) -> Activation:
+        """Give the activation of a frame of the output, smoothed over time within its shot."""
+        if self._fixed is not None:
+            return self._fixed
+        number = int(self._sources[frame])
+        samples, maps = self._samples(self.shot_of(frame))
+        if self._smoothing == 0:
+            at = max(0, int(np.searchsorted(samples, number, side="right")) - 1)
+            return Activation(maps[at], self._source)
+        weights = np.exp(-0.5 * ((samples - number) / self._smoothing) ** 2)
+        if weights.sum() < 1e-12:
+            weights = (np.abs(samples - number) == np.abs(samples - number).min()).astype(float)
+        mean = np.tensordot(weights / weights.sum(), maps.astype(np.float64), axes=1)
+        return Activation(to_unit_range(mean.astype(np.float32)), self._source)
