@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from glitch_render.clip import ClipProgress, Selection
     from glitch_render.recipe import Recipe
+    from glitch_render.store import Store
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="glitch-gym",
-    help="Corrupt pictures by agents that learned where the subject is.",
+    help="Corrupt pictures and clips by agents that learned where the subject is.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,6 +28,12 @@ app = typer.Typer(
 )
 presets_app = typer.Typer(help="List the presets, or show one.", rich_markup_mode=None)
 app.add_typer(presets_app, name="presets", invoke_without_command=True)
+cache_app = typer.Typer(
+    help="Look at or empty the cache of activations, rewards and tables.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(cache_app, name="cache")
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
@@ -37,15 +46,28 @@ def _said_plainly() -> Iterator[None]:
     """Turn errors that a person can act on into a line and exit code 1."""
     from glitch_gym.errors import GlitchError
 
+    handler = _Warnings()
+    logging.getLogger("glitch_gym").addHandler(handler)
     try:
         yield
     except GlitchError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
+    except KeyboardInterrupt as error:
+        kept = getattr(error, "kept", 0)
+        more = f"; {error}: go on with --resume" if kept else ""
+        typer.echo(f"stopped{more}", err=True)
         raise typer.Exit(130) from None
     except MemoryError:
         _fail("not enough memory for a picture and recipe of this size")
+    finally:
+        logging.getLogger("glitch_gym").removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Shows what the library logs as lines of the program."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
 
 
 def _version(wanted: bool) -> None:
@@ -70,6 +92,9 @@ Input = Annotated[
 ]
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="A .png, .jpg or .webp to write.")
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Compute all anew, and keep nothing for the next run.")
 ]
 Backbone = Annotated[
     str | None, typer.Option(help="Network for the activation: efficientnet_lite0 or resnet18.")
@@ -131,15 +156,33 @@ def _resolve_recipe(
 
 @app.command()
 def corrupt(
-    source: Input,
-    output: Output,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN",
+            help="A picture, a clip, an animated GIF, WebP or APNG, a folder or pattern of "
+            "pictures, or sample:NAME (such as sample:chelsea).",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A picture (.png .jpg .webp), a clip (.mp4 .mov .webm .mkv), an animation "
+            "(.gif .webp .apng), or a folder for the frames.",
+        ),
+    ],
     preset: Annotated[
         str | None,
         typer.Option("--preset", "-p", help="A preset; `glitch-gym presets` lists them."),
     ] = None,
     recipe: Annotated[
         Path | None,
-        typer.Option("--recipe", "-r", help="A recipe: a TOML file, or a picture made by us."),
+        typer.Option(
+            "--recipe", "-r", help="A recipe: a TOML file, or a picture or clip made by us."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -150,27 +193,248 @@ def corrupt(
     activation: ActivationName = None,
     weights: Weights = None,
     force: Force = False,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin here: seconds, M:S or H:M:S.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="End before this.")] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            help="Frames a second, such as 25 or 30000/1001; by default a clip keeps its own."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="0.5, 50%, 720p or 1280x720.")
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Make a clip of a still, so long.")
+    ] = None,
+    preview: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Write the one frame at this time, as a picture."),
+    ] = None,
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="Keep the sound, or leave it out.")
+    ] = True,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="h264, hevc, vp9, av1, prores, mpeg4 or ffv1, as OUT's suffix allows."),
+    ] = None,
+    crf: Annotated[
+        int | None, typer.Option(help="Quality of h264, hevc, vp9 and av1; lower is better.")
+    ] = None,
+    encoder_preset: Annotated[
+        str | None,
+        typer.Option(help="Speed of h264 and hevc (ultrafast…veryslow), av1 (0…13), vp9 (0…8)."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a clip that is damaged or cut short.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a render of the same that was stopped.")
+    ] = False,
+    no_cache: NoCache = False,
 ) -> None:
-    """Corrupt a picture by a preset or a recipe."""
+    """Corrupt a picture or a clip by a preset or a recipe."""
     if preset is not None and recipe is not None:
         raise typer.BadParameter("give --preset or --recipe, not both")
     chosen = _chosen_activation(backbone, activation)
     with _said_plainly():
-        from glitch_gym.picture import read_picture
-        from glitch_render.corrupt import corrupt as corrupt_frame
-        from glitch_render.media import check_output, write_picture
+        from glitch_gym.picture import SAMPLES
 
         resolved = _resolve_recipe(preset, recipe, settings or [], seed, chosen, weights)
-        check_output(output, source=Path(source), force=force)
-        picture = read_picture(source)
-        for note in picture.notes:
-            typer.echo(f"note: {note}", err=True)
-        if picture.alpha is not None and output.suffix.lower() in (".jpg", ".jpeg"):
-            typer.echo("note: JPEG has no transparency; the picture is laid on white", err=True)
-        with _layer_bars(resolved) as progress:
-            frame = corrupt_frame(picture.frame, resolved, progress=progress)
-        write_picture(output, frame, like=picture, recipe=resolved, force=force)
-    typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]}, seed {resolved.seed})", err=True)
+        selection = _selection(start, end, fps, scale, duration)
+        store = _store(no_cache)
+        if source.removeprefix("sample:") in SAMPLES and source.startswith("sample:"):
+            moves = False
+        else:
+            from glitch_render.footage import is_footage
+
+            moves = is_footage(source)
+        if preview is not None:
+            _preview(source, output, resolved, selection, preview, force, store)
+            return
+        if moves or duration is not None or _is_for_clips(output):
+            options = {"codec": codec, "crf": crf, "encoder_preset": encoder_preset}
+            switches = {"sound": audio, "strict": strict, "resume": resume, "force": force}
+            _corrupt_clip(source, output, resolved, selection, store, options | switches)
+            return
+        for name, given in (
+            ("start", start), ("end", end), ("fps", fps), ("scale", scale), ("codec", codec),
+            ("crf", crf), ("encoder-preset", encoder_preset),
+        ):  # fmt: skip
+            if given is not None:
+                raise typer.BadParameter(f"--{name} goes with clips; {source} is a still")
+        _corrupt_still(source, output, resolved, store, force)
+
+
+def _corrupt_still(
+    source: str, output: Path, recipe: Recipe, store: Store | None, force: bool
+) -> None:
+    from glitch_gym.picture import read_picture
+    from glitch_render.corrupt import corrupt as corrupt_frame
+    from glitch_render.media import check_output, write_picture
+
+    check_output(output, source=Path(source), force=force)
+    picture = read_picture(source)
+    for note in picture.notes:
+        typer.echo(f"note: {note}", err=True)
+    if picture.alpha is not None and output.suffix.lower() in (".jpg", ".jpeg"):
+        typer.echo("note: JPEG has no transparency; the picture is laid on white", err=True)
+    with _layer_bars(recipe) as progress:
+        frame = corrupt_frame(picture.frame, recipe, progress=progress, store=store)
+    write_picture(output, frame, like=picture, recipe=recipe, force=force)
+    typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]}, seed {recipe.seed})", err=True)
+
+
+def _is_for_clips(output: Path) -> bool:
+    """Say whether an output can only be a clip; ``.webp`` can be a still as well."""
+    from glitch_render.media import ANIMATIONS, CLIPS, SUFFIXES
+
+    suffix = output.suffix.lower()
+    return suffix in (*CLIPS, *ANIMATIONS, "") and suffix not in SUFFIXES
+
+
+def _store(no_cache: bool) -> Store | None:
+    from glitch_render.store import user_store
+
+    return None if no_cache else user_store()
+
+
+def _selection(
+    start: str | None, end: str | None, fps: str | None, scale: str | None, duration: float | None
+) -> Selection:
+    from fractions import Fraction
+
+    from glitch_gym.errors import SettingError
+    from glitch_render.clip import Selection, parse_seconds
+
+    try:
+        rate = None if fps is None else Fraction(fps)
+    except (ValueError, ZeroDivisionError):
+        raise SettingError(f"fps must be a number such as 25 or 30000/1001, not {fps!r}") from None
+    return Selection(
+        start=None if start is None else parse_seconds(start),
+        end=None if end is None else parse_seconds(end),
+        rate=rate,
+        scale=scale,
+        duration=duration,
+    )
+
+
+def _corrupt_clip(
+    source: str,
+    output: Path,
+    recipe: Recipe,
+    selection: Selection,
+    store: Store | None,
+    options: dict[str, Any],
+) -> None:
+    from glitch_render.clip import corrupt_clip
+
+    with _clip_bar() as progress:
+        report = corrupt_clip(
+            source, output, recipe, selection, store=store, progress=progress, **options
+        )
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
+    for line in report.damage:
+        typer.echo(f"warning: {line}", err=True)
+    width, height = report.size
+    typer.echo(
+        f"{output} ({width}×{height}, {report.frames} frames, {report.seconds:.2f} s, "
+        f"seed {recipe.seed})",
+        err=True,
+    )
+
+
+def _preview(
+    source: str,
+    output: Path,
+    recipe: Recipe,
+    selection: Selection,
+    at: str,
+    force: bool,
+    store: Store | None,
+) -> None:
+    from glitch_gym.picture import Picture
+    from glitch_render.clip import parse_seconds, preview_frame
+    from glitch_render.media import check_output, write_picture
+
+    check_output(output, source=Path(source), force=force)
+    time = parse_seconds(at)
+    with _clip_bar() as progress:
+        frame, alpha = preview_frame(
+            source, recipe, time, selection, store=store, progress=progress
+        )
+    write_picture(output, frame, like=Picture(frame, alpha), recipe=recipe, force=force)
+    typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]}, at {float(time):g} s)", err=True)
+
+
+@contextmanager
+def _clip_bar() -> Iterator[ClipProgress]:
+    """Show stage, share, frames a second and time left on standard error, if it is a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            shown = task.description != "learning" and task.speed is not None
+            return Text(f"{task.speed:.1f} fps" if shown else "")
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description:>8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                # What a stage finds done already says nothing on how fast it is
+                tasks[stage] = bars.add_task(stage, total=total, completed=done)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+@cache_app.command("info")
+def cache_info() -> None:
+    """Say where the cache is, what it holds, and how large it may grow."""
+    with _said_plainly():
+        from glitch_render.store import user_store
+
+        store = user_store()
+        kept = store.kept()
+        total = sum(one.size for one in kept.values())
+        typer.echo(f"{store.folder}")
+        for kind, one in kept.items():
+            typer.echo(f"    {kind:<12} {one.entries:>6} entries  {one.size / 1e6:>9.1f} MB")
+        typer.echo(f"    {'together':<12} {total / 1e6:.1f} MB of at most {store.limit / 1e6:,.0f}")
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Empty the cache."""
+    with _said_plainly():
+        from glitch_render.store import user_store
+
+        store = user_store()
+        typer.echo(f"{store.clear() / 1e6:.1f} MB freed in {store.folder}")
 
 
 @contextmanager
@@ -178,6 +442,8 @@ def _layer_bars(recipe: Recipe) -> Iterator[Any]:
     """Show a bar per layer on standard error; on no terminal, nothing."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from glitch_render.keyframes import last
 
     console = Console(stderr=True)
     with Progress(
@@ -190,7 +456,7 @@ def _layer_bars(recipe: Recipe) -> Iterator[Any]:
     ) as bars:
         tasks = [
             bars.add_task(
-                f"layer {number}: {'×'.join(map(str, layer.grid))}, {layer.agents:,} agents",
+                f"layer {number}: {'×'.join(map(str, layer.grid))}, {last(layer.agents):,} agents",
                 total=layer.iterations,
                 start=False,
             )

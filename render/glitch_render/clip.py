@@ -30,8 +30,6 @@ from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingErr
 from glitch_gym.output import write_error
 from glitch_render.corrupt import Start, layer_policy, layer_world, table_key
 from glitch_render.encoding import (
-    ANIMATIONS,
-    CLIPS,
     Encoding,
     PartWriter,
     Span,
@@ -46,7 +44,7 @@ from glitch_render.footage import (
     open_footage,
     pixels_of,
 )
-from glitch_render.media import RECIPE_KEY
+from glitch_render.media import ANIMATIONS, CLIPS, RECIPE_KEY
 from glitch_render.recipe import Recipe
 from glitch_render.shots import FramePlan, Look, Shots, frames_from, look_through, plan_frames
 from glitch_render.store import Store, key_of

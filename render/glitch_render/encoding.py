@@ -24,12 +24,10 @@ from numpy.typing import NDArray
 from glitch_gym.errors import OutputError, SettingError, unknown_name
 from glitch_gym.output import write_error
 from glitch_render.footage import Colour, Footage
-from glitch_render.media import encode_picture
+from glitch_render.media import ANIMATIONS, CLIPS, encode_picture
 from glitch_render.shots import FramePlan
 
 __all__ = [
-    "ANIMATIONS",
-    "CLIPS",
     "Encoding",
     "PartWriter",
     "Span",
@@ -37,12 +35,6 @@ __all__ = [
     "join_animation",
     "join_clip",
 ]
-
-CLIPS = (".mp4", ".m4v", ".mov", ".webm", ".mkv")
-"""Suffixes of clips that can be written."""
-
-ANIMATIONS = (".gif", ".webp", ".apng")
-"""Suffixes of animated pictures that can be written."""
 
 _CODECS: dict[str, tuple[str, ...]] = {
     "h264": ("libx264", "libopenh264"),
@@ -470,7 +462,7 @@ def _packets(part: Path, rate: Fraction) -> Iterator[tuple[int, Any]]:
         stream = container.streams.video[0]
         for packet in container.demux(stream):
             if packet.size and packet.pts is not None:
-                yield round(packet.pts * stream.time_base * rate), packet
+                yield round(packet.pts * Fraction(packet.time_base) * rate), packet
 
 
 def _delay(parts: list[tuple[int, Path]], rate: Fraction) -> int:

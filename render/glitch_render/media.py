@@ -21,12 +21,29 @@ from glitch_gym.output import write_bytes
 from glitch_gym.picture import Picture, check_frame
 from glitch_render.recipe import Recipe, parse_recipe, read_recipe_file, read_toml
 
-__all__ = ["RECIPE_KEY", "SUFFIXES", "check_output", "read_recipe", "recipe_data", "write_picture"]
+__all__ = [
+    "ANIMATIONS",
+    "CLIPS",
+    "RECIPE_KEY",
+    "SUFFIXES",
+    "check_output",
+    "read_recipe",
+    "recipe_data",
+    "write_picture",
+]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Suffixes of pictures that can be written."""
 
+CLIPS = (".mp4", ".m4v", ".mov", ".webm", ".mkv")
+"""Suffixes of clips that can be written."""
+
+ANIMATIONS = (".gif", ".webp", ".apng")
+"""Suffixes of animated pictures that can be written."""
+
 RECIPE_KEY = "glitch-gym recipe"
+"""Under this name a recipe travels in the metadata of what was made by it."""
+
 _EXIF_IFD = 0x8769
 _USER_COMMENT = 0x9286
 _SOFTWARE = 0x0131
@@ -150,16 +167,40 @@ def write_picture(
 
 
 def recipe_data(path: str | Path) -> dict[str, Any]:
-    """Read the data of a recipe from a TOML file, or from a picture that carries one.
+    """Read the data of a recipe from a TOML file, or from a picture or clip that carries one.
 
     Raises:
-        RecipeError: missing, malformed, or a picture without a recipe.
+        RecipeError: missing, malformed, or a picture or clip without a recipe.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in (*SUFFIXES, *CLIPS, *ANIMATIONS):
         return read_toml(read_recipe_file(path), str(path))
     if not path.is_file():
         raise RecipeError(f"recipe not found: {path}")
+    text = _text_of_clip(path) if suffix in CLIPS else _text_of_picture(path)
+    if not text:
+        raise RecipeError(
+            f"{path} carries no recipe: was it made, or saved again, by another program?"
+        )
+    return read_toml(str(text), str(path))
+
+
+def _text_of_clip(path: Path) -> str | None:
+    import av
+    import av.error
+
+    try:
+        with av.open(str(path)) as container:
+            found = {key.lower(): value for key, value in container.metadata.items()}
+    except (av.error.FFmpegError, OSError) as error:
+        raise RecipeError(f"{path} is not a clip that can be read") from error
+    head, _, text = found.get("comment", "").partition("\n")
+    return text if head == RECIPE_KEY else None
+
+
+def _text_of_picture(path: Path) -> str | None:
+    text: object = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -174,17 +215,13 @@ def recipe_data(path: str | Path) -> dict[str, Any]:
                     text = comment[8:].decode() if isinstance(comment, bytes) else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RecipeError(f"{path} is not a picture that can be read") from error
-    if not text:
-        raise RecipeError(
-            f"{path} carries no recipe: was it made, or saved again, by another program?"
-        )
-    return read_toml(str(text), str(path))
+    return str(text) if text else None
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe from a TOML file, or from a picture that carries one.
+    """Read a recipe from a TOML file, or from a picture or clip that carries one.
 
     Raises:
-        RecipeError: missing, malformed, or a picture without a recipe.
+        RecipeError: missing, malformed, or a picture or clip without a recipe.
     """
     return parse_recipe(recipe_data(path), str(path))
