@@ -9,6 +9,7 @@ pictures have no packets to copy: their parts are lossless, and encoded once mor
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -378,6 +379,8 @@ class PartWriter:
         if encoding.kind == "pictures":
             return
         container_format = _part_container(encoding.codec)
+        # SVT-AV1 talks on standard error, and is told not to by its environment alone
+        os.environ.setdefault("SVT_LOG", "1")
         try:
             self._container = av.open(str(path), "w", format=container_format)
             stream: Any = self._container.add_stream(encoding.encoder, rate=encoding.rate)
@@ -511,7 +514,7 @@ def join_clip(
             av.open(str(parts[0][1])) as example,
         ):
             out.metadata["comment"] = comment
-            video: Any = out.add_stream_from_template(example.streams.video[0])
+            video: Any = out.add_stream_from_template(example.streams.video[0], opaque=True)
             video.time_base = plan.time_base
             if encoding.alpha and encoding.codec == "vp9":
                 video.metadata["alpha_mode"] = "1"
@@ -625,12 +628,11 @@ class _Sound:
         track, resampler = self._tracks[packet.stream.index]
         base = Fraction(packet.time_base)
         begins = packet.pts * base
-        ends = begins + (packet.duration or 0) * base
         if self._end is not None and begins >= self._end:
             # Tracks are interleaved: another one may still have some to come
             self._ended = begins >= self._end + 2
             return
-        if self._cut and ends <= self._begin:
+        if self._cut and begins < self._begin:
             return
         shift = round(self._begin / base)
         self._reached = float(begins) - self._begin

@@ -297,7 +297,7 @@ def _open_clip(path: Path) -> Footage:
                 f"{path} is HDR ({_HDR_TRANSFERS[context.color_trc]}): corrupted as it is it would "
                 f"look washed out; convert it to SDR (BT.709) first"
             )
-        keyed = stream.metadata.get("alpha_mode", "") == "1"
+        keyed = _alpha_beside(stream)
         components = context.format.components
         aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
         if aspect <= 0:
@@ -335,6 +335,12 @@ def _open_clip(path: Path) -> Footage:
             ),
             n_frames=int(stream.frames) or None,
         )
+
+
+def _alpha_beside(stream: Any) -> bool:
+    """Say whether a WebM's packets bring an alpha channel beside the picture."""
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    return tags.get("alpha_mode") == "1"
 
 
 def _quarter_turns(path: Path) -> int:
@@ -473,7 +479,7 @@ def _decode_clip(
 def _frames_of(container: Any, stream: Any, damage: list[str]) -> Iterator[av.VideoFrame]:
     """Decode a stream up to where it can be read; packets that are damaged are left out."""
     decoder: Any = stream
-    if stream.metadata.get("alpha_mode", "") == "1" and stream.codec_context.name == "vp9":
+    if _alpha_beside(stream) and stream.codec_context.name == "vp9":
         # FFmpeg's own decoder of VP9 leaves the alpha channel out
         with contextlib.suppress(ValueError, av.error.FFmpegError):
             decoder = av.CodecContext.create("libvpx-vp9", "r")

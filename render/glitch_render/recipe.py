@@ -178,7 +178,7 @@ def _read_keyed(
         lowest = 0 if isinstance(keyed, Keyframes) and highest(keyed) >= low > 0 else low
         if not all(lowest <= one <= high for one in values):
             raise PydanticCustomError(
-                "range", "should lie in {span}", {"span": f"{low:,g}…{high:,g}"}
+                "range", "should lie in {span}", {"span": f"{low:,.12g}…{high:,.12g}"}
             )
         return keyed
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,6 +29,9 @@ __all__ = ["FramePlan", "Look", "Shots", "frames_from", "look_through", "plan_fr
 
 _CUT = 20.0
 """Mean absolute difference of grey thumbnails, 0…255, from which on two frames are two shots."""
+
+_ABOVE_UNREST = 2.5
+"""And so many times the mean of the last changes: what rushes past the camera is no cut."""
 
 _SHORTEST_SHOT = 12
 """Frames; a flash within so many frames of a cut is no cut of its own."""
@@ -89,6 +93,7 @@ def _look(
     maps: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     damage: list[str] = []
     before: NDArray[np.int16] | None = None
+    changes: deque[float] = deque(maxlen=6)
     seekable = True
     ended: int | None = None
     computed = recipe.activation in ACTIVATIONS
@@ -103,12 +108,13 @@ def _look(
             seekable &= frame.pts == time
             length = int(frame.duration or 0)
         now = thumbnail(frame)
-        if (
-            before is not None
-            and number - cuts[-1] >= _SHORTEST_SHOT
-            and float(np.abs(now - before).mean()) > _CUT
-        ):
+        change = 0.0 if before is None else float(np.abs(now - before).mean())
+        unrest = sum(changes) / max(1, len(changes))
+        if change > max(_CUT, _ABOVE_UNREST * unrest) and number - cuts[-1] >= _SHORTEST_SHOT:
             cuts.append(number)
+            changes.clear()
+        elif number > 0:
+            changes.append(change)
         before = now
         still = footage.kind == "still" and number > 0
         if computed and not still and (number - cuts[-1]) % recipe.cam_every == 0:
@@ -182,7 +188,7 @@ def look_through(
         activation=recipe.activation if recipe.activation in ACTIVATIONS else "",
         weights=file_stamp(recipe.weights),
         cam_every=recipe.cam_every,
-        cut=(_CUT, _SHORTEST_SHOT),
+        cut=(_CUT, _ABOVE_UNREST, _SHORTEST_SHOT),
     )
     kept = store.find("look", key)
     if kept is not None:

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glitch_agents import QLearning, rollout
+from glitch_agents.crowd import NEVER, Crowd
+from glitch_agents.policy import QTable
+from glitch_agents.rollout import as_table, births
+from glitch_gym.activation import compute_activation
+from glitch_gym.dynamics import make_world
+from glitch_gym.errors import SettingError
+
+
+@pytest.fixture(scope="module")
+def world(small):
+    activation = compute_activation(small, "spectral_residual")
+    return make_world(
+        activation, *small.shape[:2], grid=(12, 18), effects=["same", "invert"], fit="stretch"
+    )
+
+
+@pytest.fixture(scope="module", params=["greedy", "epsilon", "softmax", "first"])
+def policy(request, world):
+    table = QLearning(ties="first" if request.param == "first" else "random").learn(
+        world, episodes=300
+    )
+    return {
+        "greedy": table,
+        "first": table,
+        "epsilon": table.epsilon_greedy(0.3),
+        "softmax": table.softmax(0.2),
+    }[request.param]
+
+
+def walked(crowd, world, ticks, starts=None):
+    starts = world.picture_cells if starts is None else starts
+    steps = [crowd.advance(tick, starts) for tick in ticks]
+    return np.array([cells for cells, _ in steps]), np.array([actions for _, actions in steps])
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_the_first_life_is_the_one_of_a_rollout(world, policy, repeat):
+    whole = rollout(world, policy, 60, lifetime=15, repeat=repeat, seed=4, layer=2)
+    crowd = Crowd(60, lifetime=15, repeat=repeat, seed=4, layer=2)
+    crowd.follow(world, policy)
+    cells, actions = walked(crowd, world, range(15))
+    np.testing.assert_array_equal(cells, whole.cells.T)
+    np.testing.assert_array_equal(actions, whole.actions.T)
+
+
+def test_agents_die_unless_they_are_born_again(world, policy):
+    for respawn in (False, True):
+        crowd = Crowd(40, lifetime=5, respawn=respawn)
+        crowd.follow(world, policy)
+        _, actions = walked(crowd, world, range(12))
+        assert (actions[5] >= 0).all() == respawn
+        assert (actions[11] >= 0).any() == respawn
+
+
+def test_a_crowd_can_be_taken_up_a_lifetime_ahead(world, policy):
+    born = np.arange(50, dtype=np.int64) % 7
+    crowds = []
+    for first in (0, 12):
+        crowd = Crowd(50, lifetime=8, respawn=True, born=born, seed=1)
+        crowd.follow(world, policy)
+        crowds.append(walked(crowd, world, range(first, 40)))
+    for whole, later in zip(*crowds, strict=True):
+        np.testing.assert_array_equal(whole[20:], later[8:])
+
+
+def test_births_are_at_their_ticks_and_for_active_agents_only(world, policy):
+    born = np.array([0, 3, NEVER, 1], np.int64)
+    crowd = Crowd(4, lifetime=50, born=born)
+    crowd.follow(world, policy)
+    _, actions = walked(crowd, world, range(5))
+    assert [int((column >= 0).argmax()) for column in actions.T if (column >= 0).any()] == [0, 3, 1]
+    assert (actions[:, 2] == -1).all()
+    crowd = Crowd(4, lifetime=50)
+    crowd.follow(world, policy)
+    _, actions = crowd.advance(0, world.picture_cells, 2)
+    assert (actions >= 0).tolist() == [True, True, False, False]
+    _, nobody = crowd.advance(50, np.empty(0, np.int32))
+    assert (nobody == -1).all()
+
+
+def test_a_bonus_makes_an_effect_win(world, policy):
+    for effect in (0, 1):
+        crowd = Crowd(80, lifetime=9)
+        bonus = np.zeros(world.actions.n, np.float32)
+        bonus[4 * effect : 4 * effect + 4] = 100
+        crowd.follow(world, policy, explore=0.0, bonus=bonus)
+        _, actions = walked(crowd, world, range(3))
+        assert set(actions[actions >= 0] // 4) == {effect}
+
+
+def test_a_policy_of_another_kind_is_written_down(world):
+    class Right:
+        def act(self, cells):
+            return np.full(cells.shape, 3)
+
+    class Half:
+        def act(self, cells):
+            return np.zeros(cells.shape, int)
+
+        def probabilities(self):
+            odds = np.zeros((world.grid.n_cells, world.actions.n))
+            odds[:, 1] = odds[:, 2] = 0.5
+            return odds
+
+    assert (as_table(Right(), world).act(np.arange(5)) == 3).all()
+    written = as_table(Half(), world)
+    np.testing.assert_allclose(written.probabilities()[:, 1:3], 0.5, atol=1e-6)
+    with pytest.raises(SettingError, match="the world is"):
+        as_table(QTable(np.zeros((2, 2, 8), np.float32)), world)
+
+
+def test_births_follow_the_activation(world):
+    high = births(world, world.activation, born_above=0.5)
+    low = births(world, world.activation, born_below=0.49999)
+    assert sorted([*high, *low]) == world.picture_cells.tolist()
+    assert births(world, world.activation, 0.9, 0.1).size == 0
+
+
+def test_bad_crowds_are_refused():
+    with pytest.raises(SettingError, match="agents"):
+        Crowd(0, lifetime=3)
+    with pytest.raises(SettingError, match="lifetime"):
+        Crowd(3, lifetime=0)
+    with pytest.raises(SettingError, match="born"):
+        Crowd(3, lifetime=2, born=np.zeros(2, np.int64))
