@@ -105,6 +105,8 @@ def sound_packets(path):
     """Give for each audio track the bytes of its packets."""
     with av.open(str(path)) as container:
         found = {stream.index: [] for stream in container.streams.audio}
+        if not found:
+            return []
         for packet in container.demux(list(container.streams.audio)):
             if packet.size:
                 found[packet.stream.index].append(bytes(packet))

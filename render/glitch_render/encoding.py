@@ -76,7 +76,9 @@ _COPIED_SOUND: dict[str, tuple[str, ...]] = {
 _SOUND = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".webm": "libopus", ".mkv": "flac"}
 _BT601, _BT709, _UNSPECIFIED = 5, 1, 2
 _YUV_WITHOUT_MATRIX = (0, _UNSPECIFIED, 3)
-_FASTEST_GIF = Fraction(50)
+_BY_DECODING = (".mp4", ".m4v", ".mov")
+# These say in their own stream how wide a pixel is; others leave it to a container that cannot
+_KNOW_THEIR_ASPECT = ("h264", "hevc", "mpeg4")
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,11 @@ def choose_encoding(
     """
     notes: list[str] = []
     width, height = size
+    chosen = _choose_codec(suffix, codec) if suffix in CLIPS else "ffv1"
+    aspect = footage.sample_aspect
+    if aspect != 1 and suffix not in _BY_DECODING and chosen not in _KNOW_THEIR_ASPECT:
+        width, aspect = max(1, round(width * aspect)), Fraction(1)
+        notes.append(f"pixels are made square, {width}×{height}")
     if suffix not in CLIPS:
         for name, value in (("codec", codec), ("crf", crf), ("encoder-preset", preset)):
             if value is not None:
@@ -279,11 +286,10 @@ def choose_encoding(
             height=height,
             rate=rate,
             colour=Colour(),
-            sample_aspect=footage.sample_aspect,
+            sample_aspect=aspect,
             alpha=footage.alpha,
             notes=tuple(notes),
         )
-    chosen = _choose_codec(suffix, codec)
     alpha = footage.alpha and (chosen in ("prores", "ffv1") or (chosen, suffix) == ("vp9", ".webm"))
     if footage.alpha and not alpha:
         notes.append(
@@ -305,7 +311,7 @@ def choose_encoding(
         height=height,
         rate=rate.limit_denominator(1001) if rate < 1000 else Fraction(1000),
         colour=_out_colour(footage, width, height),
-        sample_aspect=footage.sample_aspect,
+        sample_aspect=aspect,
         alpha=alpha,
         notes=tuple(notes),
     )
@@ -321,8 +327,14 @@ def _tag(context: Any, encoding: Encoding) -> None:
     context.color_trc = colour.transfer
 
 
-def _padded(pixels: NDArray[Any], encoding: Encoding) -> NDArray[Any]:
-    """Double the last line and column where the encoder needs even sides."""
+def _padded(pixels: NDArray[Any], form: str, encoding: Encoding) -> NDArray[Any]:
+    """Make pixels square, and double the last line and column where sides must be even."""
+    if encoding.width - pixels.shape[1] not in (0, 1):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=form)
+        wide = frame.reformat(
+            encoding.width, pixels.shape[0], interpolation=Interpolation.BICUBIC, threads=1
+        )
+        pixels = wide.to_ndarray()
     down, right = encoding.height - pixels.shape[0], encoding.width - pixels.shape[1]
     if down or right:
         pixels = np.pad(pixels, ((0, down), (0, right), (0, 0)), mode="edge")
@@ -340,7 +352,7 @@ def _video_frame(
     elif alpha is not None:
         cover = alpha[:, :, None].astype(np.uint32)
         pixels = ((pixels * cover + 127) // 255).astype(pixels.dtype)
-    frame = av.VideoFrame.from_ndarray(_padded(pixels, encoding), format=form)
+    frame = av.VideoFrame.from_ndarray(_padded(pixels, form, encoding), format=form)
     if not encoding.pixel_format.startswith("yuv"):
         return frame.reformat(format=encoding.pixel_format, threads=1)
     colour = encoding.colour
@@ -419,7 +431,12 @@ class PartWriter:
         """
         try:
             if self._encoding.kind == "pictures":
-                content = encode_picture(pixels, ".png", alpha=alpha)
+                shown = _padded(pixels, "rgb24", self._encoding)
+                if alpha is not None:
+                    alpha = _padded(alpha[:, :, None], "gray", self._encoding).reshape(
+                        shown.shape[:2]
+                    )
+                content = encode_picture(shown, ".png", alpha=alpha)
                 (self._path / f"{self._count:06d}.png").write_bytes(content)
             else:
                 frame = _video_frame(pixels, alpha, self._encoding)
@@ -535,6 +552,7 @@ def _copy_frames(
     tracks: _Sound,
 ) -> None:
     delay = _delay(parts, encoding.rate)
+    began = 0
     for first, part in parts:
         for place, (inside, packet) in enumerate(_packets(part, encoding.rate), first):
             frame = min(first + inside, len(plan) - 1)
@@ -545,6 +563,10 @@ def _copy_frames(
             packet.pts = int(plan.times[frame])
             packet.dts = min(decoded, packet.pts)
             packet.duration = plan.duration(frame)
+            began = packet.dts if place == 0 else began
+            if place + 1 == len(plan) and encoding.suffix in _BY_DECODING:
+                # Here a clip is as long as the times between its decodings together
+                packet.duration = max(1, plan.end - (packet.dts - began))
             packet.stream = video
             tracks.catch_up(plan.seconds(frame))
             out.mux(packet)

@@ -418,8 +418,10 @@ def _animation(footage: Footage, damage: list[str]) -> Iterator[tuple[int, av.Vi
             except (EOFError, OSError, SyntaxError, ValueError) as error:
                 damage.append(f"damaged after {index} frames ({error})")
                 return
-            yield time, _from_pixels(shown)
-            time += _delay(image)
+            frame = _from_pixels(shown)
+            frame.duration = _delay(image)
+            yield time, frame
+            time += frame.duration
 
 
 def _pixels_of_picture(path: str, alpha: bool) -> NDArray[np.uint8]:

@@ -106,7 +106,7 @@ def _look(
         times.append(time)
         if footage.kind == "clip":
             seekable &= frame.pts == time
-            length = int(frame.duration or 0)
+        length = int(frame.duration or 0)
         now = thumbnail(frame)
         change = 0.0 if before is None else float(np.abs(now - before).mean())
         unrest = sum(changes) / max(1, len(changes))
