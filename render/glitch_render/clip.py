@@ -12,7 +12,7 @@ import dataclasses
 import json
 import re
 import shutil
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -69,6 +69,9 @@ ClipProgress = Callable[[str, int, int | None], None]
 
 SEGMENT = 250
 """Frames of a segment. The output depends on it, and on no number of workers."""
+
+_AHEAD = 4
+"""Frames that may wait for the encoder."""
 
 _MANIFEST = "manifest.json"
 _MAX_SIDE = 16_384
@@ -580,9 +583,15 @@ def _render_parts(
 
     painted(done)
     try:
-        # An encoder that is finishing still works on its last frames: the next segment begins
-        with ThreadPoolExecutor(1) as finishing:
-            pending: Future[None] | None = None
+        # The encoder has a thread of its own, so that painting does not wait for it
+        with ThreadPoolExecutor(1) as encoder:
+            ahead: deque[Future[None]] = deque()
+
+            def later(call: Callable[..., None], *arguments: object) -> None:
+                ahead.append(encoder.submit(call, *arguments))
+                if len(ahead) > _AHEAD:
+                    ahead.popleft().result()
+
             for first, path in missing:
                 last = min(first + segment, len(plan))
                 unfinished = path.with_name(f"unfinished-{path.name}")
@@ -592,17 +601,17 @@ def _render_parts(
                 writer = PartWriter(unfinished, encoding, first)
                 try:
                     for pixels, alpha in painter.frames(first, last, deep=encoding.deep):
-                        writer.write(pixels, alpha)
+                        later(writer.write, pixels, alpha)
                         done += 1
                         painted(done)
+                    later(_finish, writer, unfinished, path)
+                    if path == missing[-1][1]:
+                        while ahead:
+                            ahead.popleft().result()
                 except BaseException:
+                    encoder.shutdown()
                     writer.abandon()
                     raise
-                if pending is not None:
-                    pending.result()
-                pending = finishing.submit(_finish, writer, unfinished, path)
-            if pending is not None:
-                pending.result()
     except BaseException as error:
         _tidy(folder)
         kept = sum(min(segment, len(plan) - first) for first, path in parts if path.exists())

@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -37,6 +38,7 @@ _SHORTEST_SHOT = 12
 """Frames; a flash within so many frames of a cut is no cut of its own."""
 
 _LARGEST_MAP = 32
+_MAX_WAITING = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +90,27 @@ def _look(
     last: int | None,
     progress: Callable[[int], None] | None,
 ) -> Look:
+    # A thread of its own for the activations: decoding goes on while the network is loaded and runs
+    with ThreadPoolExecutor(1) as worker:
+        try:
+            return _look_with(worker, footage, recipe, first, last, progress)
+        except BaseException:
+            worker.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _look_with(
+    worker: ThreadPoolExecutor,
+    footage: Footage,
+    recipe: Recipe,
+    first: int | None,
+    last: int | None,
+    progress: Callable[[int], None] | None,
+) -> Look:
     times: list[int] = []
     cuts, samples = [0], []
-    maps: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+    maps: deque[tuple[NDArray[np.float32], NDArray[np.float32]]] = deque()
+    waiting: deque[Future[tuple[NDArray[np.float32], NDArray[np.float32]]]] = deque()
     damage: list[str] = []
     before: NDArray[np.int16] | None = None
     changes: deque[float] = deque(maxlen=6)
@@ -119,9 +139,13 @@ def _look(
         still = footage.kind == "still" and number > 0
         if computed and not still and (number - cuts[-1]) % recipe.cam_every == 0:
             samples.append(number)
-            maps.append(_sample(small_pixels(footage, frame), recipe.activation, recipe.weights))
+            small = small_pixels(footage, frame)
+            waiting.append(worker.submit(_sample, small, recipe.activation, recipe.weights))
+            while waiting and (waiting[0].done() or len(waiting) > _MAX_WAITING):
+                maps.append(waiting.popleft().result())
         if progress is not None:
             progress(number + 1)
+    maps.extend(one.result() for one in waiting)
     if not times:
         where = " there" if first is not None or last is not None else ""
         raise PictureError(f"{footage.name} has no frame that can be read{where}")
