@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation import Activation
@@ -180,6 +179,9 @@ def reward_field(
     Raises:
         SettingError: an even or non-positive ``median``, or an effect without noise.
     """
+    # Imported here: what finds its rewards in the store starts faster without
+    from scipy import ndimage
+
     if median < 1 or median % 2 == 0:
         raise SettingError(f"median must be an odd number of cells from 1, not {median!r}")
     shape = (grid.picture_rows, grid.picture_cols)

@@ -70,7 +70,7 @@ ClipProgress = Callable[[str, int, int | None], None]
 SEGMENT = 250
 """Frames of a segment. The output depends on it, and on no number of workers."""
 
-_AHEAD = 4
+_AHEAD = 2
 """Frames that may wait for the encoder."""
 
 _MANIFEST = "manifest.json"
@@ -207,7 +207,7 @@ class _Policies:
         # Two shots at most: a film has thousands, and the store has the others
         self._memory: OrderedDict[tuple[int, int], tuple[GridWorld, QTable]] = OrderedDict()
         self._keys: dict[tuple[int, int], str] = {}
-        self._blank = np.zeros((self._height, self._width, 3), np.uint8)
+        self._blank = np.broadcast_to(np.uint8(0), (self._height, self._width, 3))
 
     def __call__(self, shot: int, index: int) -> tuple[GridWorld, QTable]:
         """Give the world and the policy of a layer in a shot."""

@@ -9,7 +9,6 @@ before it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -30,9 +29,6 @@ __all__ = ["LayerTimeline", "Learned"]
 
 Learned = Callable[[int, int], tuple[GridWorld, QTable]]
 """Gives the world and the policy of a shot's layer, by the numbers of both from 0."""
-
-Step = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
-_NO_STEP: Step = (np.empty((1, 0), np.int32), np.empty((1, 0), np.int32), np.empty(0, np.int64))
 
 
 class LayerTimeline:
@@ -115,7 +111,11 @@ class LayerTimeline:
             layer=self._index,
         )
         self._canvas.clear()
-        self._recent: deque[Step] = deque(maxlen=layer.trail)
+        rows = layer.trail if layer.preserve and layer.trail is not None else 0
+        self._recent = (
+            np.full((rows, self._agents), -1, np.int32),
+            np.full((rows, self._agents), -1, np.int32),
+        )
         self._following: tuple[object, ...] | None = None
         self._tick = tick
 
@@ -170,7 +170,8 @@ class LayerTimeline:
         if self._all_over(first):
             # Nothing is added any more; what was there stays, fades with the trail, or is gone
             if layer.preserve and layer.trail is not None:
-                self._recent.extend([_NO_STEP] * layer.steps_per_frame)
+                for _ in range(first, last):
+                    self._remember(-1, -1)
                 self._stamp_recent()
             elif not layer.preserve:
                 self._canvas.clear()
@@ -182,18 +183,23 @@ class LayerTimeline:
             self._canvas.clear()
         for tick in range(first, last):
             cells, actions = self._crowd.advance(tick, starts, active)
-            step = (cells[None], actions[None], tick - self._born)
             if layer.preserve and layer.trail is not None:
-                self._recent.append(step)
+                self._remember(cells, actions)
             else:
-                self._canvas.stamp(*step)
+                self._canvas.stamp(cells[None], actions[None], tick - self._born, check=False)
         if layer.preserve and layer.trail is not None:
             self._stamp_recent()
 
+    def _remember(self, cells: NDArray[np.int32] | int, actions: NDArray[np.int32] | int) -> None:
+        """Keep a step as the latest of the trail's; the oldest goes."""
+        for rows, newest in zip(self._recent, (cells, actions), strict=True):
+            rows[:-1] = rows[1:]
+            rows[-1] = newest
+
     def _stamp_recent(self) -> None:
+        cells, actions = self._recent
         self._canvas.clear()
-        for step in self._recent:
-            self._canvas.stamp(*step)
+        self._canvas.stamp(cells, actions, self._tick - len(cells) - self._born, check=False)
 
     def _all_over(self, tick: int) -> bool:
         """Say whether every agent has lived its life for good."""
