@@ -227,33 +227,44 @@ def again(folder: Path, clip: Path, repeats: int) -> None:
 
     The filter itself costs both runs the same; it runs beside the encoder.
     """
-    print("\n| preset | first run | last layer changed | ratio | filter | ratio with it |")
+    print("\n| preset | first run | last layer changed | ratio | whole process | with the filter |")
     print("|---|---|---|---|---|---|")
     decoding = spent(lambda: list(decode(open_footage(str(clip)))))[0]
     for preset in ("post-1", "undertow"):
         usual = load_preset(preset).layers[-1].iterations
-        runs: list[list[float]] = [[], []]
+        inside: list[list[float]] = [[], []]
+        whole: list[list[float]] = [[], []]
         for number in range(repeats):
             cache = str(folder / f"again-{preset}-{number}")
             for which, iterations in enumerate((usual, usual + 1)):
-                code = f"import video; video.prepare{(str(clip), preset, iterations, cache)}"
-                took = spent(
-                    lambda code=code: subprocess.run(
-                        [sys.executable, "-c", code], check=True, cwd=Path(__file__).parent
-                    )
-                )[0]
+                code = (
+                    "import time, video; began = time.perf_counter()\n"
+                    f"video.prepare{(str(clip), preset, iterations, cache)}\n"
+                    "print(time.perf_counter() - began)"
+                )
+                began = time.perf_counter()
+                done = subprocess.run(
+                    [sys.executable, "-c", code],
+                    check=True,
+                    cwd=Path(__file__).parent,
+                    capture_output=True,
+                    text=True,
+                )
                 # The first run looks through the clip, and so decodes it once more
-                runs[which].append(took - decoding if which == 0 else took)
+                less = decoding if which == 0 else 0.0
+                whole[which].append(time.perf_counter() - began - less)
+                inside[which].append(float(done.stdout) - less)
         painter = prepare(str(clip), preset, usual, cache)
         frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         filtered = filter_cost(painter, frame) * len(painter.plan) / 1000
-        first, second = (statistics.median(run) for run in runs)
-        pairs = list(zip(*runs, strict=True))
-        ratio = statistics.median(b / a for a, b in pairs)
-        with_it = statistics.median((b + filtered) / (a + filtered) for a, b in pairs)
+
+        def ratio(runs: list[list[float]], more: float = 0.0) -> float:
+            return statistics.median((b + more) / (a + more) for a, b in zip(*runs, strict=True))
+
+        first, second = (statistics.median(run) for run in inside)
         print(
-            f"| {preset} | {first:.2f} s | {second:.2f} s | {ratio:.2f} | {filtered:.2f} s | "
-            f"{with_it:.2f} |",
+            f"| {preset} | {first:.2f} s | {second:.2f} s | {ratio(inside):.2f} | "
+            f"{ratio(whole):.2f} | {ratio(inside, filtered):.2f} |",
             flush=True,
         )
 

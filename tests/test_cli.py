@@ -168,7 +168,7 @@ def test_bad_pictures_are_refused(folder, small):
         "text.jpg": "not a picture",
         "cut.png": "damaged or cut short",
         "giant.png": "megapixels",
-        "folder": "is a folder",
+        "folder": "one frame as a picture",
         "sample:cat": "unknown sample",
     }.items():
         assert message in refused("corrupt", source, "-o", "out.png", *QUICK)
