@@ -504,6 +504,42 @@ def test_one_frame_is_a_clip_and_none_is_not(tmp_path, store):
     assert not (tmp_path / "nothing.mp4").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "sound"),
+    [
+        ("in.ts", "aac"), ("in.flv", "aac"), ("in.avi", "libmp3lame"), ("in.mov", "pcm_s16le"),
+        ("in.mkv", "flac"), ("in.webm", "libopus"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_sound_of_every_usual_kind_comes_through(tmp_path, store, name, sound, suffix):
+    codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
+    clip = make_clip(
+        tmp_path / name, scene(50), codec=codec, sounds=[440, 880][: 1 + (name == "in.mov")],
+        sound_codec=sound,
+    )  # fmt: skip
+    report = render(clip, tmp_path / f"out{suffix}", store)
+    assert report.seconds == pytest.approx(2.0)
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        assert len(container.streams.audio) == (2 if name == "in.mov" else 1)
+        heard = [one.to_ndarray().mean(axis=0) for one in container.decode(audio=0)]
+        rate = container.streams.audio[0].rate
+    middle = np.concatenate(heard)[rate // 2 : 3 * rate // 2].astype(float)
+    assert abs(int(np.argmax(np.abs(np.fft.rfft(middle)))) - 440) <= 2
+    copied = not any("encoded again" in note for note in report.notes)
+    assert copied == (
+        sound in {".mp4": ("aac", "libmp3lame", "flac", "libopus"), ".webm": ("libopus",)}[suffix]
+    )
+
+
+def test_clips_without_times_of_their_own_are_counted(tmp_path, store):
+    for name in ("in.avi", "in.h264"):
+        clip = make_clip(tmp_path / name, scene(40), options={"bf": "3", "crf": "5"})
+        report = render(clip, tmp_path / "out.mp4", store, force=True, segment=15)
+        assert (report.frames, report.seconds) == (40, pytest.approx(1.6))
+        assert frames_of(tmp_path / "out.mp4")[1] == pytest.approx(np.arange(40) / 25)
+
+
 @pytest.mark.parametrize("name", ["vp9.webm", "hevc.mp4", "av1.mkv", "mpeg4.avi", "prores.mov"])
 def test_every_usual_codec_is_read_and_found_again(tmp_path, store, name):
     codec = {

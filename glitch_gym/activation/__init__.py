@@ -8,6 +8,7 @@ the user brings, as an array or as a picture file.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = [
     "compute_activation",
     "content_digest",
     "file_stamp",
+    "release_networks",
 ]
 
 BACKBONES = ("efficientnet_lite0", "resnet18")
@@ -156,6 +158,13 @@ def compute_activation(
         while len(_memory) > _REMEMBERED:
             _memory.popitem(last=False)
     return activation
+
+
+def release_networks() -> None:
+    """Let go of the networks that were loaded; the next activation loads its own again."""
+    cam = sys.modules.get("glitch_gym.activation.cam")
+    if cam is not None:
+        cam.load_backbone.cache_clear()
 
 
 def file_stamp(path: str | None) -> str:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
 from glitch_agents.rollout import as_table
+from glitch_gym.activation import release_networks
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingError
 from glitch_gym.output import write_error
@@ -395,6 +396,7 @@ def _painter(
     look = look_through(
         footage, recipe, start=selection.start, end=selection.end, store=store, progress=looked
     )
+    release_networks()
     plan = plan_frames(footage, look, selection.rate)
     shots = Shots(look, plan, recipe)
     policies = _Policies(recipe, shots, size, store, progress)

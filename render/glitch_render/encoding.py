@@ -74,6 +74,7 @@ _COPIED_SOUND: dict[str, tuple[str, ...]] = {
     ".mkv": ("",),
 }
 _SOUND = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".webm": "libopus", ".mkv": "flac"}
+_USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1"}
 _BT601, _BT709, _UNSPECIFIED = 5, 1, 2
 _YUV_WITHOUT_MATRIX = (0, _UNSPECIFIED, 3)
 _BY_DECODING = (".mp4", ".m4v", ".mov")
@@ -381,9 +382,6 @@ class PartWriter:
         path: of the file, or the folder, which exists.
         encoding: of the output.
         first: number of the part's first frame, for the names of pictures.
-
-    Raises:
-        OutputError: the encoder does not start.
     """
 
     def __init__(self, path: Path, encoding: Encoding, first: int) -> None:
@@ -391,8 +389,12 @@ class PartWriter:
         self._encoding = encoding
         self._count = first if encoding.kind == "pictures" else 0
         self._container: Any = None
-        if encoding.kind == "pictures":
-            return
+        self._stream: Any = None
+        self._time_base = 1 / encoding.rate
+
+    def _open(self) -> None:
+        """Start the encoder, at the first frame: one that only waits would hold its memory."""
+        path, encoding = self._path, self._encoding
         container_format = _part_container(encoding.codec)
         # SVT-AV1 talks on standard error, and is told not to by its environment alone
         os.environ.setdefault("SVT_LOG", "1")
@@ -420,7 +422,6 @@ class PartWriter:
         except OSError as error:
             raise write_error(path, error) from error
         self._stream = stream
-        self._time_base = 1 / encoding.rate
 
     def write(self, pixels: NDArray[Any], alpha: NDArray[np.uint8] | None = None) -> None:
         """Encode the next frame.
@@ -430,8 +431,10 @@ class PartWriter:
             alpha: uint8 (height, width).
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the encoder does not start, or the file cannot be written.
         """
+        if self._container is None and self._encoding.kind != "pictures":
+            self._open()
         try:
             if self._encoding.kind == "pictures":
                 shown = _padded(pixels, "rgb24", self._encoding)
@@ -600,22 +603,23 @@ class _Sound:
                 notes.append(f"audio track {number} is of an unknown codec and is left out")
                 continue
             name = context.name
-            if name.startswith(_COPIED_SOUND[suffix]) or _COPIED_SOUND[suffix] == ("",):
-                track = out.add_stream_from_template(stream)
-                self._tracks[stream.index] = (track, None)
-            else:
+            track = self._copied(stream) if name.startswith(_COPIED_SOUND[suffix]) else None
+            resampler = None
+            if track is None:
                 wanted = _SOUND[suffix]
                 rate = 48_000 if wanted == "libopus" else context.sample_rate
                 track = out.add_stream(wanted, rate=rate)
-                track.layout = context.layout
+                # A file may count its channels only, and an encoder wants to know which they are
+                layout = _USUAL_LAYOUTS.get(context.layout.name, context.layout.name)
+                track.layout = layout
                 resampler = av.AudioResampler(
-                    format=track.codec_context.format, layout=context.layout.name, rate=rate
+                    format=track.codec_context.format, layout=layout, rate=rate
                 )
-                self._tracks[stream.index] = (track, resampler)
                 notes.append(
                     f"audio track {number} is encoded again, {name} to "
                     f"{wanted.removeprefix('lib')}: {suffix} does not take {name}"
                 )
+            self._tracks[stream.index] = (track, resampler)
             for key, value in stream.metadata.items():
                 track.metadata[key] = value
         self._ended = not self._tracks
@@ -624,6 +628,12 @@ class _Sound:
             with contextlib.suppress(av.error.FFmpegError):
                 self._source.seek(int((self._begin - 1) * av.time_base))
         self._reached = float("-inf")
+
+    def _copied(self, stream: Any) -> Any:
+        """Add a track for packets as they are, where the container takes them."""
+        with contextlib.suppress(ValueError):
+            return self._out.add_stream_from_template(stream, opaque=True)
+        return None
 
     def catch_up(self, seconds: float) -> None:
         """Write the sound up to a time of the output."""

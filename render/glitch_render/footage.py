@@ -52,6 +52,8 @@ _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _DEFAULT_RATE = Fraction(25)
 # Browsers show a frame whose delay is 10 ms or less for 100 ms, and so do we
 _SHORTEST_DELAY, _USUAL_DELAY = 10, 100
+# These have an order of frames, but no times that can be trusted
+_WITHOUT_TIMES = ("avi", "h264", "hevc", "mpegvideo", "m4v")
 
 
 @dataclass(frozen=True)
@@ -450,7 +452,8 @@ def _decode_clip(
     with _open_container(path) as container:
         stream = _video_stream(container, path)
         stream.thread_type = "AUTO"
-        if since is not None:
+        counted = container.format.name in _WITHOUT_TIMES
+        if since is not None and not counted:
             with contextlib.suppress(av.error.FFmpegError):
                 container.seek(since, stream=stream)
         step = max(1, round(1 / (footage.rate * footage.time_base)))
@@ -458,7 +461,7 @@ def _decode_clip(
         waiting = since is not None
         for frame in _frames_of(container, stream, damage):
             time = frame.pts if frame.pts is not None else frame.dts
-            if time is None or (last is not None and time <= last):
+            if counted or time is None or (last is not None and time <= last):
                 # Some old files have no times, or repeat them: frames still follow one another
                 time = 0 if last is None else last + step
             if waiting and since is not None:
