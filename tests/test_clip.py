@@ -454,6 +454,27 @@ def test_a_disk_that_fills_leaves_no_output_and_keeps_what_is_whole(
     assert len(frames_of(tmp_path / "out.mp4")[0]) == 30
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_nothing_is_lost_when_joining_fails(clip, tmp_path, store, monkeypatch, error):
+    def fails(target, *arguments, **options):
+        target.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr("glitch_render.clip.join_clip", fails)
+    with pytest.raises((OutputError, Interrupted), match=r"out.mp4: the disk is full|30 of 30"):
+        render(clip, tmp_path / "out.mp4", store)
+    assert not (tmp_path / "out.mp4").exists()
+    assert not list(tmp_path.rglob("joined*"))
+    monkeypatch.undo()
+    seen = []
+    render(
+        clip, tmp_path / "out.mp4", store, resume=True,
+        progress=lambda stage, done, total: seen.append(done),
+    )  # fmt: skip
+    assert len(frames_of(tmp_path / "out.mp4")[0]) == 30
+    assert min(seen[:-1]) == 30
+
+
 def damaged(path, target, share, flip=False):
     """Cut a file off, or turn bytes over in its middle."""
     content = bytearray(path.read_bytes())

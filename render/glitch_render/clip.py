@@ -698,11 +698,17 @@ def _join(
                     comment=f"{RECIPE_KEY}\n{painter.recipe.to_toml()}",
                 )
             joined.replace(target)
-    except OSError as error:
-        raise write_error(target, error) from error
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             joined.unlink()
+        count = len(painter.plan)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(count, count) from None
+        if isinstance(error, OSError):
+            error = write_error(target, error)
+        if isinstance(error, OutputError):
+            said = str(error).replace(str(joined), str(target))
+            raise OutputError(f"{said} (all frames are kept: go on with --resume)") from error
         raise
     shutil.rmtree(folder, ignore_errors=True)
     return notes
