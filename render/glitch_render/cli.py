@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from glitch_render.clip import ClipProgress, Selection
+    from glitch_render.clip import ClipProgress, Report, Selection
     from glitch_render.recipe import Recipe
     from glitch_render.store import Store
 
@@ -233,6 +233,10 @@ def corrupt(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a render of the same that was stopped.")
     ] = False,
+    save_episode: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Save the walks over a picture as .npz, for `replay`."),
+    ] = None,
     no_cache: NoCache = False,
 ) -> None:
     """Corrupt a picture or a clip by a preset or a recipe."""
@@ -255,6 +259,8 @@ def corrupt(
             _preview(source, output, resolved, selection, preview, force, store)
             return
         if moves or duration is not None or _is_for_clips(output):
+            if save_episode is not None:
+                raise typer.BadParameter("--save-episode goes with pictures, not with clips")
             options = {"codec": codec, "crf": crf, "encoder_preset": encoder_preset}
             switches = {"sound": audio, "strict": strict, "resume": resume, "force": force}
             _corrupt_clip(source, output, resolved, selection, store, options | switches)
@@ -265,26 +271,81 @@ def corrupt(
         ):  # fmt: skip
             if given is not None:
                 raise typer.BadParameter(f"--{name} goes with clips; {source} is a still")
-        _corrupt_still(source, output, resolved, store, force)
+        _corrupt_still(source, output, resolved, store, force, save_episode)
 
 
 def _corrupt_still(
-    source: str, output: Path, recipe: Recipe, store: Store | None, force: bool
+    source: str,
+    output: Path,
+    recipe: Recipe,
+    store: Store | None,
+    force: bool,
+    walks: Path | None,
 ) -> None:
+    from glitch_gym.errors import OutputError
     from glitch_gym.picture import read_picture
-    from glitch_render.corrupt import corrupt as corrupt_frame
+    from glitch_render.corrupt import corrupt_with_episode
+    from glitch_render.episode import check_episode_path, save_episode
     from glitch_render.media import check_output, write_picture
 
     check_output(output, source=Path(source), force=force)
+    if walks is not None:
+        check_episode_path(walks)
+        if walks.exists() and not force:
+            raise OutputError(f"{walks} exists already; give --force to replace it")
     picture = read_picture(source)
     for note in picture.notes:
         typer.echo(f"note: {note}", err=True)
     if picture.alpha is not None and output.suffix.lower() in (".jpg", ".jpeg"):
         typer.echo("note: JPEG has no transparency; the picture is laid on white", err=True)
     with _layer_bars(recipe) as progress:
-        frame = corrupt_frame(picture.frame, recipe, progress=progress, store=store)
+        frame, episode = corrupt_with_episode(picture.frame, recipe, progress=progress, store=store)
     write_picture(output, frame, like=picture, recipe=recipe, force=force)
+    if walks is not None:
+        save_episode(walks, episode)
     typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]}, seed {recipe.seed})", err=True)
+
+
+@app.command("replay")
+def replay_episode_on(
+    episode: Annotated[
+        Path, typer.Argument(metavar="EPISODE", help="An .npz of `corrupt --save-episode`.")
+    ],
+    source: Annotated[str, typer.Argument(metavar="IN", help="A picture or a clip.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="As of `corrupt`.")],
+    force: Force = False,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Make a clip of a still, so long.")
+    ] = None,
+) -> None:
+    """Replay the walks of an episode on another picture, or on a clip: a step a frame."""
+    with _said_plainly():
+        from glitch_render.clip import open_episode_painter, write_clip
+        from glitch_render.episode import load_episode, replay_episode
+        from glitch_render.footage import is_footage
+        from glitch_render.media import check_output, write_picture
+
+        loaded = load_episode(episode)
+        if is_footage(source) or duration is not None or _is_for_clips(output):
+            selection = _selection(None, None, None, None, duration)
+            with _clip_bar() as progress:
+                report = write_clip(
+                    source,
+                    output,
+                    lambda chosen: open_episode_painter(source, loaded, chosen),
+                    selection,
+                    force=force,
+                    progress=progress,
+                )
+            _say(output, report, loaded.seed)
+            return
+        from glitch_gym.picture import read_picture
+
+        check_output(output, source=Path(source), force=force)
+        picture = read_picture(source)
+        frame = replay_episode(picture.frame, loaded)
+        write_picture(output, frame, like=picture, recipe=loaded.recipe, force=force)
+    typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]})", err=True)
 
 
 def _is_for_clips(output: Path) -> bool:
@@ -336,14 +397,17 @@ def _corrupt_clip(
         report = corrupt_clip(
             source, output, recipe, selection, store=store, progress=progress, **options
         )
+    _say(output, report, recipe.seed)
+
+
+def _say(output: Path, report: Report, seed: int) -> None:
     for note in report.notes:
         typer.echo(f"note: {note}", err=True)
     for line in report.damage:
         typer.echo(f"warning: {line}", err=True)
     width, height = report.size
     typer.echo(
-        f"{output} ({width}×{height}, {report.frames} frames, {report.seconds:.2f} s, "
-        f"seed {recipe.seed})",
+        f"{output} ({width}×{height}, {report.frames} frames, {report.seconds:.2f} s, seed {seed})",
         err=True,
     )
 

@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
@@ -38,6 +39,7 @@ from glitch_render.encoding import (
     join_animation,
     join_clip,
 )
+from glitch_render.episode import Episode, EpisodeTimeline, episode_digest
 from glitch_render.footage import (
     Footage,
     deep_pixels_of,
@@ -59,10 +61,12 @@ __all__ = [
     "Selection",
     "check_clip_output",
     "corrupt_clip",
+    "open_episode_painter",
     "open_painter",
     "parse_scale",
     "parse_seconds",
     "preview_frame",
+    "write_clip",
 ]
 
 ClipProgress = Callable[[str, int, int | None], None]
@@ -71,6 +75,7 @@ ClipProgress = Callable[[str, int, int | None], None]
 SEGMENT = 250
 """Frames of a segment. The output depends on it, and on no number of workers."""
 
+_FASTEST_GIF = Fraction(50)
 _AHEAD = 2
 """Frames that may wait for the encoder."""
 
@@ -286,6 +291,14 @@ class _Policies:
         return report
 
 
+class PaintedLayer(Protocol):
+    """A layer that can be painted on any frame of a clip."""
+
+    def paint(self, frame: int, pixels: NDArray[np.uint8]) -> None:
+        """Paint the layer on the frame with a number, in place."""
+        ...
+
+
 @dataclass(eq=False)
 class Painter:
     """Paints the frames of a clip: any range of them, whatever was painted before.
@@ -294,17 +307,19 @@ class Painter:
         footage: from ``open_footage``.
         look: through it.
         plan: of the output's frames.
-        recipe: what to do.
         size: (width, height) of the frames.
-        layers: the recipe's, over time.
+        layers: that are painted, one after another.
+        recipe: that says so, as text; it goes into the output.
+        identity: of all that decides what is painted.
     """
 
     footage: Footage
     look: Look
     plan: FramePlan
-    recipe: Recipe
     size: tuple[int, int]
-    layers: tuple[LayerTimeline, ...]
+    layers: tuple[PaintedLayer, ...]
+    recipe: str
+    identity: str
     _reader: Iterator[tuple[int, av.VideoFrame]] | None = field(default=None, init=False)
     _read: tuple[int, av.VideoFrame] | None = field(default=None, init=False)
 
@@ -377,16 +392,6 @@ def open_painter(
     """
     selection = selection or Selection()
     footage = open_footage(source, rate=selection.rate, duration=selection.duration)
-    return _painter(footage, recipe, selection, store, progress)
-
-
-def _painter(
-    footage: Footage,
-    recipe: Recipe,
-    selection: Selection,
-    store: Store | None,
-    progress: ClipProgress | None,
-) -> Painter:
     size = parse_scale(selection.scale, footage.width, footage.height)
 
     def looked(frames: int) -> None:
@@ -407,7 +412,38 @@ def _painter(
     )
     for layer in layers:
         layer.check_births()
-    return Painter(footage, look, plan, recipe, size, layers)
+    text = recipe.to_toml()
+    return Painter(footage, look, plan, size, layers, text, text)
+
+
+def open_episode_painter(
+    source: str,
+    episode: Episode,
+    selection: Selection | None = None,
+    *,
+    store: Store | None = None,
+) -> Painter:
+    """Look through a source, and be ready to replay an episode on it: a step a frame.
+
+    Args:
+        source: a clip, an animated picture, a folder or pattern of pictures, or a still.
+        episode: to replay.
+        selection: which frames, and how large; by default all as they are.
+        store: where looks are kept, and recalled from.
+
+    Raises:
+        GlitchError: the source is wrong, or a grid is finer than it.
+    """
+    selection = selection or Selection()
+    footage = open_footage(source, rate=selection.rate, duration=selection.duration)
+    size = parse_scale(selection.scale, footage.width, footage.height)
+    look = look_through(footage, start=selection.start, end=selection.end, store=store)
+    plan = plan_frames(footage, look, selection.rate)
+    layers = tuple(
+        EpisodeTimeline(episode, number, size[1], size[0]) for number in range(len(episode.layers))
+    )
+    recipe = "" if episode.recipe is None else episode.recipe.to_toml()
+    return Painter(footage, look, plan, size, layers, recipe, episode_digest(episode))
 
 
 def preview_frame(
@@ -511,35 +547,76 @@ def corrupt_clip(
             under the output's name.
         Interrupted: Ctrl-C; finished segments are kept for ``resume``.
     """
+
+    def paint(selection: Selection) -> Painter:
+        return open_painter(source, recipe, selection, store=store, progress=progress)
+
+    return write_clip(
+        source, output, paint, selection, codec=codec, crf=crf, encoder_preset=encoder_preset,
+        sound=sound, strict=strict, resume=resume, force=force, segment=segment, progress=progress,
+    )  # fmt: skip
+
+
+def write_clip(
+    source: str,
+    output: str | Path,
+    paint: Callable[[Selection], Painter],
+    selection: Selection | None = None,
+    *,
+    codec: str | None = None,
+    crf: int | None = None,
+    encoder_preset: str | None = None,
+    sound: bool = True,
+    strict: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    segment: int = SEGMENT,
+    progress: ClipProgress | None = None,
+) -> Report:
+    """Write what a painter paints as a clip; arguments and errors as of ``corrupt_clip``.
+
+    Args:
+        source: that is painted on.
+        output: to write.
+        paint: opens the painter.
+        selection: which frames, and how large.
+        codec: of a clip; by default its suffix's.
+        crf: quality; lower is better.
+        encoder_preset: speed of the encoder.
+        sound: keep the source's audio tracks.
+        strict: refuse a source that is damaged.
+        resume: go on with a render of the same that was stopped.
+        force: replace an output that is there.
+        segment: frames of a segment.
+        progress: called with the stages.
+    """
     target = Path(output)
     selection = selection or Selection()
     check_clip_output(target, source=source, force=force)
     footage = open_footage(source, rate=selection.rate, duration=selection.duration)
-    # Chosen before the look, so that a wrong option is told at once
     size = parse_scale(selection.scale, footage.width, footage.height)
-    choices = {"codec": codec, "crf": crf, "preset": encoder_preset}
-    choose_encoding(target.suffix.lower(), footage, size, footage.rate, **choices)  # type: ignore[arg-type]
-    if not sound:
-        footage = dataclasses.replace(footage, audio=())
-    painter = _painter(footage, recipe, selection, store, progress)
+
+    def encoding_at(rate: Fraction) -> Encoding:
+        heard = footage if sound else dataclasses.replace(footage, audio=())
+        return choose_encoding(
+            target.suffix.lower(), heard, size, rate, codec=codec, crf=crf, preset=encoder_preset
+        )
+
+    # Chosen before the look, so that a wrong option is told at once
+    encoding_at(footage.rate)
+    painter = paint(selection)
     damage = tuple(f"{footage.name} {line}" for line in painter.look.damage)
     if strict and damage:
         raise PictureError("; ".join(damage))
-    if target.suffix.lower() == ".gif" and painter.plan.rate > 50:
-        selection = dataclasses.replace(selection, rate=Fraction(50))
-        painter = _painter(footage, recipe, selection, store, progress)
-    encoding = choose_encoding(
-        target.suffix.lower(),
-        footage,
-        size,
-        painter.plan.rate,
-        **choices,  # type: ignore[arg-type]
-    )
+    if target.suffix.lower() == ".gif" and painter.plan.rate > _FASTEST_GIF:
+        selection = dataclasses.replace(selection, rate=_FASTEST_GIF)
+        painter = paint(selection)
+    encoding = encoding_at(painter.plan.rate)
     notes = [*footage.notes, *encoding.notes]
     parts = _render_parts(target, painter, encoding, selection, segment, resume, progress)
     if progress is not None:
         progress("joining", 0, None)
-    notes += _join(target, parts, painter, encoding, selection)
+    notes += _join(target, parts, painter, encoding, selection, sound)
     plan = painter.plan
     return Report(
         len(plan),
@@ -569,7 +646,7 @@ def _render_parts(
     key = key_of(
         digest=file_digest(painter.footage),
         selection=[str(one) for one in dataclasses.astuple(selection)],
-        recipe=painter.recipe.to_toml(),
+        painted=painter.identity,
         encoding=repr(dataclasses.replace(encoding, notes=())),
         segment=segment,
     )
@@ -671,6 +748,7 @@ def _join(
     painter: Painter,
     encoding: Encoding,
     selection: Selection,
+    sound: bool,
 ) -> list[str]:
     """Join parts into the output and move it into place; gives notes."""
     folder = _parts_folder(target)
@@ -694,8 +772,10 @@ def _join(
                     encoding,
                     painter.plan,
                     footage,
-                    sound=Span(begin, selection.end, selection.start is not None),
-                    comment=f"{RECIPE_KEY}\n{painter.recipe.to_toml()}",
+                    sound=Span(begin, selection.end, selection.start is not None)
+                    if sound
+                    else None,
+                    comment=f"{RECIPE_KEY}\n{painter.recipe}" if painter.recipe else "",
                 )
             joined.replace(target)
     except BaseException as error:

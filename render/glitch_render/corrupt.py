@@ -27,6 +27,7 @@ from glitch_gym.grid import fit_grid
 from glitch_gym.picture import check_frame
 from glitch_gym.randomness import derive_key
 from glitch_gym.reward import activation_on_grid, resolve_objective
+from glitch_render.episode import Episode, EpisodeLayer
 from glitch_render.keyframes import last
 from glitch_render.recipe import Layer, Recipe
 from glitch_render.replay import replay
@@ -37,6 +38,7 @@ __all__ = [
     "Start",
     "action_bonus",
     "corrupt",
+    "corrupt_with_episode",
     "frame_activation",
     "layer_policy",
     "layer_trajectories",
@@ -328,6 +330,24 @@ def corrupt(
     Raises:
         GlitchError: the frame, or a setting of the recipe with this frame, is wrong.
     """
+    painted, _ = corrupt_with_episode(
+        frame, recipe, activation=activation, progress=progress, store=store
+    )
+    return painted
+
+
+def corrupt_with_episode(
+    frame: NDArray[np.uint8],
+    recipe: Recipe,
+    *,
+    activation: Activation | None = None,
+    progress: Progress | None = None,
+    store: Store | None = None,
+) -> tuple[NDArray[np.uint8], Episode]:
+    """Corrupt a still frame by a recipe, and give the walks that did it as well.
+
+    Arguments and errors as of ``corrupt``.
+    """
     check_frame(frame)
     if activation is None:
         activation = frame_activation(frame, recipe, store=store)
@@ -338,10 +358,14 @@ def corrupt(
         for index, layer in enumerate(recipe.layers)
     ]
     painted = frame
+    walks = []
     for index, (layer, world) in enumerate(zip(recipe.layers, worlds, strict=True)):
         policy = layer_policy(
             layer, index, world, painted, seed=recipe.seed, progress=progress, store=store
         )
         trajectories = layer_trajectories(layer, index, world, policy, seed=recipe.seed)
         painted = replay_layer(layer, index, world, trajectories, painted, seed=recipe.seed)
-    return painted.copy() if painted is frame else painted
+        parameters = {name: one.parameters for name, one in layer.effects.items()}
+        walks.append(EpisodeLayer(world.grid, world.actions, trajectories, parameters))
+    episode = Episode(tuple(walks), recipe.seed, recipe)
+    return painted, episode

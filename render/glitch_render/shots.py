@@ -85,7 +85,7 @@ def _sample(
 
 def _look(
     footage: Footage,
-    recipe: Recipe,
+    recipe: Recipe | None,
     first: int | None,
     last: int | None,
     progress: Callable[[int], None] | None,
@@ -102,7 +102,7 @@ def _look(
 def _look_with(
     worker: ThreadPoolExecutor,
     footage: Footage,
-    recipe: Recipe,
+    recipe: Recipe | None,
     first: int | None,
     last: int | None,
     progress: Callable[[int], None] | None,
@@ -116,7 +116,7 @@ def _look_with(
     changes: deque[float] = deque(maxlen=6)
     seekable = True
     ended: int | None = None
-    computed = recipe.activation in ACTIVATIONS
+    sampled = recipe if recipe is not None and recipe.activation in ACTIVATIONS else None
     length = 0
     for time, frame in decode(footage, first, damage=damage):
         if last is not None and time >= last:
@@ -137,10 +137,10 @@ def _look_with(
             changes.append(change)
         before = now
         still = footage.kind == "still" and number > 0
-        if computed and not still and (number - cuts[-1]) % recipe.cam_every == 0:
+        if sampled and not still and (number - cuts[-1]) % sampled.cam_every == 0:
             samples.append(number)
             small = small_pixels(footage, frame)
-            waiting.append(worker.submit(_sample, small, recipe.activation, recipe.weights))
+            waiting.append(worker.submit(_sample, small, sampled.activation, sampled.weights))
             while waiting and (waiting[0].done() or len(waiting) > _MAX_WAITING):
                 maps.append(waiting.popleft().result())
         if progress is not None:
@@ -177,9 +177,16 @@ def _miss_the_end(footage: Footage, ended: int, damage: list[str]) -> None:
         damage.append(f"ends at {reached:.2f} s of {footage.length:.2f} s")
 
 
+def _sampled(recipe: Recipe | None) -> tuple[object, ...]:
+    """Give what the samples of a look depend on."""
+    if recipe is None or recipe.activation not in ACTIVATIONS:
+        return ()
+    return recipe.activation, file_stamp(recipe.weights), recipe.cam_every
+
+
 def look_through(
     footage: Footage,
-    recipe: Recipe,
+    recipe: Recipe | None = None,
     *,
     start: Fraction | None = None,
     end: Fraction | None = None,
@@ -190,7 +197,7 @@ def look_through(
 
     Args:
         footage: from ``open_footage``.
-        recipe: its activation, weights and ``cam_every`` count.
+        recipe: its activation, weights and ``cam_every`` count; without one there are no samples.
         start: seconds of the first frame that is wanted.
         end: seconds before which the last one begins.
         store: where the look is kept.
@@ -209,9 +216,7 @@ def look_through(
         digest=file_digest(footage),
         first=first,
         last=last,
-        activation=recipe.activation if recipe.activation in ACTIVATIONS else "",
-        weights=file_stamp(recipe.weights),
-        cam_every=recipe.cam_every,
+        activation=_sampled(recipe),
         cut=(_CUT, _ABOVE_UNREST, _SHORTEST_SHOT),
     )
     kept = store.find("look", key)

@@ -1,0 +1,326 @@
+"""Episodes: walks over a picture as data, in a file, to be replayed on another picture or clip.
+
+An episode holds for each layer its grid, its actions, the parameters of its effects and its
+trajectories. The file is NumPy's ``.npz`` without pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from glitch_agents.rollout import Trajectories
+from glitch_gym.actions import ActionSet
+from glitch_gym.errors import GlitchError, RecipeError, SettingError
+from glitch_gym.grid import Grid
+from glitch_gym.output import write_bytes
+from glitch_gym.picture import check_frame
+from glitch_render.effects import EffectParameters, get_effect
+from glitch_render.recipe import Recipe, parse_recipe, read_toml
+from glitch_render.replay import Canvas
+
+__all__ = [
+    "Episode",
+    "EpisodeLayer",
+    "EpisodeTimeline",
+    "check_episode_path",
+    "columns",
+    "episode_digest",
+    "load_episode",
+    "replay_episode",
+    "save_episode",
+]
+
+_FORMAT = "glitch-gym episode"
+_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeLayer:
+    """The walks over one grid.
+
+    Args:
+        grid: where they walked.
+        actions: what the indices in the trajectories stand for.
+        trajectories: cells and actions.
+        parameters: of effects, by name; the defaults for those not named.
+    """
+
+    grid: Grid
+    actions: ActionSet
+    trajectories: Trajectories
+    parameters: Mapping[str, EffectParameters] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """Walks over a picture, layer on layer.
+
+    Args:
+        layers: in the order in which they are replayed.
+        seed: of random colours.
+        recipe: that made them, if one did.
+    """
+
+    layers: tuple[EpisodeLayer, ...]
+    seed: int = 0
+    recipe: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise SettingError("an episode needs at least one layer")
+
+
+def check_episode_path(path: str | Path) -> None:
+    """Refuse a file that is no ``.npz``, or in a folder that is not there.
+
+    Raises:
+        SettingError: either.
+    """
+    target = Path(path)
+    if target.suffix != ".npz":
+        raise SettingError(f"an episode is saved as .npz, not as {target.name!r}")
+    if not target.parent.is_dir():
+        raise SettingError(f"the folder of the episode does not exist: {target.parent}")
+
+
+def save_episode(path: str | Path, episode: Episode) -> None:
+    """Write an episode into a file.
+
+    Args:
+        path: ends in ``.npz``.
+        episode: to write.
+
+    Raises:
+        SettingError: another suffix, or no such folder.
+        OutputError: the file cannot be written; nothing is left behind.
+    """
+    check_episode_path(path)
+    write_bytes(Path(path), _encoded(episode))
+
+
+def _encoded(episode: Episode) -> bytes:
+    arrays: dict[str, NDArray[Any]] = {}
+    layers = []
+    for number, layer in enumerate(episode.layers):
+        walked = layer.trajectories
+        for name in ("cells", "actions", "lengths"):
+            arrays[f"{name}_{number}"] = getattr(walked, name)
+        grid = layer.grid
+        layers.append(
+            {
+                "grid": [grid.rows, grid.cols, grid.picture_rows, grid.picture_cols],
+                "effects": list(layer.actions.effects),
+                "moves": layer.actions.n_moves,
+                "parameters": {
+                    name: one.model_dump(mode="json") for name, one in layer.parameters.items()
+                },
+            }
+        )
+    about = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "seed": episode.seed,
+        "layers": layers,
+        "recipe": None if episode.recipe is None else episode.recipe.to_toml(),
+    }
+    buffer = io.BytesIO()
+    # Typed as if the first array might be meant for another parameter
+    np.savez_compressed(buffer, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def load_episode(path: str | Path) -> Episode:
+    """Read an episode from a file.
+
+    Raises:
+        SettingError: missing, damaged, of another program or a newer version; an effect that there
+            is not; or stamps that do not fit their grid.
+    """
+    if not Path(path).is_file():
+        raise SettingError(f"episode not found: {path}")
+    try:
+        # Opened here, since np.load leaves a damaged archive open
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+        about = json.loads(str(arrays["about"]))
+        if about["format"] != _FORMAT:
+            raise SettingError(f"{path} is not an episode of glitch-gym")
+        if about["version"] > _VERSION:
+            raise SettingError(
+                f"{path} was written by a newer glitch-gym (format {about['version']})"
+            )
+        layers = tuple(
+            _read_layer(arrays, number, layer) for number, layer in enumerate(about["layers"])
+        )
+        episode = Episode(layers, int(about["seed"]), _read_recipe(about["recipe"], path))
+    except GlitchError as error:
+        raise SettingError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from (
+            error
+        )
+    except (
+        OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError,
+        zipfile.BadZipFile, ValidationError,
+    ) as error:  # fmt: skip
+        raise SettingError(f"{path} is not an episode of glitch-gym, or it is damaged") from error
+    for number, layer in enumerate(episode.layers, 1):
+        _check_stamps(path, number, layer)
+    return episode
+
+
+def _read_layer(
+    arrays: Mapping[str, NDArray[Any]], number: int, about: Mapping[str, Any]
+) -> EpisodeLayer:
+    walked = Trajectories(
+        *(
+            np.asarray(arrays[f"{name}_{number}"]).astype(np.int32, casting="same_kind")
+            for name in ("cells", "actions", "lengths")
+        )
+    )
+    parameters = {
+        name: get_effect(name).parameters.model_validate_json(json.dumps(given))
+        for name, given in about["parameters"].items()
+    }
+    for name in about["effects"]:
+        get_effect(name)
+    actions = ActionSet(tuple(about["effects"]), int(about["moves"]))
+    return EpisodeLayer(Grid(*map(int, about["grid"])), actions, walked, parameters)
+
+
+def _read_recipe(text: str | None, path: str | Path) -> Recipe | None:
+    """Give the recipe, or nothing where it needs what is not there: the walks need no recipe."""
+    if text is None:
+        return None
+    try:
+        return parse_recipe(read_toml(text, str(path)), str(path))
+    except RecipeError:
+        return None
+
+
+def _check_stamps(path: str | Path, number: int, layer: EpisodeLayer) -> None:
+    cells, actions = layer.trajectories.cells, layer.trajectories.actions
+    stamped = cells >= 0
+    prohibited = layer.grid.prohibited().ravel()
+    wrong = (cells < -1) | (cells >= prohibited.size)
+    wrong |= stamped & prohibited[np.clip(cells, 0, prohibited.size - 1)]
+    wrong |= (actions < -1) | (actions >= layer.actions.n) | (stamped & (actions < 0))
+    if wrong.any():
+        agent, step = np.argwhere(wrong)[0]
+        raise SettingError(
+            f"{path}: layer {number}, agent {agent + 1}, step {step + 1}: cell "
+            f"{cells[agent, step]} and action {actions[agent, step]} do not fit its grid of "
+            f"{layer.grid.rows}×{layer.grid.cols} and {layer.actions.n} actions"
+        )
+
+
+def _canvas(episode: Episode, number: int, height: int, width: int) -> Canvas:
+    layer = episode.layers[number]
+    return Canvas(
+        layer.grid,
+        layer.actions,
+        height,
+        width,
+        parameters=layer.parameters,
+        seed=episode.seed,
+        layer=number,
+    )
+
+
+def replay_episode(frame: NDArray[np.uint8], episode: Episode) -> NDArray[np.uint8]:
+    """Replay all steps of an episode on a frame of any size that its grids fit.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB; it is not changed.
+        episode: from ``load_episode``, or put together.
+
+    Returns:
+        uint8 (height, width, 3), a new array.
+
+    Raises:
+        PictureError: not a frame.
+        GridError: a grid is finer than the frame.
+    """
+    check_frame(frame)
+    out = np.array(frame, order="C")
+    for number, layer in enumerate(episode.layers):
+        canvas = _canvas(episode, number, *frame.shape[:2])
+        canvas.stamp(layer.trajectories.cells.T, layer.trajectories.actions.T)
+        canvas.paint(out)
+    return out
+
+
+class EpisodeTimeline:
+    """A layer of an episode on the frames of a clip: a step a frame, its trails staying.
+
+    Args:
+        episode: that is replayed.
+        number: of the layer, from 0.
+        height: of the frames, in pixels.
+        width: of the frames, in pixels.
+
+    Raises:
+        GridError: the grid is finer than the frames.
+    """
+
+    def __init__(self, episode: Episode, number: int, height: int, width: int) -> None:
+        walked = episode.layers[number].trajectories
+        self._cells = np.ascontiguousarray(walked.cells.T)
+        self._actions = np.ascontiguousarray(walked.actions.T)
+        self._canvas = _canvas(episode, number, height, width)
+        self._done = 0
+
+    def paint(self, frame: int, pixels: NDArray[np.uint8]) -> None:
+        """Paint the steps up to that of a frame, in place."""
+        wanted = min(frame + 1, len(self._cells))
+        if wanted < self._done:
+            self._canvas.clear()
+            self._done = 0
+        if wanted > self._done:
+            steps = slice(self._done, wanted)
+            first = np.full(self._cells.shape[1], self._done, np.int64)
+            self._canvas.stamp(self._cells[steps], self._actions[steps], first)
+            self._done = wanted
+        self._canvas.paint(pixels)
+
+
+def episode_digest(episode: Episode) -> str:
+    """Hash an episode: equal digests mean equal walks."""
+    return hashlib.blake2b(_encoded(episode), digest_size=20).hexdigest()
+
+
+def columns(episode: Episode) -> dict[str, NDArray[Any]]:
+    """Give the stamps of an episode as columns of equal length, for a table of any kind.
+
+    Returns:
+        ``layer``, ``agent`` and ``step`` (from 0), ``row``, ``col``, ``effect`` and ``move``, in
+        the order of replay.
+    """
+    parts: dict[str, list[NDArray[Any]]] = {
+        name: [] for name in ("layer", "agent", "step", "row", "col", "effect", "move")
+    }
+    for number, layer in enumerate(episode.layers):
+        cells, actions = layer.trajectories.cells.T, layer.trajectories.actions.T
+        steps, agents = np.nonzero(cells >= 0)
+        stamped, taken = cells[steps, agents], actions[steps, agents]
+        names = np.array([layer.actions.decode(index) for index in range(layer.actions.n)])
+        for name, column in (
+            ("layer", np.full(len(steps), number)),
+            ("agent", agents),
+            ("step", steps),
+            ("row", stamped // layer.grid.cols),
+            ("col", stamped % layer.grid.cols),
+            ("effect", names[taken, 0]),
+            ("move", names[taken, 1]),
+        ):
+            parts[name].append(column)
+    return {name: np.concatenate(found) for name, found in parts.items()}

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import frames_of, make_clip, scene
+from PIL import Image
+from test_cli import refused, run
+
+from glitch_agents import Trajectories, scripted
+from glitch_gym.errors import GridError, SettingError
+from glitch_gym.picture import balloon, read_picture
+from glitch_render.corrupt import corrupt, corrupt_with_episode
+from glitch_render.episode import (
+    Episode,
+    EpisodeLayer,
+    EpisodeTimeline,
+    columns,
+    load_episode,
+    replay_episode,
+    save_episode,
+)
+from glitch_render.recipe import Layer, Recipe
+
+RECIPE = Recipe(
+    layers=[
+        Layer(
+            grid=(12, 18), iterations=200, agents=40,
+            effects={"same": {}, "random": {}, "artifact": {"quality": 12}},
+        ),
+        Layer(grid=(6, 4), iterations=200, agents=9, moves=8, effects=["pixelate", "invert"]),
+    ],
+    activation="edges",
+    seed=8,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def walked(small):
+    return corrupt_with_episode(small, RECIPE)
+
+
+def test_an_episode_replays_to_the_picture_that_it_came_from(small, walked, tmp_path):
+    painted, episode = walked
+    np.testing.assert_array_equal(painted, corrupt(small, RECIPE))
+    np.testing.assert_array_equal(replay_episode(small, episode), painted)
+    save_episode(tmp_path / "run.npz", episode)
+    loaded = load_episode(tmp_path / "run.npz")
+    np.testing.assert_array_equal(replay_episode(small, loaded), painted)
+    assert (loaded.seed, loaded.recipe) == (8, RECIPE)
+    assert loaded.layers[0].parameters["artifact"].quality == 12
+    for one, other in zip(loaded.layers, episode.layers, strict=True):
+        assert (one.grid, one.actions) == (other.grid, other.actions)
+        np.testing.assert_array_equal(one.trajectories.cells, other.trajectories.cells)
+
+
+def test_an_episode_replays_on_a_picture_of_another_size(walked):
+    _, episode = walked
+    painted = replay_episode(balloon(), episode)
+    assert painted.shape == balloon().shape
+    assert (painted != balloon()).any(axis=2).mean() > 0.2
+    with pytest.raises(GridError, match="finer"):
+        replay_episode(np.zeros((5, 5, 3), np.uint8), episode)
+
+
+def test_on_a_clip_an_episode_takes_a_step_a_frame(small, walked):
+    painted, episode = walked
+    layers = [EpisodeTimeline(episode, number, *small.shape[:2]) for number in range(2)]
+
+    def at(frame):
+        pixels = small.copy()
+        for layer in layers:
+            layer.paint(frame, pixels)
+        return pixels
+
+    first, fifth, whole = at(0), at(5), at(40)
+    np.testing.assert_array_equal(whole, painted)
+    np.testing.assert_array_equal(at(5), fifth)
+    np.testing.assert_array_equal(at(0), first)
+    shares = [(one != small).any(axis=2).mean() for one in (first, fifth, whole)]
+    assert 0 < shares[0] < shares[1] < shares[2]
+
+
+def test_columns_hold_every_stamp(walked):
+    _, episode = walked
+    table = columns(episode)
+    assert {len(column) for column in table.values()} == {
+        sum(layer.trajectories.n_stamps for layer in episode.layers)
+    }
+    assert set(table["effect"]) <= {"same", "random", "artifact", "pixelate", "invert"}
+    layer = episode.layers[1]
+    row = int(np.flatnonzero(table["layer"] == 1)[0])
+    agent, step = int(table["agent"][row]), int(table["step"][row])
+    cell = layer.trajectories.cells[agent, step]
+    assert divmod(cell, layer.grid.cols) == (table["row"][row], table["col"][row])
+    action = layer.actions.encode(table["effect"][row], table["move"][row])
+    assert action == layer.trajectories.actions[agent, step]
+
+
+def test_walks_by_hand_are_episodes_too(small, tmp_path):
+    from glitch_gym import compute_activation, make_world
+
+    world = make_world(
+        compute_activation(small, "edges"), *small.shape[:2], grid=(10, 15), effects=["same"]
+    )
+    by_hand = scripted(world, [((2, 2), ["same_right"] * 9)])
+    episode = Episode((EpisodeLayer(world.grid, world.actions, by_hand),))
+    save_episode(tmp_path / "hand.npz", episode)
+    loaded = load_episode(tmp_path / "hand.npz")
+    assert loaded.recipe is None
+    np.testing.assert_array_equal(replay_episode(small, loaded), replay_episode(small, episode))
+    assert columns(loaded)["col"].tolist() == list(range(3, 12))
+
+
+def test_the_command_line_saves_and_replays(tmp_path, monkeypatch, small):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(small).save("in.png")
+    Path("r.toml").write_text(RECIPE.to_toml())
+    result = run("corrupt", "in.png", "-o", "out.png", "-r", "r.toml", "--save-episode", "e.npz")
+    assert result.exit_code == 0, result.output
+    result = run("replay", "e.npz", "in.png", "-o", "again.png")
+    assert result.exit_code == 0, result.output
+    assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
+    assert run("replay", "e.npz", "sample:balloon", "-o", "other.png").exit_code == 0
+    make_clip(tmp_path / "in.mp4", scene(30), sounds=[440])
+    result = run("replay", "e.npz", "in.mp4", "-o", "out.mp4")
+    assert result.exit_code == 0, result.output
+    shown, _ = frames_of("out.mp4")
+    assert len(shown) == 30
+    assert (np.abs(shown[25].astype(int) - frames_of("in.mp4")[0][25]) > 20).mean() > 0.05
+    assert "exists already" in refused(
+        "corrupt", "in.png", "-o", "b.png", "-r", "r.toml", "--save-episode", "e.npz"
+    )
+    assert "saved as .npz" in refused(
+        "corrupt", "in.png", "-o", "b.png", "-r", "r.toml", "--save-episode", "e.csv"
+    )
+    refused("corrupt", "in.mp4", "-o", "b.mp4", "--save-episode", "f.npz", code=2)
+    assert "episode not found" in refused("replay", "none.npz", "in.png", "-o", "b.png")
+    assert read_picture("other.png").frame.shape == balloon().shape
+
+
+@pytest.mark.parametrize("harm", ["cut", "foreign", "newer", "table", "effect", "grid", "action"])
+def test_damaged_and_foreign_files_are_refused(walked, tmp_path, harm):
+    _, episode = walked
+    path = tmp_path / "run.npz"
+    save_episode(path, episode)
+    with np.load(path) as content:
+        arrays = dict(content)
+    about = json.loads(str(arrays["about"]))
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[:500])
+    elif harm == "foreign":
+        np.savez(path, numbers=np.arange(3))
+    else:
+        if harm == "newer":
+            about["version"] = 99
+        if harm == "table":
+            about["format"] = "glitch-gym Q-table"
+        if harm == "effect":
+            about["layers"][0]["effects"][0] = "shatter"
+        if harm == "grid":
+            about["layers"][1]["grid"] = [2, 2, 2, 2]
+        if harm == "action":
+            arrays["actions_0"][0, 0] = 400
+        np.savez(path, **arrays | {"about": np.array(json.dumps(about))})
+    message = {
+        "cut": "or it is damaged", "foreign": "or it is damaged", "newer": "newer glitch-gym",
+        "table": "not an episode", "effect": "unknown effect 'shatter'",
+        "grid": r"layer 2, agent \d+, step \d+: cell \d+ .* do not fit its grid of 2×2",
+        "action": "layer 1, agent 1, step 1",
+    }[harm]  # fmt: skip
+    with pytest.raises(SettingError, match=message):
+        load_episode(path)
+
+
+def test_bad_episodes_are_refused(tmp_path, walked):
+    with pytest.raises(SettingError, match="at least one layer"):
+        Episode(())
+    with pytest.raises(SettingError, match=r"\.npz"):
+        save_episode(tmp_path / "run.json", walked[1])
+    with pytest.raises(SettingError, match="folder of the episode"):
+        save_episode(tmp_path / "none" / "run.npz", walked[1])
+    with pytest.raises(SettingError, match="cells and actions"):
+        Trajectories(np.zeros(3, np.int32), np.zeros(3, np.int32), np.zeros(3, np.int32))
