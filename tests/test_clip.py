@@ -110,6 +110,29 @@ def test_every_audio_track_is_copied_packet_by_packet(tmp_path, store, suffix):
     assert sound_packets(tmp_path / f"out{suffix}") == sound_packets(clip)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_titles_and_languages_are_kept(tmp_path, store, suffix):
+    plain = make_clip(tmp_path / "plain.mp4", scene(5), sounds=[440])
+    source = tmp_path / "in.mkv"
+    with av.open(str(plain)) as before, av.open(str(source), "w") as after:
+        after.metadata["title"] = "A balloon"
+        copies = {
+            stream.index: after.add_stream_from_template(stream, opaque=True)
+            for stream in before.streams
+        }
+        copies[1].metadata["language"] = "fra"
+        for packet in before.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                after.mux(packet)
+    render(source, tmp_path / f"out{suffix}", store)
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        tags = {key.lower(): value for key, value in container.metadata.items()}
+        assert tags["title"] == "A balloon"
+        assert container.streams.audio[0].metadata["language"] == "fra"
+    assert read_recipe(tmp_path / f"out{suffix}") == RECIPE
+
+
 def test_real_sound_is_kept_and_stays_in_time(tmp_path, store):
     source = film("bigbuckbunny")
     small = Selection(scale="320x180")

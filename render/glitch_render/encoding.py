@@ -74,6 +74,9 @@ _COPIED_SOUND: dict[str, tuple[str, ...]] = {
     ".mkv": ("",),
 }
 _SOUND = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".webm": "libopus", ".mkv": "flac"}
+_OF_THE_CONTAINER = (
+    "major_brand", "minor_version", "compatible_brands", "encoder", "comment", "duration",
+)  # fmt: skip
 _USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1"}
 _BT601, _BT709, _UNSPECIFIED = 5, 1, 2
 _YUV_WITHOUT_MATRIX = (0, _UNSPECIFIED, 3)
@@ -536,7 +539,9 @@ def join_clip(
             av.open(str(target), "w", format=container_format, container_options=options) as out,
             av.open(str(parts[0][1])) as example,
         ):
-            out.metadata["comment"] = comment
+            out.metadata.update(_kept_metadata(footage))
+            if comment:
+                out.metadata["comment"] = comment
             video: Any = out.add_stream_from_template(example.streams.video[0], opaque=True)
             video.time_base = plan.time_base
             if encoding.alpha and encoding.codec == "vp9":
@@ -547,6 +552,18 @@ def join_clip(
     except (av.error.FFmpegError, OSError) as error:
         raise _write_error(target, error) from error
     return notes
+
+
+def _kept_metadata(footage: Footage) -> dict[str, str]:
+    """Give what a clip says of itself, such as its title, without what its container added."""
+    if footage.kind != "clip":
+        return {}
+    with av.open(footage.paths[0]) as source:
+        return {
+            key: value
+            for key, value in source.metadata.items()
+            if key.lower() not in _OF_THE_CONTAINER
+        }
 
 
 def _copy_frames(

@@ -77,7 +77,7 @@ class Footage:
         height: likewise.
         time_base: seconds of one unit of its times.
         rate: frames a second, on average.
-        length: seconds, where the file says so.
+        length: time of its end in seconds, where the file says so.
         turns: quarter turns, counterclockwise, that bring its frames upright.
         alpha: whether it has transparency.
         bits: of a channel.
@@ -307,9 +307,9 @@ def _open_clip(path: Path) -> Footage:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or _DEFAULT_RATE
         length = None
         if stream.duration is not None:
-            length = float(stream.duration * stream.time_base)
+            length = float((stream.duration + (stream.start_time or 0)) * stream.time_base)
         elif container.duration is not None:
-            length = container.duration / av.time_base
+            length = (container.duration + (container.start_time or 0)) / av.time_base
         upright = (width, height) if turns % 2 == 0 else (height, width)
         return Footage(
             kind="clip",
@@ -336,6 +336,7 @@ def _open_clip(path: Path) -> Footage:
                 for one in container.streams.audio
             ),
             n_frames=int(stream.frames) or None,
+            notes=("subtitles are left out",) if container.streams.subtitles else (),
         )
 
 
