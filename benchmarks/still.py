@@ -24,7 +24,8 @@ from glitch_agents import QLearning, QTable, Trajectories, rollout
 from glitch_gym.activation import _memory, compute_activation
 from glitch_gym.dynamics import GridWorld, _make_world
 from glitch_gym.picture import read_picture
-from glitch_render.corrupt import layer_policy, layer_trajectories, layer_world, replay_layer
+from glitch_render.corrupt import layer_policy, layer_trajectories, layer_world
+from glitch_render.episode import EpisodeLayer, replay_layer
 from glitch_render.media import encode_picture
 from glitch_render.recipe import load_preset
 from glitch_render.replay import replay
@@ -135,7 +136,15 @@ def stages(preset: str, content: bytes) -> dict[str, float]:
         frame = timed(
             "replay",
             lambda layer=layer, index=index, world=world, walked=walked, frame=frame: replay_layer(
-                layer, index, world, walked, frame, seed=0
+                frame,
+                EpisodeLayer(
+                    world.grid,
+                    world.actions,
+                    walked,
+                    {name: one.parameters for name, one in layer.effects.items()},
+                ),
+                index,
+                0,
             ),
         )
     timed("write", lambda: encode_picture(frame, ".png", recipe=recipe))

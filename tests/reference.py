@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glitch_render.effects import Stamp, get_effect
+from glitch_render.effects import Source, Stamp, get_effect
 
 MASK = 2**64 - 1
 GOLDEN_RATIO = 0x9E3779B97F4A7C15
@@ -159,7 +159,7 @@ def rollout(world, values, *, agents, lifetime, births, ties, epsilon, repeat, k
     return cells, actions, lengths
 
 
-def replay(frame, grid, action_set, trajectories, *, parameters=None, key):
+def replay(frame, grid, action_set, trajectories, *, parameters=None, key, plane_key=0):
     """The definition: every stamp's plain function on the pixels, in time order."""
     out = frame.copy()
     height, width = frame.shape[:2]
@@ -176,24 +176,33 @@ def replay(frame, grid, action_set, trajectories, *, parameters=None, key):
             if cell < 0:
                 continue
             action = int(trajectories.actions[agent, t])
-            effect = get_effect(action_set.effects[action // action_set.n_moves])
+            index = action // action_set.n_moves
+            effect = get_effect(action_set.effects[index])
             given = (parameters or {}).get(effect.name) or effect.parameters()
             if effect.name not in planes:
-                planes[effect.name] = effect.plane(frame, given) if effect.plane else frame
+                source = Source(frame, (), draw(draw(plane_key, index), 0))
+                planes[effect.name] = effect.plane(source, given) if effect.plane else frame
             row, col = divmod(cell, grid.cols)
             move = tuple(int(value) for value in action_set.offsets[action])
-            from_row, from_col = row - move[0], col - move[1]
+            to_row, to_col = effect.source(given, move) if effect.source else (-move[0], -move[1])
+            from_row, from_col = row + to_row, col + to_col
             if not (0 <= from_row < grid.picture_rows and 0 <= from_col < grid.picture_cols):
                 from_row, from_col = row, col
-            here = window(row, col)
-            out[here] = effect.function(
+            here, there = window(row, col), window(from_row, from_col)
+            made = effect.function(
                 Stamp(
                     cell=out[here].copy(),
-                    left=out[window(from_row, from_col)].copy(),
+                    left=out[there].copy(),
                     plane=planes[effect.name][here],
                     move=move,
                     key=draw(draw(key, agent), t),
+                    place=(rows[row], cols[col]),
+                    size=(height, width),
                 ),
                 given,
             )
+            if effect.name == "swap":
+                out[there] = made[1]
+                made = made[0]
+            out[here] = made
     return out

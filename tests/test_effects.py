@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -14,6 +15,7 @@ from glitch_gym.errors import SettingError
 from glitch_render.effects import (
     EffectParameters,
     NoParameters,
+    Source,
     Stamp,
     effect,
     effects,
@@ -25,7 +27,10 @@ PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6), st.jus
 
 
 def stamp_of(cell, left=None, key=0):
-    return Stamp(cell=cell, left=cell if left is None else left, plane=cell, move=(0, 1), key=key)
+    left = cell if left is None else left
+    return Stamp(
+        cell=cell, left=left, plane=cell, move=(0, 1), key=key, place=(0, 0), size=cell.shape[:2]
+    )
 
 
 def apply(name, stamp):
@@ -61,9 +66,9 @@ def test_artifact_shows_a_real_jpeg_of_the_frame(small):
     for quality in (1, 30):
         buffer = io.BytesIO()
         Image.fromarray(small).save(buffer, "JPEG", quality=quality)
-        plane = found.plane(small, found.parameters(quality=quality))
+        plane = found.plane(Source(small), found.parameters(quality=quality))
         np.testing.assert_array_equal(plane, np.asarray(Image.open(buffer)))
-    stamp = Stamp(small[:4, :4], small[:4, :4], plane[:4, :4], (0, 1), 0)
+    stamp = dataclasses.replace(stamp_of(small[:4, :4]), plane=plane[:4, :4])
     np.testing.assert_array_equal(found.function(stamp, found.parameters()), plane[:4, :4])
 
 

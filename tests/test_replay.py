@@ -16,6 +16,10 @@ from glitch_render.effects import EffectParameters, effect, get_effect
 from glitch_render.replay import mark_cell, replay
 
 SIX = ("same", "pixelate", "desaturate", "invert", "random", "artifact")
+ALL = (
+    *SIX, "posterize", "solarize", "hue_rotate", "scanlines", "dither", "channel_shift",
+    "pixel_sort", "displace", "smear", "swap", "echo", "melt", "jpeg_bytes", "dct",
+)  # fmt: skip
 
 
 class Posterize(EffectParameters):
@@ -37,10 +41,10 @@ def random_trajectories(rng, grid, n_actions, agents, steps):
     return Trajectories(cells, actions, np.full(agents, steps, np.int32))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=200)
 @given(
     seed=st.integers(0, 2**32),
-    effects=st.lists(st.sampled_from((*SIX, "test_posterize")), min_size=1, unique=True),
+    effects=st.lists(st.sampled_from((*ALL, "test_posterize")), min_size=1, unique=True),
     moves=st.sampled_from([4, 8]),
     rows=st.integers(1, 6),
     cols=st.integers(1, 6),
@@ -57,7 +61,19 @@ def test_replay_gives_the_bytes_of_one_stamp_at_a_time(
     grid = Grid(rows + spare[0], cols + spare[1], rows, cols)
     actions = ActionSet(tuple(effects), moves)
     trajectories = random_trajectories(rng, grid, actions.n, agents, steps)
-    given_parameters = {"artifact": get_effect("artifact").parameters(quality=20)}
+    given_parameters = {
+        name: get_effect(name).parameters(**some)
+        for name, some in {
+            "artifact": {"quality": 20},
+            "displace": {"rows": int(rng.integers(-1, 2)), "cols": int(rng.integers(-1, 2))},
+            "pixel_sort": {"axis": str(rng.choice(["move", "horizontal", "vertical"]))},
+            "scanlines": {"lines": int(rng.integers(1, 30))},
+            "dither": {"levels": int(rng.choice([2, 4, 6, 16])), "dots": 20},
+            "hue_rotate": {"degrees": float(rng.uniform(-360, 360))},
+            "channel_shift": {"distance": float(rng.random())},
+            "smear": {"decay": float(rng.random())},
+        }.items()
+    }
     before = frame.copy()
     fast = replay(
         frame, grid, actions, trajectories, parameters=given_parameters, seed=seed, layer=1
@@ -69,21 +85,23 @@ def test_replay_gives_the_bytes_of_one_stamp_at_a_time(
         trajectories,
         parameters=given_parameters,
         key=derive_key(seed, 1, "replay"),
+        plane_key=derive_key(seed, 1, "planes"),
     )
     np.testing.assert_array_equal(fast, slow)
     np.testing.assert_array_equal(frame, before)
 
 
-@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("name", ALL)
 def test_each_effect_alone_gives_the_reference_bytes_on_a_photograph(name, small):
     rng = np.random.default_rng(3)
     grid, actions = Grid(9, 13, 9, 13), ActionSet((name,))
     trajectories = random_trajectories(rng, grid, actions.n, 30, 10)
-    slow = reference.replay(small, grid, actions, trajectories, key=derive_key(0, 0, "replay"))
+    keys = {"key": derive_key(0, 0, "replay"), "plane_key": derive_key(0, 0, "planes")}
+    slow = reference.replay(small, grid, actions, trajectories, **keys)
     np.testing.assert_array_equal(replay(small, grid, actions, trajectories), slow)
 
 
-@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("name", ALL)
 def test_each_effect_looks_as_it_did(name, small, golden):
     grid, actions = Grid(8, 12, 8, 12), ActionSet((name,))
     right = actions.encode(name, "right")
@@ -126,7 +144,7 @@ def test_the_jpeg_is_made_only_if_it_is_used(small, monkeypatch):
     grid, actions = Grid(2, 2, 2, 2), ActionSet(("same", "artifact"))
     broken = get_effect("artifact")
     calls = []
-    object.__setattr__(broken, "plane", lambda frame, own: calls.append(1) or frame)
+    object.__setattr__(broken, "plane", lambda source, own: calls.append(1) or source.frame)
     try:
         for action, expected in ((0, 0), (4, 1)):
             trajectories = Trajectories(

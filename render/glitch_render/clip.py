@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
 from glitch_agents.rollout import as_table
-from glitch_gym.activation import release_networks
+from glitch_gym.activation import content_digest, release_networks
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingError
 from glitch_gym.output import write_error
+from glitch_gym.picture import read_picture
 from glitch_render.corrupt import Start, layer_policy, layer_world, table_key
 from glitch_render.encoding import (
     Encoding,
@@ -294,8 +295,15 @@ class _Policies:
 class PaintedLayer(Protocol):
     """A layer that can be painted on any frame of a clip."""
 
-    def paint(self, frame: int, pixels: NDArray[np.uint8]) -> None:
-        """Paint the layer on the frame with a number, in place."""
+    @property
+    def lag(self) -> int:
+        """How many frames of the past are of use."""
+        ...
+
+    def paint(
+        self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
+    ) -> None:
+        """Paint the layer on the frame with a number, in place, given those before it."""
         ...
 
 
@@ -322,6 +330,8 @@ class Painter:
     identity: str
     _reader: Iterator[tuple[int, av.VideoFrame]] | None = field(default=None, init=False)
     _read: tuple[int, av.VideoFrame] | None = field(default=None, init=False)
+    _past: tuple[deque[NDArray[np.uint8]], ...] = field(default=(), init=False)
+    _next: int = field(default=0, init=False)
 
     def _source_frame(self, number: int) -> av.VideoFrame:
         """Give a frame of the footage; the one before it where it cannot be decoded any more."""
@@ -342,6 +352,29 @@ class Painter:
         if not near:
             self._reader, self._read = frames_from(self.footage, self.look, number), None
 
+    def _with_past(self, first: int) -> int:
+        """Give the frame to begin at, that layers which look back have what they look for."""
+        lag = sum(layer.lag for layer in self.layers)
+        if lag == 0 or (self._past and self._next == first):
+            return first
+        self._past = tuple(deque(maxlen=layer.lag) for layer in self.layers)
+        return max(0, first - lag)
+
+    def _paint_layers(self, number: int, pixels: NDArray[np.uint8]) -> None:
+        """Paint all layers on a frame, in place, and keep what they may look back at."""
+        past = self._past or tuple(deque(maxlen=0) for _ in self.layers)
+        for layer, inputs in zip(self.layers, past, strict=True):
+            if not layer.lag:
+                layer.paint(number, pixels)
+                continue
+            came = pixels.copy()
+            # Nothing has moved yet on the first frame of a clip, and ever on a still
+            first = () if self.footage.kind == "still" else (came,)
+            layer.paint(number, pixels, tuple(inputs) or first)
+            if self.footage.kind != "still":
+                inputs.appendleft(came)
+        self._next = number + 1
+
     def frames(
         self, first: int, last: int, *, deep: bool = False
     ) -> Iterator[tuple[NDArray[np.uint8] | NDArray[np.uint16], NDArray[np.uint8] | None]]:
@@ -355,13 +388,15 @@ class Painter:
         Yields:
             pixels (height, width, 3), and alpha (height, width) or None.
         """
-        self._enter(first)
-        for number in range(first, last):
+        begin = self._with_past(first)
+        self._enter(begin)
+        for number in range(begin, last):
             frame = self._source_frame(int(self.plan.sources[number]))
             pixels, alpha = pixels_of(self.footage, frame, self.size)
             before = pixels.copy() if deep else pixels
-            for layer in self.layers:
-                layer.paint(number, pixels)
+            self._paint_layers(number, pixels)
+            if number < first:
+                continue
             if not deep:
                 yield pixels, alpha
                 continue
@@ -403,6 +438,10 @@ def open_painter(
     )
     release_networks()
     plan = plan_frames(footage, look, selection.rate)
+    # A mask that cannot be read is known before anything is learned
+    masks = [
+        content_digest(read_picture(layer.mask).frame) for layer in recipe.layers if layer.mask
+    ]
     shots = Shots(look, plan, recipe)
     policies = _Policies(recipe, shots, size, store, progress)
     policies.learn_all()
@@ -413,7 +452,7 @@ def open_painter(
     for layer in layers:
         layer.check_births()
     text = recipe.to_toml()
-    return Painter(footage, look, plan, size, layers, text, text)
+    return Painter(footage, look, plan, size, layers, text, "\n".join([text, *masks]))
 
 
 def open_episode_painter(

@@ -27,10 +27,10 @@ from glitch_gym.grid import fit_grid
 from glitch_gym.picture import check_frame
 from glitch_gym.randomness import derive_key
 from glitch_gym.reward import activation_on_grid, resolve_objective
-from glitch_render.episode import Episode, EpisodeLayer
-from glitch_render.keyframes import last
+from glitch_render.episode import Episode, EpisodeLayer, replay_layer
+from glitch_render.keyframes import last, value_at
+from glitch_render.overlay import Overlay, make_mask
 from glitch_render.recipe import Layer, Recipe
-from glitch_render.replay import replay
 from glitch_render.store import Store, key_of
 
 __all__ = [
@@ -40,10 +40,10 @@ __all__ = [
     "corrupt",
     "corrupt_with_episode",
     "frame_activation",
+    "layer_overlay",
     "layer_policy",
     "layer_trajectories",
     "layer_world",
-    "replay_layer",
     "table_key",
 ]
 
@@ -286,25 +286,27 @@ def layer_trajectories(
     )
 
 
-def replay_layer(
-    layer: Layer,
-    index: int,
-    world: GridWorld,
-    trajectories: Trajectories,
-    frame: NDArray[np.uint8],
-    *,
-    seed: int,
-) -> NDArray[np.uint8]:
-    """Execute the stamps of a layer on a frame; gives a new frame."""
-    return replay(
-        frame,
-        world.grid,
-        world.actions,
-        trajectories,
-        parameters={name: one.parameters for name, one in layer.effects.items()},
-        seed=seed,
-        layer=index,
-    )
+def layer_overlay(
+    layer: Layer, activation: NDArray[np.float32], height: int, width: int, *, seconds: float | None
+) -> Overlay:
+    """Say how a layer is laid over a frame.
+
+    Args:
+        layer: its settings.
+        activation: float32 (h, w), of the frame.
+        height: of the frame, in pixels.
+        width: likewise.
+        seconds: of the clip; ``None`` for a still.
+
+    Raises:
+        PictureError: the layer's mask cannot be read.
+    """
+    mask = make_mask(
+        activation, height, width, picture=layer.mask, above=layer.mask_above,
+        below=layer.mask_below, soft=layer.mask_soft,
+    )  # fmt: skip
+    opacity = last(layer.opacity) if seconds is None else value_at(layer.opacity, seconds)
+    return Overlay(opacity, layer.blend, mask)
 
 
 def corrupt(
@@ -352,10 +354,13 @@ def corrupt_with_episode(
     if activation is None:
         activation = frame_activation(frame, recipe, store=store)
     height, width = frame.shape[:2]
-    # All grids are laid before anything is learned: a grid that does not fit is known at once
+    # Grids and masks come before anything is learned: one that does not fit is known at once
     worlds = [
         layer_world(layer, index, activation, height, width, seed=recipe.seed, store=store)
         for index, layer in enumerate(recipe.layers)
+    ]
+    overlays = [
+        layer_overlay(layer, activation.map, height, width, seconds=None) for layer in recipe.layers
     ]
     painted = frame
     walks = []
@@ -364,8 +369,9 @@ def corrupt_with_episode(
             layer, index, world, painted, seed=recipe.seed, progress=progress, store=store
         )
         trajectories = layer_trajectories(layer, index, world, policy, seed=recipe.seed)
-        painted = replay_layer(layer, index, world, trajectories, painted, seed=recipe.seed)
         parameters = {name: one.parameters for name, one in layer.effects.items()}
-        walks.append(EpisodeLayer(world.grid, world.actions, trajectories, parameters))
-    episode = Episode(tuple(walks), recipe.seed, recipe)
-    return painted, episode
+        walks.append(
+            EpisodeLayer(world.grid, world.actions, trajectories, parameters, overlays[index])
+        )
+        painted = replay_layer(painted, walks[-1], index, recipe.seed)
+    return painted, Episode(tuple(walks), recipe.seed, recipe)

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from glitch_gym.grid import Grid
 from glitch_gym.output import write_bytes
 from glitch_gym.picture import check_frame
 from glitch_render.effects import EffectParameters, get_effect
+from glitch_render.overlay import Overlay, paint_over
 from glitch_render.recipe import Recipe, parse_recipe, read_toml
 from glitch_render.replay import Canvas
 
@@ -38,6 +39,7 @@ __all__ = [
     "episode_digest",
     "load_episode",
     "replay_episode",
+    "replay_layer",
     "save_episode",
 ]
 
@@ -54,12 +56,14 @@ class EpisodeLayer:
         actions: what the indices in the trajectories stand for.
         trajectories: cells and actions.
         parameters: of effects, by name; the defaults for those not named.
+        overlay: how the layer is laid over the frame.
     """
 
     grid: Grid
     actions: ActionSet
     trajectories: Trajectories
     parameters: Mapping[str, EffectParameters] = field(default_factory=dict)
+    overlay: Overlay = field(default_factory=Overlay)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +129,12 @@ def _encoded(episode: Episode) -> bytes:
                 "parameters": {
                     name: one.model_dump(mode="json") for name, one in layer.parameters.items()
                 },
+                "opacity": layer.overlay.opacity,
+                "blend": layer.overlay.blend,
             }
         )
+        if layer.overlay.mask is not None:
+            arrays[f"mask_{number}"] = layer.overlay.mask
     about = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -194,7 +202,8 @@ def _read_layer(
     for name in about["effects"]:
         get_effect(name)
     actions = ActionSet(tuple(about["effects"]), int(about["moves"]))
-    return EpisodeLayer(Grid(*map(int, about["grid"])), actions, walked, parameters)
+    overlay = Overlay(about["opacity"], about["blend"], arrays.get(f"mask_{number}"))
+    return EpisodeLayer(Grid(*map(int, about["grid"])), actions, walked, parameters, overlay)
 
 
 def _read_recipe(text: str | None, path: str | Path) -> Recipe | None:
@@ -223,15 +232,14 @@ def _check_stamps(path: str | Path, number: int, layer: EpisodeLayer) -> None:
         )
 
 
-def _canvas(episode: Episode, number: int, height: int, width: int) -> Canvas:
-    layer = episode.layers[number]
+def _canvas(layer: EpisodeLayer, number: int, seed: int, height: int, width: int) -> Canvas:
     return Canvas(
         layer.grid,
         layer.actions,
         height,
         width,
         parameters=layer.parameters,
-        seed=episode.seed,
+        seed=seed,
         layer=number,
     )
 
@@ -251,11 +259,34 @@ def replay_episode(frame: NDArray[np.uint8], episode: Episode) -> NDArray[np.uin
         GridError: a grid is finer than the frame.
     """
     check_frame(frame)
-    out = np.array(frame, order="C")
+    painted = frame
     for number, layer in enumerate(episode.layers):
-        canvas = _canvas(episode, number, *frame.shape[:2])
-        canvas.stamp(layer.trajectories.cells.T, layer.trajectories.actions.T)
-        canvas.paint(out)
+        painted = replay_layer(painted, layer, number, episode.seed)
+    return painted
+
+
+def replay_layer(
+    frame: NDArray[np.uint8], layer: EpisodeLayer, number: int, seed: int
+) -> NDArray[np.uint8]:
+    """Replay all steps of one layer on a still.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB; it is not changed.
+        layer: to replay.
+        number: of the layer, from 0; part of the key of random draws.
+        seed: likewise.
+
+    Returns:
+        uint8 (height, width, 3), a new array.
+
+    Raises:
+        GridError: the grid is finer than the frame.
+        SettingError: stamps that do not fit the grid.
+    """
+    canvas = _canvas(layer, number, seed, *frame.shape[:2])
+    canvas.stamp(layer.trajectories.cells.T, layer.trajectories.actions.T)
+    out = np.array(frame, order="C")
+    paint_over(canvas, out, layer.overlay)
     return out
 
 
@@ -276,11 +307,25 @@ class EpisodeTimeline:
         walked = episode.layers[number].trajectories
         self._cells = np.ascontiguousarray(walked.cells.T)
         self._actions = np.ascontiguousarray(walked.actions.T)
-        self._canvas = _canvas(episode, number, height, width)
+        self._canvas = _canvas(episode.layers[number], number, episode.seed, height, width)
+        self._overlay = episode.layers[number].overlay
         self._done = 0
 
-    def paint(self, frame: int, pixels: NDArray[np.uint8]) -> None:
-        """Paint the steps up to that of a frame, in place."""
+    @property
+    def lag(self) -> int:
+        """How many frames of the past are of use."""
+        return self._canvas.lag
+
+    def paint(
+        self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
+    ) -> None:
+        """Paint the steps up to that of a frame, in place.
+
+        Args:
+            frame: its number.
+            pixels: uint8 (height, width, 3), contiguous.
+            earlier: the frames before it as they came to this layer, the latest first.
+        """
         wanted = min(frame + 1, len(self._cells))
         if wanted < self._done:
             self._canvas.clear()
@@ -290,7 +335,7 @@ class EpisodeTimeline:
             first = np.full(self._cells.shape[1], self._done, np.int64)
             self._canvas.stamp(self._cells[steps], self._actions[steps], first)
             self._done = wanted
-        self._canvas.paint(pixels)
+        paint_over(self._canvas, pixels, self._overlay, earlier=earlier, moment=frame)
 
 
 def episode_digest(episode: Episode) -> str:

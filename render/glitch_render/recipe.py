@@ -196,6 +196,7 @@ KeyedCount = Annotated[
     float | Keyframes, PlainValidator(_read_keyed(1, 100_000_000, whole=True)), _written
 ]
 KeyedShare = Annotated[float | Keyframes, PlainValidator(_read_keyed(0, 1)), _written]
+Blend = Literal["normal", "add", "screen", "multiply", "difference"]
 Rate = Annotated[float | Schedule, PlainValidator(_rate), PlainSerializer(_write_rate)]
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -263,7 +264,11 @@ class Layer(BaseModel):
     lifetime: Annotated[int, Field(ge=1, le=100_000)] = Field(20, description="steps of an agent")
     repeat_agents: bool = Field(False, description="draw all agents afresh at every step")
     preserve: bool = Field(True, description="in video, keep the layer's history over the frames")
-    trail: Frames | None = Field(None, description="in video, how many steps back preserve reaches")
+    trail: Frames | None = Field(
+        None,
+        description="in video, how many steps back preserve reaches; by default all, or 10 "
+        "lifetimes where endless agents have effects that need pixels",
+    )
     steps_per_frame: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1, description="in video, steps that agents take at once"
     )
@@ -283,6 +288,19 @@ class Layer(BaseModel):
     )
     born_above: Share | None = Field(None, description="births only where activation ≥ this")
     born_below: Share | None = Field(None, description="births only where activation ≤ this")
+
+    opacity: KeyedShare = Field(
+        1.0, description="of the layer over what was before, 0…1, or {seconds = opacity}"
+    )
+    blend: Blend = Field(
+        "normal", description="how the layer meets what was before, where agents have been"
+    )
+    mask: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="a picture that holds the layer to where it is white"
+    )
+    mask_above: Share | None = Field(None, description="show the layer where activation ≥ this")
+    mask_below: Share | None = Field(None, description="show the layer where activation ≤ this")
+    mask_soft: Share = Field(0.0, description="edge of the mask, as a share of the height")
 
     @field_serializer("effects")
     def _write_effects(self, value: dict[str, LayerEffect]) -> dict[str, Any]:

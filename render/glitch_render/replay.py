@@ -2,15 +2,16 @@
 
 The result is *defined* by running each effect's plain function on the pixels, stamp by stamp: step
 by step, and within a step by agent. This engine keeps that order but not that work. While stamps
-are executed a cell is a short note on where its pixels will come from: a whole-frame plane, a
-colour, or the mean colour of some cell of a plane, inverted or in grey. Only at the end are means
-taken and pixels written, each at most once. As the notes hold no pixels, those of a whole history
-of stamps can be painted on any number of frames: that is how a clip keeps its trails.
+are executed each cell is a note on where its pixels will come from (``notes``), and work on pixels
+is put off; only at the end is it done (``pixels``), each piece once. As neither holds pixels, a
+whole history of stamps can be painted on any number of frames: that is how a clip keeps its trails.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,405 +24,21 @@ from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid
 from glitch_gym.picture import check_frame
 from glitch_gym.randomness import derive_key, draw, stream
-from glitch_render.effects import EffectParameters, Opcode, Stamp, get_effect
+from glitch_render.effects import Effect, EffectParameters, Opcode, Source, Stamp, get_effect
+from glitch_render.notes import CALL, N_FIELDS, ROOM, UNTOUCHED, execute
+from glitch_render.pixels import in_order, paint_all, planes_shown, resolve, work_through
 
-__all__ = ["Canvas", "mark_cell", "replay", "replay_walk", "replay_walks"]
+__all__ = ["MAX_LAG", "Canvas", "mark_cell", "replay", "replay_walk", "replay_walks"]
 
-# A cell's note is one number. Its lowest 24 bits are a colour (blue, green, red) or a source cell,
-# the next 8 say which kind of note it is, the next 8 which variant: variant 2p is plane p, variant
-# 2p + 1 is plane p in grey. Plane 0 is the frame. The three highest are done to a mean colour one
-# after another: inversion, grey, inversion. Grey after grey and inversion after inversion undo or
-# repeat one another, so no history of the two needs more.
-_LOW = 0xFFFFFF
-_KIND = 24
-_VARIANT = 32
-_PIXELS, _COLOUR, _MEAN, _PLANE_PIECE = 0, 1, 2, 3
-_INVERTED, _GREYED, _INVERTED_AFTER = 1 << 40, 1 << 41, 1 << 42
-_GREY_PLANE = 1 << _VARIANT
-_UNTOUCHED = _PLANE_PIECE << _KIND
+MAX_LAG = 48
+"""Frames of the past that an effect may ask for: each is held in memory."""
+
 _MAX_PLANES = 127
-
-_SAME = int(Opcode.SAME)
-_PIXELATE = int(Opcode.PIXELATE)
-_DESATURATE = int(Opcode.DESATURATE)
-_INVERT = int(Opcode.INVERT)
-_RANDOM = int(Opcode.RANDOM)
-_PLANE = int(Opcode.PLANE)
-
-
-@compiled
-def _grey(red: int, green: int, blue: int) -> int:
-    return (30 * red + 59 * green + 11 * blue + 50) // 100
-
-
-@compiled
-def _packed(red: int, green: int, blue: int) -> int:
-    return (blue << 16) | (green << 8) | red
-
-
-@compiled
-def _mean_of(
-    pixels: NDArray[np.uint8], top: int, bottom: int, start: int, end: int, grey: bool
-) -> int:
-    """Mean colour of a block, packed."""
-    red = green = blue = 0
-    # Places are unsigned so that nothing asks whether they count from the end, and a row is summed
-    # in 32 bits, which hold more than the widest there is: both halve the time
-    for y in range(np.uint64(top), np.uint64(bottom)):
-        r = g = b = np.uint32(0)
-        if grey:
-            for x in range(np.uint64(start), np.uint64(end)):
-                r += np.uint32(
-                    _grey(int(pixels[y, x, 0]), int(pixels[y, x, 1]), int(pixels[y, x, 2]))
-                )
-        else:
-            for x in range(np.uint64(start), np.uint64(end)):
-                r += np.uint32(pixels[y, x, 0])
-                g += np.uint32(pixels[y, x, 1])
-                b += np.uint32(pixels[y, x, 2])
-        red += int(np.int64(r))
-        green += int(np.int64(g))
-        blue += int(np.int64(b))
-    if grey:
-        green = blue = red
-    count = (bottom - top) * (end - start)
-    return _packed(_rounded(red, count), _rounded(green, count), _rounded(blue, count))
-
-
-@compiled
-def _rounded(total: int, count: int) -> int:
-    return (2 * total + count) // (2 * count)
-
-
-@compiled
-def _flattened(
-    cell: int,
-    note: int,
-    grid_cols: int,
-    out: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-) -> int:
-    """Note the mean colour of a cell that is not flat."""
-    if (note >> _KIND) & 255 == _PLANE_PIECE:
-        return (note ^ ((_PLANE_PIECE ^ _MEAN) << _KIND)) | cell
-    # Pixels may change again before the end: their mean is taken now
-    row, col = cell // grid_cols, cell % grid_cols
-    top, bottom = row_edges[row], row_edges[row + 1]
-    start, end = col_edges[col], col_edges[col + 1]
-    return (_COLOUR << _KIND) | _mean_of(out, top, bottom, start, end, False)
-
-
-@compiled
-def _execute(
-    cells: NDArray[np.int32],
-    actions: NDArray[np.int32],
-    counters: NDArray[np.int64],
-    resume: tuple[int, int],
-    opcodes: NDArray[np.int64],
-    plane_of: NDArray[np.int64],
-    offsets: NDArray[np.int32],
-    behind: NDArray[np.int64],
-    border: NDArray[np.bool_],
-    grid_cols: int,
-    key: np.uint64,
-    notes: NDArray[np.int64],
-    out: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-) -> tuple[int, int]:
-    """Execute stamps from ``resume`` on until all are done or one needs its plain function.
-
-    Cells and actions are (steps, agents); counters (agents,) are the agents' own numbers of the
-    first of these steps. Gives the place of the stamp that needs Python, or (steps, 0) at the end.
-    """
-    first_step, first_agent = resume
-    for step in range(first_step, cells.shape[0]):
-        for agent in range(first_agent, cells.shape[1]):
-            cell = int(cells[step, agent])
-            if cell < 0:
-                continue
-            action = actions[step, agent]
-            opcode = opcodes[action]
-            if opcode == _SAME:
-                left = cell - behind[action]
-                if border[cell]:
-                    left = _cell_left(
-                        cell, offsets[action, 0], offsets[action, 1], grid_cols,
-                        row_edges.shape[0] - 1, col_edges.shape[0] - 1,
-                    )  # fmt: skip
-                note = notes[left]
-                kind = (note >> _KIND) & 255
-                # Told apart here, and not in _flattened, because most cells are flat already
-                if kind in (_PIXELS, _PLANE_PIECE):
-                    note = _flattened(left, note, grid_cols, out, row_edges, col_edges)
-                notes[cell] = note
-            elif opcode == _RANDOM:
-                colour = np.int64(
-                    draw(stream(key, agent), counters[agent] + step) & np.uint64(_LOW)
-                )
-                notes[cell] = (_COLOUR << _KIND) | colour
-            elif opcode == _PLANE:
-                notes[cell] = _UNTOUCHED | (plane_of[action] << (_VARIANT + 1))
-            elif opcode == _DESATURATE:
-                note = notes[cell]
-                kind = (note >> _KIND) & 255
-                if kind == _COLOUR:
-                    grey = _grey(note & 255, (note >> 8) & 255, (note >> 16) & 255)
-                    notes[cell] = (_COLOUR << _KIND) | _packed(grey, grey, grey)
-                elif kind == _MEAN:
-                    notes[cell] = note | _GREYED
-                elif kind == _PLANE_PIECE:
-                    notes[cell] = note | _GREY_PLANE
-                else:
-                    row, col = cell // grid_cols, cell % grid_cols
-                    _turn_grey(
-                        out, out, row_edges[row], row_edges[row + 1], col_edges[col],
-                        col_edges[col + 1],
-                    )  # fmt: skip
-            elif opcode in (_PIXELATE, _INVERT):
-                note = notes[cell]
-                kind = (note >> _KIND) & 255
-                if kind in (_PIXELS, _PLANE_PIECE):
-                    note = _flattened(cell, note, grid_cols, out, row_edges, col_edges)
-                    kind = (note >> _KIND) & 255
-                if opcode == _INVERT:
-                    if kind == _COLOUR:
-                        note ^= _LOW
-                    elif note & _GREYED != 0:
-                        note ^= _INVERTED_AFTER
-                    else:
-                        note ^= _INVERTED
-                notes[cell] = note
-            else:
-                return step, agent
-        first_agent = 0
-    return cells.shape[0], 0
-
-
-@compiled
-def _cell_left(
-    cell: int, row_offset: int, col_offset: int, grid_cols: int, n_rows: int, n_cols: int
-) -> int:
-    """The cell that a move came from.
-
-    An agent that is drawn into a border cell may come from off the picture: then it is the cell
-    itself.
-    """
-    row, col = cell // grid_cols - row_offset, cell % grid_cols - col_offset
-    if row < 0 or row >= n_rows or col < 0 or col >= n_cols:
-        return cell
-    return row * grid_cols + col
-
-
-@compiled
-def _turn_grey(
-    source: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
-) -> None:
-    for y in range(np.uint64(top), np.uint64(bottom)):
-        for x in range(np.uint64(start), np.uint64(end)):
-            grey = np.uint8(_grey(int(source[y, x, 0]), int(source[y, x, 1]), int(source[y, x, 2])))
-            out[y, x, 0] = grey
-            out[y, x, 1] = grey
-            out[y, x, 2] = grey
-
-
-@compiled
-def _means_of_frame(
-    frame: NDArray[np.uint8],
-    row: int,
-    needed: NDArray[np.bool_],
-    grid_cols: int,
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-    sums: NDArray[np.uint32],
-    means: NDArray[np.uint32],
-) -> None:
-    """Take the mean colours of those cells of a row of cells that are needed."""
-    n_cols = col_edges.shape[0] - 1
-    count = 0
-    for col in range(n_cols):
-        count += needed[row * grid_cols + col]
-    top, bottom = row_edges[row], row_edges[row + 1]
-    if 4 * count < n_cols:
-        for col in range(n_cols):
-            cell = row * grid_cols + col
-            if needed[cell]:
-                means[cell] = _mean_of(
-                    frame, top, bottom, col_edges[col], col_edges[col + 1], False
-                )
-        return
-    # Down the columns first: whole lines are added at once, and nothing hops over three channels
-    lines = frame.reshape((frame.shape[0], -1))
-    for place in range(np.uint64(sums.shape[0])):
-        sums[place] = np.uint32(lines[top, place])
-    for y in range(np.uint64(top) + np.uint64(1), np.uint64(bottom)):
-        for place in range(np.uint64(sums.shape[0])):
-            sums[place] += np.uint32(lines[y, place])
-    for col in range(n_cols):
-        cell = row * grid_cols + col
-        if not needed[cell]:
-            continue
-        red = green = blue = 0
-        start, end = col_edges[col], col_edges[col + 1]
-        for x in range(np.uint64(start), np.uint64(end)):
-            red += int(np.int64(sums[np.uint64(3) * x]))
-            green += int(np.int64(sums[np.uint64(3) * x + np.uint64(1)]))
-            blue += int(np.int64(sums[np.uint64(3) * x + np.uint64(2)]))
-        size = (bottom - top) * (end - start)
-        means[cell] = _packed(_rounded(red, size), _rounded(green, size), _rounded(blue, size))
-
-
-@compiled
-def _resolve(
-    notes: NDArray[np.int64],
-    grid_cols: int,
-    frame: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-) -> None:
-    """Turn every note of a mean colour into that colour."""
-    n_variants = 2 * (planes.shape[0] + 1)
-    used = np.zeros(n_variants, np.bool_)
-    for cell in range(notes.shape[0]):
-        if (notes[cell] >> _KIND) & 255 == _MEAN:
-            used[(notes[cell] >> _VARIANT) & 255] = True
-    means = np.empty(notes.shape[0], np.uint32)
-    needed = np.empty(notes.shape[0], np.bool_)
-    sums = np.empty(3 * frame.shape[1], np.uint32)
-    for variant in range(n_variants):
-        if not used[variant]:
-            continue
-        needed[:] = False
-        for cell in range(notes.shape[0]):
-            note = notes[cell]
-            if (note >> _KIND) & 255 == _MEAN and (note >> _VARIANT) & 255 == variant:
-                needed[note & _LOW] = True
-        for row in range(row_edges.shape[0] - 1):
-            if variant == 0:
-                _means_of_frame(frame, row, needed, grid_cols, row_edges, col_edges, sums, means)
-                continue
-            for col in range(col_edges.shape[0] - 1):
-                cell = row * grid_cols + col
-                if needed[cell]:
-                    source = frame if variant < 2 else planes[variant // 2 - 1]
-                    means[cell] = _mean_of(
-                        source, row_edges[row], row_edges[row + 1], col_edges[col],
-                        col_edges[col + 1], variant % 2 == 1,
-                    )  # fmt: skip
-        for cell in range(notes.shape[0]):
-            note = notes[cell]
-            if (note >> _KIND) & 255 == _MEAN and (note >> _VARIANT) & 255 == variant:
-                notes[cell] = (_COLOUR << _KIND) | _changed(int(means[note & _LOW]), note)
-
-
-@compiled
-def _changed(colour: int, note: int) -> int:
-    """Do to a mean colour what its note says."""
-    if note & _INVERTED != 0:
-        colour ^= _LOW
-    if note & _GREYED != 0:
-        grey = _grey(colour & 255, (colour >> 8) & 255, (colour >> 16) & 255)
-        colour = _packed(grey, grey, grey)
-    if note & _INVERTED_AFTER != 0:
-        colour ^= _LOW
-    return colour
-
-
-@compiled
-def _paint(
-    cell: int,
-    note: int,
-    grid_cols: int,
-    frame: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-) -> None:
-    """Write the pixels of a cell that is no longer the frame's, but no mean colour."""
-    kind = (note >> _KIND) & 255
-    # The output began as the frame
-    if kind == _PIXELS or note == _UNTOUCHED:
-        return
-    row, col = cell // grid_cols, cell % grid_cols
-    top, bottom = row_edges[row], row_edges[row + 1]
-    start, end = col_edges[col], col_edges[col + 1]
-    if kind == _COLOUR:
-        red, green, blue = (
-            np.uint8(note & 255), np.uint8((note >> 8) & 255), np.uint8((note >> 16) & 255)
-        )  # fmt: skip
-        for y in range(np.uint64(top), np.uint64(bottom)):
-            for x in range(np.uint64(start), np.uint64(end)):
-                out[y, x, 0] = red
-                out[y, x, 1] = green
-                out[y, x, 2] = blue
-        return
-    variant = (note >> _VARIANT) & 255
-    source = frame if variant < 2 else planes[variant // 2 - 1]
-    if variant % 2 == 1:
-        _turn_grey(source, out, top, bottom, start, end)
-    else:
-        for y in range(np.uint64(top), np.uint64(bottom)):
-            for x in range(np.uint64(start), np.uint64(end)):
-                for channel in range(3):
-                    out[y, x, channel] = source[y, x, channel]
-
-
-@compiled
-def _paint_all(
-    notes: NDArray[np.int64],
-    grid_cols: int,
-    frame: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-) -> None:
-    """Write the pixels of all cells; ``out`` may be the frame itself."""
-    lines = out.reshape((out.shape[0], -1))
-    n_cols = col_edges.shape[0] - 1
-    for row in range(row_edges.shape[0] - 1):
-        top, bottom = row_edges[row], row_edges[row + 1]
-        col = 0
-        while col < n_cols:
-            cell = row * grid_cols + col
-            if (notes[cell] >> _KIND) & 255 != _COLOUR:
-                _paint(cell, notes[cell], grid_cols, frame, planes, out, row_edges, col_edges)
-                col += 1
-                continue
-            # Flat neighbours: one line of them is written, and copied to the others
-            first = col
-            while col < n_cols and (notes[row * grid_cols + col] >> _KIND) & 255 == _COLOUR:
-                note = notes[row * grid_cols + col]
-                red, green, blue = (
-                    np.uint8(note & 255), np.uint8((note >> 8) & 255), np.uint8((note >> 16) & 255)
-                )  # fmt: skip
-                for x in range(np.uint64(col_edges[col]), np.uint64(col_edges[col + 1])):
-                    out[top, x, 0] = red
-                    out[top, x, 1] = green
-                    out[top, x, 2] = blue
-                col += 1
-            start, end = np.uint64(3 * col_edges[first]), np.uint64(3 * col_edges[col])
-            for y in range(np.uint64(top) + np.uint64(1), np.uint64(bottom)):
-                for place in range(start, end):
-                    lines[y, place] = lines[np.uint64(top), place]
-
-
-@compiled
-def _planes_shown(notes: NDArray[np.int64], n_planes: int) -> NDArray[np.bool_]:
-    """Say of each plane, the frame being the first, whether any cell's note points to it."""
-    shown = np.zeros(n_planes, np.bool_)
-    for cell in range(notes.shape[0]):
-        if (notes[cell] >> _KIND) & 255 >= _MEAN:
-            shown[(notes[cell] >> (_VARIANT + 1)) & 127] = True
-    return shown
+_MAX_REGISTERS = 1 << 24
+_N_SETTINGS = 16
+# The same effect again changes nothing, whatever the move; pixels are sorted by the move
+_SETTLED = (Opcode.DESATURATE, Opcode.POSTERIZE, Opcode.DITHER)
+_SETTLED_BY_MOVE = (Opcode.PIXEL_SORT,)
 
 
 @compiled
@@ -448,13 +65,16 @@ def _survey(
 class Canvas:
     """What the stamps of a layer have made of each cell, to be painted on a frame or on many.
 
+    ``lag`` is how many frames of the past its effects can use, ``works`` whether some of them need
+    the pixels of cells, so that their stamps cost work on every frame.
+
     Args:
         grid: over the frame.
         actions: what the indices of actions stand for.
         height: of the frames, in pixels.
         width: of the frames, in pixels.
         parameters: of effects, by name; the defaults for those not named.
-        seed: of random colours.
+        seed: of random draws.
         layer: number of the layer, part of their key.
 
     Raises:
@@ -475,32 +95,74 @@ class Canvas:
     ) -> None:
         self.grid = grid
         self.actions = actions
-        self._edges = grid.edges(height, width)
+        self.edges = grid.edges(height, width)
         self._effects = [get_effect(name) for name in actions.effects]
         given = dict(parameters or {})
-        self._settings = [given.get(one.name) or one.parameters() for one in self._effects]
+        self._parameters = [given.get(one.name) or one.parameters() for one in self._effects]
         self._key = derive_key(seed, layer, "replay")
-        self._opcodes = np.repeat([int(one.opcode) for one in self._effects], actions.n_moves)
+        self._plane_key = derive_key(seed, layer, "planes")
         self._plane_effects = [
             index for index, one in enumerate(self._effects) if one.plane is not None
         ]
         if len(self._plane_effects) >= _MAX_PLANES:
             raise SettingError(f"a layer can have at most {_MAX_PLANES - 1} effects with a plane")
-        self._plane_of = np.zeros(actions.n, np.int64)
-        for plane, index in enumerate(self._plane_effects, 1):
-            self._plane_of[index * actions.n_moves : (index + 1) * actions.n_moves] = plane
-        self._behind = actions.offsets.astype(np.int64) @ np.array([grid.cols, 1])
+        self.lag = max(
+            (_lag_of(*both) for both in zip(self._effects, self._parameters, strict=True)),
+            default=0,
+        )
+        self._tell_actions()
         self._border = np.ones((grid.rows, grid.cols), np.bool_)
         self._border[1 : grid.picture_rows - 1, 1 : grid.picture_cols - 1] = False
-        self._notes = np.full(grid.n_cells, _UNTOUCHED, np.int64)
-        # Effects without an opcode need the pixels: their stamps wait for the frame
-        self._waits = bool((self._opcodes == int(Opcode.CALL)).any())
-        self._waiting: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]] = []
+        self._notes = np.empty(grid.n_cells, np.int64)
+        self._cells = np.empty((grid.n_cells, 4), np.int64)
+        self._work = np.empty((0, N_FIELDS), np.int64)
+        self._registers = np.empty((0, 2), np.int64)
+        self._counts = np.zeros(2, np.int64)
+        # Effects that are symbols until the end need no list of work
+        self.works = bool((self._opcodes >= int(Opcode.POSTERIZE)).any()) or bool(
+            (self._opcodes == int(Opcode.CALL)).any()
+        )
+        self._order: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+        self.clear()
+
+    def _tell_actions(self) -> None:
+        """Spread over the actions what their effects need in compiled code."""
+        actions = self.actions
+        n_moves = actions.n_moves
+        self._opcodes = np.repeat([int(one.opcode) for one in self._effects], n_moves)
+        self._plane_of = np.zeros(actions.n, np.int64)
+        for plane, index in enumerate(self._plane_effects, 1):
+            self._plane_of[index * n_moves : (index + 1) * n_moves] = plane
+        self._sources = actions.offsets.astype(np.int64)
+        self._settings = np.zeros((actions.n, _N_SETTINGS), np.int64)
+        self._tags = np.zeros(actions.n, np.int64)
+        for action in range(actions.n):
+            index = action // n_moves
+            effect, own = self._effects[index], self._parameters[index]
+            if effect.source is not None:
+                move = (int(actions.offsets[action, 0]), int(actions.offsets[action, 1]))
+                self._sources[action] = np.negative(effect.source(own, move))
+            if effect.settings is not None:
+                numbers = effect.settings(own)
+                self._settings[action, : len(numbers)] = numbers
+            if effect.opcode in _SETTLED:
+                self._tags[action] = index * n_moves + 1
+            elif effect.opcode in _SETTLED_BY_MOVE:
+                self._tags[action] = action + 1
+        self._behind = self._sources @ np.array([self.grid.cols, 1])
+
+    def stamped(self) -> NDArray[np.bool_]:
+        """Say of each cell whether the stamps so far have changed it: (n_cells,)."""
+        changed: NDArray[np.bool_] = self._notes != UNTOUCHED
+        return changed
 
     def clear(self) -> None:
         """Forget all stamps."""
-        self._notes[:] = _UNTOUCHED
-        self._waiting.clear()
+        self._notes[:] = UNTOUCHED
+        self._cells[:] = 0
+        self._cells[:, 2] = 1
+        self._counts[:] = 0
+        self._order = None
 
     def stamp(
         self,
@@ -519,7 +181,7 @@ class Canvas:
             check: look for what there is not; a crowd on the same grid makes nothing wrong.
 
         Raises:
-            SettingError: a cell or an action that there is not.
+            SettingError: a cell or an action that there is not, or more steps than can be kept.
         """
         cells = np.ascontiguousarray(cells, np.int32)
         actions = np.ascontiguousarray(actions, np.int32)
@@ -535,129 +197,164 @@ class Canvas:
             raise SettingError(f"a stamp has an action outside 0…{self.actions.n - 1}")
         if counters is None:
             counters = np.zeros(cells.shape[1], np.int64)
-        if self._waits:
-            self._waiting.append((cells.copy(), actions.copy(), counters.copy()))
-        else:
-            self._run(cells, actions, counters, (0, 0), _NO_PIXELS)
+        self._order = None
+        place = (0, 0)
+        while True:
+            # Even symbols measure pixels, where those of other effects were turned grey
+            self._make_room(cells.size if self.works else ROOM)
+            place = execute(
+                cells, actions, counters, place, self._opcodes, self._plane_of, self._tags,
+                self._sources, self._behind, self._border.ravel(), self.grid.cols,
+                self.grid.picture_rows, self.grid.picture_cols, self._key, self._notes,
+                self._cells, self._registers, self._work, self._counts,
+            )  # fmt: skip
+            if place[0] == len(cells):
+                return
 
-    def paint(self, frame: NDArray[np.uint8]) -> None:
+    def _make_room(self, stamps: int) -> None:
+        """Lengthen the lists of work and registers where they are nearly full."""
+        wanted = max(64, 2 * len(self._work), min(stamps, 1 << 20) + ROOM)
+        if self._counts[0] + ROOM > len(self._work):
+            longer = np.empty((wanted, N_FIELDS), np.int64)
+            longer[: self._counts[0]] = self._work[: self._counts[0]]
+            self._work = longer
+        if self._counts[1] + ROOM > len(self._registers):
+            if len(self._registers) >= _MAX_REGISTERS:
+                raise SettingError("too many steps are kept: set the layer's trail")
+            more = np.empty((max(wanted, 2 * len(self._registers)), 2), np.int64)
+            more[: self._counts[1]] = self._registers[: self._counts[1]]
+            self._registers = more
+
+    def paint(
+        self,
+        frame: NDArray[np.uint8],
+        *,
+        earlier: Sequence[NDArray[np.uint8]] = (),
+        moment: int = 0,
+    ) -> None:
         """Paint what was stamped onto a frame, in place.
 
         Args:
             frame: uint8 (height, width, 3), contiguous, of the size that the canvas was made for.
+            earlier: likewise, frames before it as they came to this canvas, the latest first;
+                ``lag`` of them are of use.
+            moment: which of the random planes there are, such as a damaged JPEG.
 
         Raises:
             SettingError: an effect gives pixels of another shape or dtype.
         """
-        if self._waits:
-            self._paint_with_calls(frame)
-            return
-        planes = self._planes(frame, _planes_shown(self._notes, len(self._plane_effects) + 1))
+        work = self._work[: self._counts[0]]
+        n_planes = len(self._plane_effects) + 1
+        shown = planes_shown(self._notes, work, self._plane_of, n_planes)
+        planes = self._planes(frame, shown, tuple(earlier), moment)
+        registers = np.zeros(self._counts[1], np.uint32)
+        source = frame
+        if len(work):
+            source = frame.copy()
+            self._do_work(work, registers, source, planes, frame)
         notes = self._notes.copy()
-        _resolve(notes, self.grid.cols, frame, planes, *self._edges)
-        _paint_all(notes, self.grid.cols, frame, planes, frame, *self._edges)
+        resolve(notes, registers, self.grid.cols, source, planes, *self.edges)
+        paint_all(notes, self._cells, self.grid.cols, source, planes, frame, *self.edges)
 
-    def _run(
+    def _do_work(
         self,
-        cells: NDArray[np.int32],
-        actions: NDArray[np.int32],
-        counters: NDArray[np.int64],
-        place: tuple[int, int],
+        work: NDArray[np.int64],
+        registers: NDArray[np.uint32],
+        source: NDArray[np.uint8],
+        planes: NDArray[np.uint8],
         out: NDArray[np.uint8],
-    ) -> tuple[int, int]:
-        return _execute(
-            cells, actions, counters, place, self._opcodes, self._plane_of, self.actions.offsets,
-            self._behind, self._border.ravel(), self.grid.cols, self._key, self._notes, out,
-            *self._edges,
-        )  # fmt: skip
+    ) -> None:
+        if self._order is None:
+            self._order = in_order(work, self.grid.n_cells)
+        order, begins = self._order
 
-    def _planes(self, frame: NDArray[np.uint8], shown: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        def work_on(part: NDArray[np.int64]) -> None:
+            work_through(
+                work, part, self._opcodes, self._settings, self.actions.offsets, registers,
+                self.grid.cols, source, planes, out, *self.edges,
+            )  # fmt: skip
+
+        if not (self._opcodes == int(Opcode.CALL)).any():
+            work_on(order)
+            return
+        for begin, end in itertools.pairwise(begins):
+            part = order[begin:end]
+            work_on(part)
+            for piece in part[work[part, 0] == CALL]:
+                self._call(work[piece], source, planes, out)
+
+    def _planes(
+        self,
+        frame: NDArray[np.uint8],
+        shown: NDArray[np.bool_],
+        earlier: tuple[NDArray[np.uint8], ...],
+        moment: int,
+    ) -> NDArray[np.uint8]:
         """Make those of the effects' planes that are shown, (planes, height, width, 3)."""
         if not shown[1:].any():
             return np.empty((len(self._plane_effects), 0, 0, 3), np.uint8)
         planes = np.empty((len(self._plane_effects), *frame.shape), np.uint8)
         for plane, index in enumerate(self._plane_effects):
-            make = self._effects[index].plane
-            if shown[plane + 1] and make is not None:
-                made = make(frame, self._settings[index])
-                planes[plane] = _checked_plane(self._effects[index].name, made, frame)
+            effect, own = self._effects[index], self._parameters[index]
+            if shown[plane + 1] and effect.plane is not None:
+                lag = _lag_of(effect, own)
+                key = int(draw(np.uint64(stream(self._plane_key, index)), moment))
+                made = effect.plane(Source(frame, earlier[:lag], key), own)
+                planes[plane] = _checked_plane(effect.name, made, frame)
         return planes
-
-    def _paint_with_calls(self, out: NDArray[np.uint8]) -> None:
-        """Execute the stamps that wait, with the pixels at hand for effects without an opcode."""
-        frame = out.copy()
-        used = np.zeros(self.actions.n, np.bool_)
-        for cells, actions, _ in self._waiting:
-            used[actions[cells >= 0]] = True
-        by_effect: NDArray[np.bool_] = np.any(used.reshape(-1, self.actions.n_moves), axis=1)
-        shown = np.array([True, *(by_effect[index] for index in self._plane_effects)])
-        planes = self._planes(frame, shown)
-        self._notes[:] = _UNTOUCHED
-        for cells, actions, counters in self._waiting:
-            place = (0, 0)
-            while True:
-                place = self._run(cells, actions, counters, place, out)
-                step, agent = place
-                if step == len(cells):
-                    break
-                self._call(
-                    int(cells[step, agent]), int(actions[step, agent]), agent,
-                    int(counters[agent]) + step, frame, planes, out,
-                )  # fmt: skip
-                place = (step, agent + 1)
-        _resolve(self._notes, self.grid.cols, frame, planes, *self._edges)
-        _paint_all(self._notes, self.grid.cols, frame, planes, out, *self._edges)
 
     def _call(
         self,
-        cell: int,
-        action: int,
-        agent: int,
-        counter: int,
+        piece: NDArray[np.int64],
         frame: NDArray[np.uint8],
         planes: NDArray[np.uint8],
         out: NDArray[np.uint8],
     ) -> None:
         """Let an effect's plain function do its stamp."""
-        grid = self.grid
+        cell, other, action = int(piece[1]), int(piece[2]), int(piece[4])
         index = action // self.actions.n_moves
         move = (int(self.actions.offsets[action, 0]), int(self.actions.offsets[action, 1]))
-        left = _cell_left(cell, *move, grid.cols, grid.picture_rows, grid.picture_cols)
-        for needed in (left, cell):
-            note = int(self._notes[needed])
-            if (note >> _KIND) & 255 == _MEAN:
-                variant, source = (note >> _VARIANT) & 255, note & _LOW
-                here = _window(source, grid.cols, *self._edges)
-                read = frame if variant < 2 else planes[variant // 2 - 1]
-                mean = _mean_of(
-                    read, here[0].start, here[0].stop, here[1].start, here[1].stop,
-                    variant % 2 == 1,
-                )  # fmt: skip
-                note = (_COLOUR << _KIND) | int(_changed(mean, note))
-            _paint(needed, note, grid.cols, frame, planes, out, *self._edges)
-        here = _window(cell, grid.cols, *self._edges)
+        here = _window(cell, self.grid.cols, *self.edges)
+        there = _window(other, self.grid.cols, *self.edges)
         plane = planes[self._plane_of[action] - 1] if self._plane_of[action] else frame
         effect = self._effects[index]
-        made = effect.function(
-            Stamp(
-                cell=out[here].copy(),
-                left=out[_window(left, grid.cols, *self._edges)].copy(),
-                plane=plane[here],
-                move=move,
-                key=int(draw(np.uint64(stream(self._key, agent)), counter)),
-            ),
-            self._settings[index],
+        stamp = Stamp(
+            cell=out[here].copy(),
+            left=out[there].copy(),
+            plane=plane[here],
+            move=move,
+            key=int(piece[5]) % (1 << 64),
+            place=(here[0].start, here[1].start),
+            size=(frame.shape[0], frame.shape[1]),
         )
-        if made.dtype != np.uint8 or made.shape not in (out[here].shape, (3,)):
-            raise SettingError(
-                f"effect {effect.name!r} gave {made.dtype} {made.shape} for a cell of "
-                f"{out[here].shape}; it must give uint8 of that shape, or one colour (3,)"
-            )
-        out[here] = made
-        self._notes[cell] = _PIXELS << _KIND
+        out[here] = _checked_pixels(effect, stamp, self._parameters[index])
 
 
-_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
+def _lag_of(effect: Effect, parameters: EffectParameters) -> int:
+    lag = 0 if effect.lag is None else effect.lag(parameters)
+    if not 0 <= lag <= MAX_LAG:
+        raise SettingError(f"effect {effect.name!r} asks for {lag} frames of the past; 0…{MAX_LAG}")
+    return lag
+
+
+def _checked_pixels(effect: Effect, stamp: Stamp, parameters: EffectParameters) -> NDArray[Any]:
+    """Call an effect's plain function, which may be anybody's."""
+    try:
+        made = effect.function(stamp, parameters)
+    except Exception as error:
+        raise SettingError(
+            f"effect {effect.name!r} failed on a cell of {stamp.cell.shape}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(made, np.ndarray) or made.dtype != np.uint8:
+        kind = made.dtype if isinstance(made, np.ndarray) else type(made).__name__
+        raise SettingError(f"effect {effect.name!r} gave {kind}, not an array of uint8")
+    if made.shape not in (stamp.cell.shape, (3,)):
+        raise SettingError(
+            f"effect {effect.name!r} gave {made.shape} for a cell of {stamp.cell.shape}; it must "
+            f"give that shape, or one colour (3,)"
+        )
+    return made
 
 
 def replay(

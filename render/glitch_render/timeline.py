@@ -9,7 +9,7 @@ before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,17 @@ from glitch_agents.policy import QTable
 from glitch_agents.rollout import births, no_births
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.reward import activation_on_grid
-from glitch_render.corrupt import action_bonus
+from glitch_render.corrupt import action_bonus, layer_overlay
 from glitch_render.keyframes import Keyframes, highest, value_at
+from glitch_render.overlay import Overlay, paint_over
 from glitch_render.recipe import Layer
 from glitch_render.replay import Canvas
 from glitch_render.shots import FramePlan, Shots
 
 __all__ = ["LayerTimeline", "Learned"]
+
+_LIFETIMES = 10
+"""Lifetimes that the trail of endless agents reaches back, where their effects need pixels."""
 
 Learned = Callable[[int, int], tuple[GridWorld, QTable]]
 """Gives the world and the policy of a shot's layer, by the numbers of both from 0."""
@@ -79,8 +83,18 @@ class LayerTimeline:
             seed=seed,
             layer=index,
         )
+        self._trail = layer.trail
+        if layer.preserve and layer.trail is None and self._canvas.works:
+            # Work on pixels is done anew on every frame: without end it would only grow
+            self._trail = _LIFETIMES * layer.lifetime if self._endless else None
+        self._masked: tuple[str, NDArray[np.uint8] | None] | None = None
         self._next = 0
         self._rewind(0)
+
+    @property
+    def _endless(self) -> bool:
+        """Whether there are agents as long as the clip lasts."""
+        return self._layer.repeat_agents or self._layer.respawn
 
     def _births_by_tick(self) -> NDArray[np.int64]:
         """Give the tick of each agent's first birth."""
@@ -111,7 +125,7 @@ class LayerTimeline:
             layer=self._index,
         )
         self._canvas.clear()
-        rows = layer.trail if layer.preserve and layer.trail is not None else 0
+        rows = self._trail if layer.preserve and self._trail is not None else 0
         self._recent = (
             np.full((rows, self._agents), -1, np.int32),
             np.full((rows, self._agents), -1, np.int32),
@@ -129,11 +143,11 @@ class LayerTimeline:
     def _first_needed(self, frame: int) -> int:
         """The tick to walk from, that everything on a frame be as if walked from the first."""
         layer = self._layer
-        if layer.preserve and layer.trail is None:
+        if layer.preserve and self._trail is None:
             return 0
-        if not (layer.repeat_agents or layer.respawn):
+        if not self._endless:
             return 0
-        shown = layer.trail if layer.preserve and layer.trail else layer.steps_per_frame
+        shown = self._trail if layer.preserve and self._trail else layer.steps_per_frame
         lived = 0 if layer.repeat_agents else layer.lifetime
         before = max(0, self._ticks_by(frame) - shown - lived)
         return before // layer.steps_per_frame * layer.steps_per_frame
@@ -147,19 +161,45 @@ class LayerTimeline:
             self._next = frame
             self._rewind(self._first_needed(frame))
 
-    def paint(self, frame: int, pixels: NDArray[np.uint8]) -> None:
+    @property
+    def lag(self) -> int:
+        """How many frames of the past are of use."""
+        return self._canvas.lag
+
+    def paint(
+        self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
+    ) -> None:
         """Paint the layer on a frame, in place.
 
         Args:
             frame: its number; after ``seek``, or after the frame before it.
             pixels: uint8 (height, width, 3), contiguous.
+            earlier: the frames before it as they came to this layer, the latest first.
         """
         self.seek(frame)
         wanted = self._ticks_by(frame)
         while self._tick < wanted:
             self._take_steps()
         self._next = frame + 1
-        self._canvas.paint(pixels)
+        moment = max(0, frame - self._layer.start) // self._layer.hold
+        paint_over(
+            self._canvas, pixels, self._overlay_of(frame, *pixels.shape[:2]), earlier=earlier,
+            moment=moment,
+        )  # fmt: skip
+
+    def _overlay_of(self, frame: int, height: int, width: int) -> Overlay:
+        """Say how the layer is laid over a frame; a mask is made anew only as it changes."""
+        layer = self._layer
+        by_activation = layer.mask_above is not None or layer.mask_below is not None
+        activation = self._shots.activation_at(frame) if by_activation else None
+        digest = "" if activation is None else activation.digest
+        if self._masked is None or self._masked[0] != digest:
+            # Without a threshold no activation is looked at
+            shown = np.zeros((1, 1), np.float32) if activation is None else activation.map
+            made = layer_overlay(layer, shown, height, width, seconds=0.0)
+            self._masked = (digest, made.mask)
+        opacity = value_at(layer.opacity, self._plan.seconds(frame))
+        return Overlay(opacity, layer.blend, self._masked[1])
 
     def _take_steps(self) -> None:
         """Let a tick's steps be taken, and put on the canvas what is to be seen of them."""
@@ -169,7 +209,7 @@ class LayerTimeline:
         self._tick = last
         if self._all_over(first):
             # Nothing is added any more; what was there stays, fades with the trail, or is gone
-            if layer.preserve and layer.trail is not None:
+            if layer.preserve and self._trail is not None:
                 for _ in range(first, last):
                     self._remember(-1, -1)
                 self._stamp_recent()
@@ -183,11 +223,11 @@ class LayerTimeline:
             self._canvas.clear()
         for tick in range(first, last):
             cells, actions = self._crowd.advance(tick, starts, active)
-            if layer.preserve and layer.trail is not None:
+            if layer.preserve and self._trail is not None:
                 self._remember(cells, actions)
             else:
                 self._canvas.stamp(cells[None], actions[None], tick - self._born, check=False)
-        if layer.preserve and layer.trail is not None:
+        if layer.preserve and self._trail is not None:
             self._stamp_recent()
 
     def _remember(self, cells: NDArray[np.int32] | int, actions: NDArray[np.int32] | int) -> None:
@@ -204,7 +244,7 @@ class LayerTimeline:
     def _all_over(self, tick: int) -> bool:
         """Say whether every agent has lived its life for good."""
         layer = self._layer
-        if layer.repeat_agents or layer.respawn:
+        if self._endless:
             return False
         born = self._born[self._born < NEVER]
         return born.size == 0 or tick >= int(born.max()) + layer.lifetime

@@ -18,10 +18,11 @@ Example::
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
@@ -37,9 +38,11 @@ __all__ = [
     "EffectParameters",
     "NoParameters",
     "Opcode",
+    "Source",
     "Stamp",
     "effect",
     "effects",
+    "fitted",
     "get_effect",
     "mean_colour",
 ]
@@ -68,6 +71,16 @@ class Opcode(IntEnum):
     INVERT = 4
     RANDOM = 5
     PLANE = 6
+    POSTERIZE = 10
+    SOLARIZE = 11
+    HUE_ROTATE = 12
+    CHANNEL_SHIFT = 13
+    PIXEL_SORT = 14
+    SCANLINES = 15
+    DITHER = 16
+    DISPLACE = 17
+    SMEAR = 18
+    SWAP = 19
 
 
 @dataclass(frozen=True)
@@ -76,11 +89,14 @@ class Stamp:
 
     Args:
         cell: uint8 (h, w, 3), the cell's pixels as they are at that time. Not to be written to.
-        left: uint8 (h', w', 3), likewise, of the cell that the agent came from.
+        left: uint8 (h', w', 3), likewise, of the cell that the agent came from, or that the
+            effect's ``source`` names; of the cell itself where that is off the picture.
         plane: uint8 (h, w, 3), the cell's part of the effect's own whole-frame plane; of the
             layer's input frame for effects that have none.
         move: row and column offset of the agent's move.
         key: 64 random bits of this stamp, the same for the same seed, layer, agent and step.
+        place: row and column of the cell's first pixel in the frame.
+        size: height and width of the frame, in pixels.
     """
 
     cell: NDArray[np.uint8]
@@ -88,6 +104,24 @@ class Stamp:
     plane: NDArray[np.uint8]
     move: tuple[int, int]
     key: int
+    place: tuple[int, int]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a whole-frame plane is made from.
+
+    Args:
+        frame: uint8 (height, width, 3), the layer's input. Not to be written to.
+        earlier: likewise, the layer's inputs of the frames before in a clip, the latest first; as
+            many as the effect's ``lag`` asks for. None on a still.
+        key: 64 random bits, the same for the same seed, layer, effect and tick of the layer.
+    """
+
+    frame: NDArray[np.uint8]
+    earlier: tuple[NDArray[np.uint8], ...] = ()
+    key: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,48 +130,64 @@ class Effect:
 
     Args:
         name: as it stands in action names and recipes.
-        function: (stamp, parameters) to the cell's new pixels: uint8, (h, w, 3) or one colour (3,).
+        function: (stamp, parameters) to the cell's new pixels: uint8, (h, w, 3) or one colour (3,);
+            for ``SWAP`` a pair, the second for the cell that the agent left.
         parameters: the model of its parameters.
-        plane: (frame, parameters) to a frame of the same shape, made once per layer and only if
+        plane: (source, parameters) to a frame of the same shape, made once per layer and only if
             the effect is used.
+        source: (parameters, move) to the offset in cells of the cell that ``left`` shows; ``None``
+            for the cell that the agent came from.
+        lag: parameters to how many frames of the past the plane needs in a clip.
         opcode: how the compiled replay does it.
+        settings: parameters to the whole numbers that the compiled replay needs, 16 at most.
         summary: first line of the function's docstring.
     """
 
     name: str
-    function: Callable[[Stamp, Any], NDArray[np.uint8]]
+    function: Callable[[Stamp, Any], Any]
     parameters: type[EffectParameters]
-    plane: Callable[[NDArray[np.uint8], Any], NDArray[np.uint8]] | None
+    plane: Callable[[Source, Any], NDArray[np.uint8]] | None
+    source: Callable[[Any, tuple[int, int]], tuple[int, int]] | None
+    lag: Callable[[Any], int] | None
     opcode: Opcode
+    settings: Callable[[Any], Sequence[int]] | None
     summary: str
 
 
 _registry: dict[str, Effect] = {}
 
 P = TypeVar("P", bound=EffectParameters)
-Function = Callable[[Stamp, P], NDArray[np.uint8]]
+Pixels = TypeVar("Pixels", NDArray[np.uint8], tuple[NDArray[np.uint8], NDArray[np.uint8]])
+Function = Callable[[Stamp, P], Pixels]
 
 
 def effect(
     name: str,
     parameters: type[P],
     *,
-    plane: Callable[[NDArray[np.uint8], P], NDArray[np.uint8]] | None = None,
+    plane: Callable[[Source, P], NDArray[np.uint8]] | None = None,
+    source: Callable[[P, tuple[int, int]], tuple[int, int]] | None = None,
+    lag: Callable[[P], int] | None = None,
     opcode: Opcode = Opcode.CALL,
-) -> Callable[[Function[P]], Function[P]]:
+    settings: Callable[[P], Sequence[int]] | None = None,
+) -> Callable[[Function[P, Pixels]], Function[P, Pixels]]:
     """Declare a function as an effect.
 
     Args:
         name: lower-case letters, digits and underscores.
         parameters: the model of its parameters; ``NoParameters`` if it has none.
-        plane: makes a whole-frame plane from the layer's input frame, for effects that copy.
+        plane: makes a whole-frame plane from the layer's input, for effects that copy.
+        source: names the cell that ``stamp.left`` shows, as an offset in rows and columns from the
+            cell; by default it is the one that the agent came from.
+        lag: how many frames of the past ``plane`` needs in a clip, at most 48.
         opcode: for effects that the compiled replay knows.
+        settings: gives what the compiled replay needs of the parameters.
 
     Raises:
         SettingError: a malformed or taken name, a reserved parameter, or no docstring.
     """
 
-    def declare(function: Function[P]) -> Function[P]:
+    def declare(function: Function[P, Pixels]) -> Function[P, Pixels]:
         if not (name.isidentifier() and name == name.lower()):
             raise SettingError(f"an effect's name is a lower-case identifier, not {name!r}")
         if name in _registry and _registry[name].function is not function:
@@ -150,7 +200,9 @@ def effect(
         if not function.__doc__:
             raise SettingError(f"effect {name!r} needs a docstring: its first line is its help")
         summary = function.__doc__.strip().splitlines()[0].rstrip(".")
-        _registry[name] = Effect(name, function, parameters, plane, opcode, summary)
+        _registry[name] = Effect(
+            name, function, parameters, plane, source, lag, opcode, settings, summary
+        )
         announce_effect(name)
         return function
 
@@ -197,4 +249,19 @@ def mean_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return mean
 
 
-from glitch_render.effects import built_in as _built_in  # noqa: E402, F401
+def fitted(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Bring a cell (h', w', 3) to the size of another, (h, w, …), by its nearest pixels.
+
+    Cells of a grid differ by a pixel where the frame is no multiple of them.
+    """
+    height, width = shape[:2]
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    rows = np.arange(height) * pixels.shape[0] // height
+    cols = np.arange(width) * pixels.shape[1] // width
+    nearest: NDArray[np.uint8] = pixels[rows[:, None], cols[None, :]]
+    return nearest
+
+
+for _module in ("built_in", "colours", "blocks", "planes"):
+    import_module(f"{__name__}.{_module}")

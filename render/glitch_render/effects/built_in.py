@@ -16,6 +16,7 @@ from glitch_render.effects import (
     EffectParameters,
     NoParameters,
     Opcode,
+    Source,
     Stamp,
     effect,
     mean_colour,
@@ -59,9 +60,9 @@ class Artifact(EffectParameters):
     quality: int = Field(5, ge=1, le=95, description="JPEG quality; the lower, the blockier")
 
 
-def _encode_and_decode(frame: NDArray[np.uint8], parameters: Artifact) -> NDArray[np.uint8]:
+def _encode_and_decode(source: Source, parameters: Artifact) -> NDArray[np.uint8]:
     buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, "JPEG", quality=parameters.quality)
+    Image.fromarray(source.frame).save(buffer, "JPEG", quality=parameters.quality)
     return np.asarray(Image.open(buffer))
 
 

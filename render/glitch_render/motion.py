@@ -1,0 +1,122 @@
+"""Motion between two frames, block by block, as encoders of video look for it.
+
+Source: the three-step search of Koga et al., *Motion-compensated interframe coding for video
+conferencing*, 1981.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_gym.compilation import compiled
+
+__all__ = ["block_motion", "move_blocks"]
+
+_LINES = 270
+"""Motion is looked for in frames that are reduced to about as many lines."""
+
+
+def block_motion(
+    before: NDArray[np.uint8], now: NDArray[np.uint8], block: int
+) -> NDArray[np.int32]:
+    """Find where each block of a frame has come from.
+
+    Args:
+        before: uint8 (height, width, 3), RGB.
+        now: likewise, of the same size.
+        block: side of a block in pixels, at least 4.
+
+    Returns:
+        int32 (rows, cols, 2): by how many pixels the block has moved down and right.
+    """
+    height, width = now.shape[:2]
+    factor = max(1, round(height / _LINES))
+    rows, cols = -(-height // block), -(-width // block)
+    motion = np.zeros((rows, cols, 2), np.int32)
+    _search(_reduced(before, factor), _reduced(now, factor), block / factor, motion)
+    motion *= factor
+    return motion
+
+
+def _reduced(frame: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Give a grey picture of every ``factor``-th pixel."""
+    picked = frame[factor // 2 :: factor, factor // 2 :: factor].astype(np.uint16)
+    return ((picked[:, :, 0] + 2 * picked[:, :, 1] + picked[:, :, 2]) >> 2).astype(np.uint8)
+
+
+@compiled
+def _difference(
+    before: NDArray[np.uint8],
+    now: NDArray[np.uint8],
+    top: int,
+    start: int,
+    side: int,
+    down: int,
+    right: int,
+) -> int:
+    total = 0
+    for y in range(top, top + side):
+        for x in range(start, start + side):
+            total += abs(int(now[y, x]) - int(before[y - down, x - right]))
+    # A block that has nothing to hold on to stays where it is
+    return total + (abs(down) + abs(right)) * side * side // 8
+
+
+@compiled
+def _search(
+    before: NDArray[np.uint8], now: NDArray[np.uint8], block: float, motion: NDArray[np.int32]
+) -> None:
+    height, width = now.shape
+    side = min(8, height, width)
+    for row in range(motion.shape[0]):
+        for col in range(motion.shape[1]):
+            top = min(max(int((row + 0.5) * block) - side // 2, 0), height - side)
+            start = min(max(int((col + 0.5) * block) - side // 2, 0), width - side)
+            down = right = 0
+            best = _difference(before, now, top, start, side, 0, 0)
+            step = 4
+            while step > 0:
+                around_down, around_right = down, right
+                for d in range(-1, 2):
+                    for r in range(-1, 2):
+                        to_down, to_right = around_down + d * step, around_right + r * step
+                        inside = (
+                            0 <= top - to_down <= height - side
+                            and 0 <= start - to_right <= width - side
+                        )
+                        if (d == 0 and r == 0) or not inside:
+                            continue
+                        found = _difference(before, now, top, start, side, to_down, to_right)
+                        if found < best:
+                            best, down, right = found, to_down, to_right
+                step //= 2
+            motion[row, col, 0] = down
+            motion[row, col, 1] = right
+
+
+@compiled
+def move_blocks(
+    frame: NDArray[np.uint8], motion: NDArray[np.int32], block: int, out: NDArray[np.uint8]
+) -> None:
+    """Show in each block what lies against its motion; the border's pixels go on beyond it.
+
+    Args:
+        frame: uint8 (height, width, 3).
+        motion: int32 (rows, cols, 2), pixels down and right.
+        block: side of a block in pixels.
+        out: uint8 (height, width, 3), written to.
+    """
+    height, width = frame.shape[:2]
+    for y in range(height):
+        row = y // block
+        for col in range(motion.shape[1]):
+            start, end = col * block, min(width, (col + 1) * block)
+            from_y = min(max(y - motion[row, col, 0], 0), height - 1)
+            right = motion[row, col, 1]
+            for x in range(start, end):
+                from_x = np.uint64(min(max(x - right, 0), width - 1))
+                for channel in range(3):
+                    out[np.uint64(y), np.uint64(x), channel] = frame[
+                        np.uint64(from_y), from_x, channel
+                    ]

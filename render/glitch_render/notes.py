@@ -1,0 +1,421 @@
+"""Notes: what stamps have made of each cell, kept without pixels until there is a frame.
+
+A cell's note is one number that says where its pixels will come from: a whole-frame plane, a
+colour, the mean colour of some cell of a plane, or a register, which holds a colour that is worked
+out when there are pixels; or it says that they are in the output already. Work on pixels is put on
+a list. Each piece of it has a level: one more than that of whatever it needs, or must not overtake.
+So pieces of one level can be done in any order, or at once.
+
+A note's lowest 24 bits are a colour (blue, green, red), a source cell, a register, or for pixels
+the tag of the effect that left them; the next 8 say which kind of note it is, the next 8 which
+variant: variant 2p is plane p, variant 2p + 1 is plane p in grey. Plane 0 is the frame. The three
+highest are done to a mean colour or a register one after another: inversion, grey, inversion. Grey
+after grey and inversion after inversion undo or repeat one another, so no history of the two needs
+more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_gym.compilation import compiled
+from glitch_gym.randomness import draw, stream
+from glitch_render.effects import Opcode
+
+__all__ = [
+    "APPLY",
+    "CALL",
+    "COLOUR",
+    "DRAW",
+    "GREY",
+    "GREYED",
+    "GREY_PLANE",
+    "INVERTED",
+    "INVERTED_AFTER",
+    "KIND",
+    "LOW",
+    "MEAN",
+    "MEASURE",
+    "MIX",
+    "N_FIELDS",
+    "PIECE",
+    "PIXELS",
+    "REGISTER",
+    "ROOM",
+    "TINT",
+    "UNTOUCHED",
+    "VARIANT",
+    "execute",
+    "grey_of",
+    "packed",
+]
+
+LOW = 0xFFFFFF
+KIND = 24
+VARIANT = 32
+PIXELS, COLOUR, MEAN, PIECE, REGISTER = 0, 1, 2, 3, 4
+INVERTED, GREYED, INVERTED_AFTER = 1 << 40, 1 << 41, 1 << 42
+GREY_PLANE = 1 << VARIANT
+UNTOUCHED = PIECE << KIND
+
+# Work on pixels, and its fields: kind, cell, the other cell (or a second note), a note or register,
+# action, random key, level
+DRAW, MEASURE, GREY, APPLY, CALL, TINT, MIX = range(7)
+N_FIELDS = 7
+ROOM = 4
+"""Pieces of work that one stamp can need."""
+
+_SAME = int(Opcode.SAME)
+_PIXELATE = int(Opcode.PIXELATE)
+_DESATURATE = int(Opcode.DESATURATE)
+_INVERT = int(Opcode.INVERT)
+_RANDOM = int(Opcode.RANDOM)
+_PLANE = int(Opcode.PLANE)
+_POSTERIZE = int(Opcode.POSTERIZE)
+_HUE_ROTATE = int(Opcode.HUE_ROTATE)
+_CHANNEL_SHIFT = int(Opcode.CHANNEL_SHIFT)
+_PIXEL_SORT = int(Opcode.PIXEL_SORT)
+_SCANLINES = int(Opcode.SCANLINES)
+_DITHER = int(Opcode.DITHER)
+_DISPLACE = int(Opcode.DISPLACE)
+_SMEAR = int(Opcode.SMEAR)
+_SWAP = int(Opcode.SWAP)
+
+
+@compiled
+def grey_of(red: int, green: int, blue: int) -> int:
+    """Give the grey of a colour, rounded."""
+    return (30 * red + 59 * green + 11 * blue + 50) // 100
+
+
+@compiled
+def packed(red: int, green: int, blue: int) -> int:
+    """Put a colour into 24 bits."""
+    return (blue << 16) | (green << 8) | red
+
+
+@compiled
+def _put(
+    work: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    kind: int,
+    cell: int,
+    other: int,
+    value: int,
+    action: int,
+    key: int,
+    level: int,
+) -> None:
+    place = counts[0]
+    work[place, 0] = kind
+    work[place, 1] = cell
+    work[place, 2] = other
+    work[place, 3] = value
+    work[place, 4] = action
+    work[place, 5] = key
+    work[place, 6] = level
+    counts[0] = place + 1
+
+
+@compiled
+def _level_of(note: int, registers: NDArray[np.int64]) -> int:
+    """Give the level after which a flat note's colour is known."""
+    if (note >> KIND) & 255 == REGISTER:
+        level: int = registers[note & LOW, 0]
+        return level
+    return 0
+
+
+@compiled
+def _show(
+    cell: int,
+    notes: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    registers: NDArray[np.int64],
+    work: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """See to it that the output has the cell's pixels."""
+    if cells[cell, _SHOWN]:
+        return
+    note = notes[cell]
+    level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ], _level_of(note, registers))
+    _put(work, counts, DRAW, cell, cell, note, 0, 0, level)
+    cells[cell, _WRITTEN] = level
+    cells[cell, _SHOWN] = 1
+
+
+# What is known of each cell: the levels of the last work that wrote and that read its pixels in the
+# output, whether those are as its note says, and one more than the register with their mean
+_WRITTEN, _READ, _SHOWN, _MEASURED = 0, 1, 2, 3
+
+
+@compiled
+def _flattened(
+    cell: int,
+    note: int,
+    cells: NDArray[np.int64],
+    registers: NDArray[np.int64],
+    work: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> int:
+    """Note the mean colour of a cell that is not flat."""
+    if (note >> KIND) & 255 == PIECE:
+        return (note ^ ((PIECE ^ MEAN) << KIND)) | cell
+    # Pixels may change again: their mean is taken in its turn
+    register = int(cells[cell, _MEASURED]) - 1
+    if register < 0:
+        register = int(counts[1])
+        counts[1] = register + 1
+        level = 1 + cells[cell, _WRITTEN]
+        cells[cell, _READ] = max(cells[cell, _READ], level)
+        registers[register, 0] = level
+        registers[register, 1] = 0
+        _put(work, counts, MEASURE, cell, cell, register, 0, 0, level)
+        cells[cell, _MEASURED] = register + 1
+    return (REGISTER << KIND) | register
+
+
+@compiled
+def _tinted(
+    note: int,
+    second: int,
+    kind: int,
+    action: int,
+    tag: int,
+    registers: NDArray[np.int64],
+    work: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> int:
+    """Note what an effect makes of a flat colour, or of two."""
+    register = int(counts[1])
+    counts[1] = register + 1
+    level = 1 + max(_level_of(note, registers), _level_of(second, registers))
+    registers[register, 0] = level
+    registers[register, 1] = tag
+    _put(work, counts, kind, register, second, note, action, 0, level)
+    return (REGISTER << KIND) | register
+
+
+@compiled
+def _is_flat(note: int) -> bool:
+    kind = (note >> KIND) & 255
+    return kind in (COLOUR, MEAN, REGISTER)
+
+
+@compiled
+def _written_to(
+    cell: int, level: int, note: int, notes: NDArray[np.int64], cells: NDArray[np.int64]
+) -> None:
+    notes[cell] = note
+    cells[cell, _WRITTEN] = level
+    cells[cell, _SHOWN] = 1
+    cells[cell, _MEASURED] = 0
+
+
+@compiled
+def cell_left(
+    cell: int, row_offset: int, col_offset: int, grid_cols: int, n_rows: int, n_cols: int
+) -> int:
+    """Give the cell that a move came from.
+
+    An agent that is drawn into a border cell may come from off the picture: then it is the cell
+    itself.
+    """
+    row, col = cell // grid_cols - row_offset, cell % grid_cols - col_offset
+    if row < 0 or row >= n_rows or col < 0 or col >= n_cols:
+        return cell
+    return row * grid_cols + col
+
+
+@compiled
+def execute(
+    stamped: NDArray[np.int32],
+    actions: NDArray[np.int32],
+    counters: NDArray[np.int64],
+    resume: tuple[int, int],
+    opcodes: NDArray[np.int64],
+    plane_of: NDArray[np.int64],
+    tags: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    behind: NDArray[np.int64],
+    border: NDArray[np.bool_],
+    grid_cols: int,
+    n_rows: int,
+    n_cols: int,
+    key: np.uint64,
+    notes: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    registers: NDArray[np.int64],
+    work: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Execute stamps from ``resume`` on until all are done or the list of work is full.
+
+    Args:
+        stamped: cells, (steps, agents), −1 for none.
+        actions: (steps, agents).
+        counters: (agents,), the agents' own numbers of the first of these steps.
+        resume: (step, agent) to begin at.
+        opcodes: (n_actions,).
+        plane_of: (n_actions,), number of the effect's plane.
+        tags: (n_actions,), the same where doing one after the other changes nothing; 0 for none.
+        offsets: (n_actions, 2), from the cell that an effect reads to the one it changes.
+        behind: (n_actions,), likewise as a difference of flat indices.
+        border: (n_cells,), cells whose neighbours may be off the picture.
+        grid_cols: of the grid.
+        n_rows: of the picture.
+        n_cols: of the picture.
+        key: of random draws.
+        notes: (n_cells,), changed.
+        cells: (n_cells, 4), what is known of each, changed.
+        registers: (capacity, 2), level and tag of each, changed.
+        work: (capacity, fields), changed.
+        counts: pieces of work and registers so far, changed.
+
+    Returns:
+        (steps, 0), or the place of the stamp that there was no room for.
+    """
+    first_step, first_agent = resume
+    for step in range(first_step, stamped.shape[0]):
+        for agent in range(first_agent, stamped.shape[1]):
+            cell = int(stamped[step, agent])
+            if cell < 0:
+                continue
+            if counts[0] + ROOM > work.shape[0] or counts[1] + ROOM > registers.shape[0]:
+                return step, agent
+            action = actions[step, agent]
+            opcode = opcodes[action]
+            if opcode == _SAME:
+                left = cell - behind[action]
+                if border[cell]:
+                    left = cell_left(
+                        cell, offsets[action, 0], offsets[action, 1], grid_cols, n_rows, n_cols
+                    )
+                note = notes[left]
+                kind = (note >> KIND) & 255
+                # Told apart here, and not in _flattened, because most cells are flat already
+                if kind in (PIXELS, PIECE):
+                    note = _flattened(left, note, cells, registers, work, counts)
+                notes[cell] = note
+                cells[cell, _SHOWN] = 0
+            elif opcode == _RANDOM:
+                colour = np.int64(draw(stream(key, agent), counters[agent] + step) & np.uint64(LOW))
+                notes[cell] = (COLOUR << KIND) | colour
+                cells[cell, _SHOWN] = 0
+            elif opcode == _PLANE:
+                notes[cell] = UNTOUCHED | (plane_of[action] << (VARIANT + 1))
+                cells[cell, _SHOWN] = 0
+            elif opcode == _DESATURATE:
+                note = notes[cell]
+                kind = (note >> KIND) & 255
+                if kind == PIXELS:
+                    if note & LOW == tags[action]:
+                        continue
+                    level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ])
+                    _put(work, counts, GREY, cell, cell, 0, action, 0, level)
+                    _written_to(cell, level, tags[action], notes, cells)
+                    continue
+                if kind == COLOUR:
+                    grey = grey_of(note & 255, (note >> 8) & 255, (note >> 16) & 255)
+                    notes[cell] = (COLOUR << KIND) | packed(grey, grey, grey)
+                elif kind == PIECE:
+                    notes[cell] = note | GREY_PLANE
+                else:
+                    notes[cell] = note | GREYED
+                cells[cell, _SHOWN] = 0
+            elif opcode in (_PIXELATE, _INVERT):
+                note = notes[cell]
+                kind = (note >> KIND) & 255
+                if kind in (PIXELS, PIECE):
+                    note = _flattened(cell, note, cells, registers, work, counts)
+                    kind = (note >> KIND) & 255
+                elif opcode == _PIXELATE:
+                    continue
+                if opcode == _INVERT:
+                    if kind == COLOUR:
+                        note ^= LOW
+                    elif note & GREYED != 0:
+                        note ^= INVERTED_AFTER
+                    else:
+                        note ^= INVERTED
+                notes[cell] = note
+                cells[cell, _SHOWN] = 0
+            else:
+                other = cell_left(
+                    cell, offsets[action, 0], offsets[action, 1], grid_cols, n_rows, n_cols
+                )
+                drawn = 0
+                if opcode == 0:
+                    drawn = int(np.int64(draw(stream(key, agent), counters[agent] + step)))
+                _work_on(
+                    cell, other, action, opcode, tags[action], drawn, notes, cells, registers,
+                    work, counts,
+                )  # fmt: skip
+        first_agent = 0
+    return stamped.shape[0], 0
+
+
+@compiled
+def _work_on(
+    cell: int,
+    other: int,
+    action: int,
+    opcode: int,
+    tag: int,
+    drawn: int,
+    notes: NDArray[np.int64],
+    cells: NDArray[np.int64],
+    registers: NDArray[np.int64],
+    work: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """Execute a stamp of an effect that works on pixels."""
+    note = notes[cell]
+    flat = _is_flat(note)
+    if tag != 0 and (note >> KIND) & 255 == PIXELS and note & LOW == tag:
+        return
+    if _POSTERIZE <= opcode <= _HUE_ROTATE and flat:
+        known = (note >> KIND) & 255 == REGISTER and note >> VARIANT == 0
+        if tag != 0 and known and registers[note & LOW, 1] == tag:
+            return
+        notes[cell] = _tinted(note, note, TINT, action, tag, registers, work, counts)
+        cells[cell, _SHOWN] = 0
+        return
+    if (opcode in (_CHANNEL_SHIFT, _PIXEL_SORT)) and flat:
+        return
+    if _DISPLACE <= opcode <= _SWAP:
+        second = notes[other]
+        if other == cell:
+            return
+        if opcode == _DISPLACE and _is_flat(second):
+            notes[cell] = second
+            cells[cell, _SHOWN] = 0
+            return
+        if flat and _is_flat(second):
+            if opcode == _SMEAR:
+                notes[cell] = _tinted(note, second, MIX, action, 0, registers, work, counts)
+            else:
+                notes[cell] = second
+                notes[other] = note
+                cells[other, _SHOWN] = 0
+            cells[cell, _SHOWN] = 0
+            return
+    reads_other = opcode == 0 or _DISPLACE <= opcode <= _SWAP
+    if opcode != _DISPLACE:
+        _show(cell, notes, cells, registers, work, counts)
+    if reads_other:
+        _show(other, notes, cells, registers, work, counts)
+    level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ])
+    if reads_other:
+        level = max(level, 1 + cells[other, _WRITTEN])
+    if opcode == _SWAP:
+        level = max(level, 1 + cells[other, _READ])
+    kind = CALL if opcode == 0 else APPLY
+    _put(work, counts, kind, cell, other, 0, action, drawn, level)
+    _written_to(cell, level, tag, notes, cells)
+    if opcode == _SWAP:
+        _written_to(other, level, 0, notes, cells)
+    elif reads_other and other != cell:
+        cells[other, _READ] = max(cells[other, _READ], level)
