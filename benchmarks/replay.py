@@ -1,4 +1,4 @@
-"""Replay against its peers: ``pip install opencv-python-headless``, ``python benchmarks/replay.py``.
+"""Replay against its peers: ``pip install opencv-python-headless; python benchmarks/replay.py``.
 
 Each effect is stamped on every cell of a 1080p frame, at 200×100 and at 40×20 cells, and compared
 with whole-frame implementations of the same thing, run in turns with it in one process. Their
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from scipy.fft import dctn, idctn
 
-from glitch_agents import Trajectories
 from glitch_gym.actions import ActionSet
 from glitch_gym.grid import Grid
 from glitch_gym.picture import read_picture
@@ -152,7 +151,7 @@ def peers_of(frame: Frame, before: Frame) -> dict[str, Peers]:
 
 
 def stamped(effect: str, grid: Grid) -> Canvas:
-    """Stamp an effect on every cell, moves to the right, from the right: none reads its own work."""
+    """Stamp an effect on every cell, moving right, from the right: none reads what was stamped."""
     actions = ActionSet((effect,))
     canvas = Canvas(grid, actions, HEIGHT, WIDTH)
     cells = np.arange(grid.n_cells, dtype=np.int32).reshape(grid.rows, grid.cols)

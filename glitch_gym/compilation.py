@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar, cast
 
 import numba
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "inlined"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,3 +25,13 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     except RuntimeError:
         # No folder can be written to, neither ours nor the user's: compiled anew in each process
         return cast(Callable[P, R], compile_it()(function))
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function into each compiled caller, where a call would cost more than its work.
+
+    A call that passes arrays counts references to each of them, with atomic operations.
+    """
+    return cast(
+        Callable[P, R], numba.njit(nogil=True, error_model="numpy", inline="always")(function)
+    )

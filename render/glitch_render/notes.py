@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_gym.compilation import compiled
+from glitch_gym.compilation import compiled, inlined
 from glitch_gym.randomness import draw, stream
 from glitch_render.effects import Opcode
 
@@ -58,6 +58,7 @@ PIXELS, COLOUR, MEAN, PIECE, REGISTER = 0, 1, 2, 3, 4
 INVERTED, GREYED, INVERTED_AFTER = 1 << 40, 1 << 41, 1 << 42
 GREY_PLANE = 1 << VARIANT
 UNTOUCHED = PIECE << KIND
+"""The note, with its cell, of what shows the frame."""
 
 # Work on pixels, and its fields: kind, cell, the other cell (or a second note), a note or register,
 # action, random key, level
@@ -95,7 +96,7 @@ def packed(red: int, green: int, blue: int) -> int:
     return (blue << 16) | (green << 8) | red
 
 
-@compiled
+@inlined
 def _put(
     work: NDArray[np.int64],
     counts: NDArray[np.int64],
@@ -118,7 +119,7 @@ def _put(
     counts[0] = place + 1
 
 
-@compiled
+@inlined
 def _level_of(note: int, registers: NDArray[np.int64]) -> int:
     """Give the level after which a flat note's colour is known."""
     if (note >> KIND) & 255 == REGISTER:
@@ -127,7 +128,7 @@ def _level_of(note: int, registers: NDArray[np.int64]) -> int:
     return 0
 
 
-@compiled
+@inlined
 def _show(
     cell: int,
     notes: NDArray[np.int64],
@@ -136,14 +137,13 @@ def _show(
     work: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> None:
-    """See to it that the output has the cell's pixels."""
-    if cells[cell, _SHOWN]:
-        return
+    """Draw a cell into the output, which does not show it yet."""
     note = notes[cell]
     level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ], _level_of(note, registers))
     _put(work, counts, DRAW, cell, cell, note, 0, 0, level)
     cells[cell, _WRITTEN] = level
     cells[cell, _SHOWN] = 1
+    cells[cell, _MEASURED] = 0
 
 
 # What is known of each cell: the levels of the last work that wrote and that read its pixels in the
@@ -151,10 +151,12 @@ def _show(
 _WRITTEN, _READ, _SHOWN, _MEASURED = 0, 1, 2, 3
 
 
-@compiled
+@inlined
 def _flattened(
     cell: int,
     note: int,
+    notes: NDArray[np.int64],
+    sizes: NDArray[np.int64],
     cells: NDArray[np.int64],
     registers: NDArray[np.int64],
     work: NDArray[np.int64],
@@ -162,7 +164,11 @@ def _flattened(
 ) -> int:
     """Note the mean colour of a cell that is not flat."""
     if (note >> KIND) & 255 == PIECE:
-        return (note ^ ((PIECE ^ MEAN) << KIND)) | cell
+        if sizes[note & LOW] == sizes[cell]:
+            return note ^ ((PIECE ^ MEAN) << KIND)
+        # Cut or continued, its mean is another: there must be pixels to take it of
+        if cells[cell, _SHOWN] == 0:
+            _show(cell, notes, cells, registers, work, counts)
     # Pixels may change again: their mean is taken in its turn
     register = int(cells[cell, _MEASURED]) - 1
     if register < 0:
@@ -177,7 +183,7 @@ def _flattened(
     return (REGISTER << KIND) | register
 
 
-@compiled
+@inlined
 def _tinted(
     note: int,
     second: int,
@@ -198,13 +204,13 @@ def _tinted(
     return (REGISTER << KIND) | register
 
 
-@compiled
+@inlined
 def _is_flat(note: int) -> bool:
     kind = (note >> KIND) & 255
     return kind in (COLOUR, MEAN, REGISTER)
 
 
-@compiled
+@inlined
 def _written_to(
     cell: int, level: int, note: int, notes: NDArray[np.int64], cells: NDArray[np.int64]
 ) -> None:
@@ -241,6 +247,7 @@ def execute(
     offsets: NDArray[np.int64],
     behind: NDArray[np.int64],
     border: NDArray[np.bool_],
+    sizes: NDArray[np.int64],
     grid_cols: int,
     n_rows: int,
     n_cols: int,
@@ -264,6 +271,7 @@ def execute(
         offsets: (n_actions, 2), from the cell that an effect reads to the one it changes.
         behind: (n_actions,), likewise as a difference of flat indices.
         border: (n_cells,), cells whose neighbours may be off the picture.
+        sizes: (n_cells,), equal for cells of equal height and width.
         grid_cols: of the grid.
         n_rows: of the picture.
         n_cols: of the picture.
@@ -297,7 +305,7 @@ def execute(
                 kind = (note >> KIND) & 255
                 # Told apart here, and not in _flattened, because most cells are flat already
                 if kind in (PIXELS, PIECE):
-                    note = _flattened(left, note, cells, registers, work, counts)
+                    note = _flattened(left, note, notes, sizes, cells, registers, work, counts)
                 notes[cell] = note
                 cells[cell, _SHOWN] = 0
             elif opcode == _RANDOM:
@@ -305,7 +313,7 @@ def execute(
                 notes[cell] = (COLOUR << KIND) | colour
                 cells[cell, _SHOWN] = 0
             elif opcode == _PLANE:
-                notes[cell] = UNTOUCHED | (plane_of[action] << (VARIANT + 1))
+                notes[cell] = UNTOUCHED | (plane_of[action] << (VARIANT + 1)) | cell
                 cells[cell, _SHOWN] = 0
             elif opcode == _DESATURATE:
                 note = notes[cell]
@@ -329,7 +337,7 @@ def execute(
                 note = notes[cell]
                 kind = (note >> KIND) & 255
                 if kind in (PIXELS, PIECE):
-                    note = _flattened(cell, note, cells, registers, work, counts)
+                    note = _flattened(cell, note, notes, sizes, cells, registers, work, counts)
                     kind = (note >> KIND) & 255
                 elif opcode == _PIXELATE:
                     continue
@@ -343,79 +351,79 @@ def execute(
                 notes[cell] = note
                 cells[cell, _SHOWN] = 0
             else:
-                other = cell_left(
-                    cell, offsets[action, 0], offsets[action, 1], grid_cols, n_rows, n_cols
-                )
+                # An effect that works on pixels. All of it stands here, since what is inlined
+                # twice over is not inlined
+                note = notes[cell]
+                tag = tags[action]
+                flat = _is_flat(note)
+                if tag != 0 and (note >> KIND) & 255 == PIXELS and note & LOW == tag:
+                    continue
+                reads_other = opcode == 0 or opcode >= _DISPLACE
+                other = cell
+                if reads_other:
+                    other = cell - behind[action]
+                    if border[cell]:
+                        other = cell_left(
+                            cell, offsets[action, 0], offsets[action, 1], grid_cols, n_rows, n_cols
+                        )
+                if opcode >= _DISPLACE:
+                    if other == cell:
+                        continue
+                    second = notes[other]
+                    movable = _is_flat(second) or (
+                        (second >> KIND) & 255 == PIECE and sizes[second & LOW] == sizes[other]
+                    )
+                    if opcode == _DISPLACE and movable:
+                        notes[cell] = second
+                        cells[cell, _SHOWN] = 0
+                        continue
+                    own = flat or (
+                        (note >> KIND) & 255 == PIECE and sizes[note & LOW] == sizes[cell]
+                    )
+                    both_flat = flat and _is_flat(second)
+                    if both_flat if opcode == _SMEAR else own and movable:
+                        if opcode == _SMEAR:
+                            notes[cell] = _tinted(
+                                note, second, MIX, action, 0, registers, work, counts
+                            )
+                        else:
+                            notes[cell] = second
+                            notes[other] = note
+                            cells[other, _SHOWN] = 0
+                        cells[cell, _SHOWN] = 0
+                        continue
+                elif flat and _POSTERIZE <= opcode <= _PIXEL_SORT:
+                    known = (note >> KIND) & 255 == REGISTER and note >> VARIANT == 0
+                    if opcode > _HUE_ROTATE:
+                        continue
+                    if tag == 0 or not known or registers[note & LOW, 1] != tag:
+                        notes[cell] = _tinted(
+                            note, note, TINT, action, tag, registers, work, counts
+                        )
+                        cells[cell, _SHOWN] = 0
+                    continue
+                if opcode != _DISPLACE and cells[cell, _SHOWN] == 0:
+                    _show(cell, notes, cells, registers, work, counts)
+                level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ])
                 drawn = 0
-                if opcode == 0:
-                    drawn = int(np.int64(draw(stream(key, agent), counters[agent] + step)))
-                _work_on(
-                    cell, other, action, opcode, tags[action], drawn, notes, cells, registers,
-                    work, counts,
-                )  # fmt: skip
+                if reads_other:
+                    if cells[other, _SHOWN] == 0:
+                        _show(other, notes, cells, registers, work, counts)
+                    level = max(level, 1 + cells[other, _WRITTEN])
+                    if opcode == _SWAP:
+                        level = max(level, 1 + cells[other, _READ])
+                        notes[other] = 0
+                        cells[other, _WRITTEN] = level
+                        cells[other, _MEASURED] = 0
+                    else:
+                        cells[other, _READ] = max(cells[other, _READ], level)
+                    if opcode == 0:
+                        drawn = int(np.int64(draw(stream(key, agent), counters[agent] + step)))
+                kind = CALL if opcode == 0 else APPLY
+                _put(work, counts, kind, cell, other, 0, action, drawn, level)
+                notes[cell] = tag
+                cells[cell, _WRITTEN] = level
+                cells[cell, _SHOWN] = 1
+                cells[cell, _MEASURED] = 0
         first_agent = 0
     return stamped.shape[0], 0
-
-
-@compiled
-def _work_on(
-    cell: int,
-    other: int,
-    action: int,
-    opcode: int,
-    tag: int,
-    drawn: int,
-    notes: NDArray[np.int64],
-    cells: NDArray[np.int64],
-    registers: NDArray[np.int64],
-    work: NDArray[np.int64],
-    counts: NDArray[np.int64],
-) -> None:
-    """Execute a stamp of an effect that works on pixels."""
-    note = notes[cell]
-    flat = _is_flat(note)
-    if tag != 0 and (note >> KIND) & 255 == PIXELS and note & LOW == tag:
-        return
-    if _POSTERIZE <= opcode <= _HUE_ROTATE and flat:
-        known = (note >> KIND) & 255 == REGISTER and note >> VARIANT == 0
-        if tag != 0 and known and registers[note & LOW, 1] == tag:
-            return
-        notes[cell] = _tinted(note, note, TINT, action, tag, registers, work, counts)
-        cells[cell, _SHOWN] = 0
-        return
-    if (opcode in (_CHANNEL_SHIFT, _PIXEL_SORT)) and flat:
-        return
-    if _DISPLACE <= opcode <= _SWAP:
-        second = notes[other]
-        if other == cell:
-            return
-        if opcode == _DISPLACE and _is_flat(second):
-            notes[cell] = second
-            cells[cell, _SHOWN] = 0
-            return
-        if flat and _is_flat(second):
-            if opcode == _SMEAR:
-                notes[cell] = _tinted(note, second, MIX, action, 0, registers, work, counts)
-            else:
-                notes[cell] = second
-                notes[other] = note
-                cells[other, _SHOWN] = 0
-            cells[cell, _SHOWN] = 0
-            return
-    reads_other = opcode == 0 or _DISPLACE <= opcode <= _SWAP
-    if opcode != _DISPLACE:
-        _show(cell, notes, cells, registers, work, counts)
-    if reads_other:
-        _show(other, notes, cells, registers, work, counts)
-    level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ])
-    if reads_other:
-        level = max(level, 1 + cells[other, _WRITTEN])
-    if opcode == _SWAP:
-        level = max(level, 1 + cells[other, _READ])
-    kind = CALL if opcode == 0 else APPLY
-    _put(work, counts, kind, cell, other, 0, action, drawn, level)
-    _written_to(cell, level, tag, notes, cells)
-    if opcode == _SWAP:
-        _written_to(other, level, 0, notes, cells)
-    elif reads_other and other != cell:
-        cells[other, _READ] = max(cells[other, _READ], level)

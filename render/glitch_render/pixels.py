@@ -24,7 +24,6 @@ from glitch_render.notes import (
     PIECE,
     REGISTER,
     TINT,
-    UNTOUCHED,
     VARIANT,
     grey_of,
     packed,
@@ -229,6 +228,40 @@ def resolve(
 
 
 @compiled
+def _copy_piece(
+    note: int,
+    from_top: int,
+    from_bottom: int,
+    from_start: int,
+    from_end: int,
+    frame: NDArray[np.uint8],
+    planes: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    top: int,
+    bottom: int,
+    start: int,
+    end: int,
+) -> None:
+    """Copy a piece of a plane; what is missing of its size repeats its last line."""
+    variant = (note >> VARIANT) & 255
+    source = frame if variant < 2 else planes[variant // 2 - 1]
+    lines, from_lines = (
+        out.reshape((out.shape[0], -1)), source.reshape((source.shape[0], -1))
+    )  # fmt: skip
+    width = np.uint64(3 * min(end - start, from_end - from_start))
+    to, there = np.uint64(3 * start), np.uint64(3 * from_start)
+    for line in range(bottom - top):
+        y = np.uint64(top + line)
+        from_y = np.uint64(min(from_top + line, from_bottom - 1))
+        for place in range(width):
+            lines[y, to + place] = from_lines[from_y, there + place]
+        for place in range(to + width, np.uint64(3 * end)):
+            lines[y, place] = from_lines[from_y, np.uint64(3 * from_end - 3) + place % np.uint64(3)]
+    if variant % 2 == 1:
+        _turn_grey(out, out, top, bottom, start, end)
+
+
+@compiled
 def _paint(
     cell: int,
     note: int,
@@ -246,15 +279,11 @@ def _paint(
     if (note >> KIND) & 255 == COLOUR:
         _fill(out, top, bottom, start, end, note & LOW)
         return
-    variant = (note >> VARIANT) & 255
-    source = frame if variant < 2 else planes[variant // 2 - 1]
-    if variant % 2 == 1:
-        _turn_grey(source, out, top, bottom, start, end)
-        return
-    for y in range(np.uint64(top), np.uint64(bottom)):
-        for x in range(np.uint64(start), np.uint64(end)):
-            for channel in range(3):
-                out[y, x, channel] = source[y, x, channel]
+    row, col = (note & LOW) // grid_cols, (note & LOW) % grid_cols
+    _copy_piece(
+        note, row_edges[row], row_edges[row + 1], col_edges[col], col_edges[col + 1], frame,
+        planes, out, top, bottom, start, end,
+    )  # fmt: skip
 
 
 @compiled
@@ -289,10 +318,30 @@ def paint_all(
             cell = row * grid_cols + col
             note = notes[cell]
             if (note >> KIND) & 255 != COLOUR:
-                # The output began as the frame, and _SHOWN says what was written since
-                if (note >> KIND) & 255 == PIECE and note != UNTOUCHED and cells[cell, 2] == 0:
-                    _paint(cell, note, grid_cols, frame, planes, out, row_edges, col_edges)
+                first = col
                 col += 1
+                # The output began as the frame, and what is shown of it was written since
+                if (note >> KIND) & 255 != PIECE or cells[cell, 2] != 0:
+                    continue
+                # Neighbours that lie side by side in one plane too are one piece of it
+                source = note & LOW
+                source_row, begin = source // grid_cols, source % grid_cols
+                shift = col_edges[first] - col_edges[begin]
+                source_col = begin
+                while (
+                    col < n_cols
+                    and source_col + 1 < n_cols
+                    and notes[row * grid_cols + col] == note + col - first
+                    and cells[row * grid_cols + col, 2] == 0
+                    and col_edges[col] - col_edges[source_col + 1] == shift
+                ):
+                    col += 1
+                    source_col += 1
+                _copy_piece(
+                    note, row_edges[source_row], row_edges[source_row + 1], col_edges[begin],
+                    col_edges[source_col + 1], frame, planes, out, top, bottom, col_edges[first],
+                    col_edges[col],
+                )  # fmt: skip
                 continue
             # Flat neighbours: one line of them is written, and copied to the others
             first = col
@@ -316,15 +365,23 @@ def paint_all(
 def planes_shown(
     notes: NDArray[np.int64], work: NDArray[np.int64], plane_of: NDArray[np.int64], n_planes: int
 ) -> NDArray[np.bool_]:
-    """Say of each plane, the frame being the first, whether a note or work needs it."""
-    shown = np.zeros(n_planes, np.bool_)
+    """Say of each plane, the frame being the first, whether a note or work needs it.
+
+    One more value says whether a piece of the frame is to be painted in another place.
+    """
+    shown = np.zeros(n_planes + 1, np.bool_)
     for cell in range(notes.shape[0]):
-        kind = (notes[cell] >> KIND) & 255
+        note = notes[cell]
+        kind = (note >> KIND) & 255
         if kind in (MEAN, PIECE):
-            shown[(notes[cell] >> (VARIANT + 1)) & 127] = True
+            plane = (note >> (VARIANT + 1)) & 127
+            shown[plane] = True
+            if plane == 0 and kind == PIECE and note & LOW != cell:
+                shown[n_planes] = True
     for piece in range(work.shape[0]):
         kind = work[piece, 0]
         if kind == CALL:
+            # An effect without a plane of its own is shown the frame
             shown[plane_of[work[piece, 4]]] = True
         elif kind in (DRAW, TINT, MIX):
             for field in range(2, 4):
@@ -413,9 +470,9 @@ def _tinted(colour: int, opcode: int, own: NDArray[np.int64]) -> int:
         blue = blue if blue < own[0] else 255 - blue
         return packed(red, green, blue)
     return packed(
-        _clipped((own[0] * red + own[1] * green + own[2] * blue + 32768) >> 16),
-        _clipped((own[3] * red + own[4] * green + own[5] * blue + 32768) >> 16),
-        _clipped((own[6] * red + own[7] * green + own[8] * blue + 32768) >> 16),
+        _clipped((own[0] * red + own[1] * green + own[2] * blue + 2048) >> 12),
+        _clipped((own[3] * red + own[4] * green + own[5] * blue + 2048) >> 12),
+        _clipped((own[6] * red + own[7] * green + own[8] * blue + 2048) >> 12),
     )
 
 
@@ -426,51 +483,65 @@ def _mixed(first: int, second: int, kept: int) -> int:
 
 @compiled
 def _recolour(
-    out: NDArray[np.uint8],
+    lines: NDArray[np.uint8],
     top: int,
     bottom: int,
     start: int,
     end: int,
     opcode: int,
     own: NDArray[np.int64],
+    shares: NDArray[np.float32],
+    line: NDArray[np.float32],
+    known: NDArray[np.int64],
+    action: int,
 ) -> None:
     """Do what an effect does to every pixel alone to a run of cells."""
-    lines = out.reshape((out.shape[0], -1))
     first, last = np.uint64(3 * start), np.uint64(3 * end)
     if opcode == _POSTERIZE:
         mask = np.uint8(own[0])
         for y in range(np.uint64(top), np.uint64(bottom)):
             for place in range(first, last):
                 lines[y, place] &= mask
-    elif opcode == _SOLARIZE:
+        return
+    if opcode == _SOLARIZE:
         threshold = np.int32(own[0])
         for y in range(np.uint64(top), np.uint64(bottom)):
             for place in range(first, last):
                 value = lines[y, place]
                 turned = np.uint8(255) - value
                 lines[y, place] = value if np.int32(value) < threshold else turned
-    else:
-        a, b, c = np.int32(own[0]), np.int32(own[1]), np.int32(own[2])
-        d, e, f = np.int32(own[3]), np.int32(own[4]), np.int32(own[5])
-        g, h, i = np.int32(own[6]), np.int32(own[7]), np.int32(own[8])
-        half, low, high = np.int32(32768), np.int32(0), np.int32(255)
-        shift = np.int32(16)
-        for y in range(np.uint64(top), np.uint64(bottom)):
-            for x in range(np.uint64(start), np.uint64(end)):
-                red = np.int32(out[y, x, 0])
-                green = np.int32(out[y, x, 1])
-                blue = np.int32(out[y, x, 2])
-                r = np.int32(a * red + b * green + c * blue + half) >> shift
-                g_ = np.int32(d * red + e * green + f * blue + half) >> shift
-                b_ = np.int32(g * red + h * green + i * blue + half) >> shift
-                out[y, x, 0] = np.uint8(min(max(np.int32(r), low), high))
-                out[y, x, 1] = np.uint8(min(max(np.int32(g_), low), high))
-                out[y, x, 2] = np.uint8(min(max(np.int32(b_), low), high))
+        return
+    # Each byte takes its share of the five bytes around it, as its place in the pixel wants: so
+    # nothing hops over three channels. Whole numbers below 2^24 are exact in 32 bits
+    if known[1] != action:
+        known[1] = action
+        for place in range(shares.shape[1]):
+            channel = place % 3
+            for step in range(5):
+                other = channel + step - 2
+                share = own[3 * channel + other] if 0 <= other < 3 else 0
+                shares[step, place] = np.float32(share)
+    for y in range(np.uint64(top), np.uint64(bottom)):
+        for place in range(last - first):
+            line[place + np.uint64(2)] = np.float32(lines[y, first + place])
+        for place in range(last - first):
+            total = shares[0, place] * line[place]
+            total += shares[1, place] * line[place + np.uint64(1)]
+            total += shares[2, place] * line[place + np.uint64(2)]
+            total += shares[3, place] * line[place + np.uint64(3)]
+            total += shares[4, place] * line[place + np.uint64(4)]
+            # Above nothing, so that cutting off rounds down
+            level = np.int32((total + _ABOVE) * _A_4096TH) - np.int32(1024)
+            lines[y, first + place] = np.uint8(min(max(level, np.int32(0)), np.int32(255)))
+
+
+_ABOVE = np.float32(2048 + 4096 * 1024)
+_A_4096TH = np.float32(1 / 4096)
 
 
 @compiled
 def _shift_channels(
-    out: NDArray[np.uint8],
+    lines: NDArray[np.uint8],
     top: int,
     bottom: int,
     start: int,
@@ -479,27 +550,28 @@ def _shift_channels(
     down: int,
     right: int,
     scratch: NDArray[np.uint8],
+    sources: NDArray[np.uint64],
 ) -> None:
-    height, width = bottom - top, end - start
-    shift_y = (down * ((share * height + 512) >> 10)) % height
-    shift_x = (right * ((share * width + 512) >> 10)) % width
-    if shift_y == 0 and shift_x == 0:
+    height, width = np.uint64(bottom - top), np.uint64(end - start)
+    shift_y = np.uint64((down * ((share * (bottom - top) + 512) >> 10)) % (bottom - top))
+    shift_x = np.uint64((right * ((share * (end - start) + 512) >> 10)) % (end - start))
+    if shift_y == np.uint64(0) and shift_x == np.uint64(0):
         return
+    above, begin, three, two = np.uint64(top), np.uint64(3 * start), np.uint64(3), np.uint64(2)
     for y in range(height):
-        for x in range(width):
-            scratch[y, x, 0] = out[top + y, start + x, 0]
-            scratch[y, x, 2] = out[top + y, start + x, 2]
+        for place in range(three * width):
+            scratch[y, place] = lines[above + y, begin + place]
+    for x in range(width):
+        from_red = x - shift_x if x >= shift_x else x + width - shift_x
+        from_blue = x + shift_x if x + shift_x < width else x + shift_x - width
+        sources[x, 0], sources[x, 1] = three * from_red, three * from_blue + two
     for y in range(height):
-        red_y = y - shift_y if y >= shift_y else y - shift_y + height
+        red_y = y - shift_y if y >= shift_y else y + height - shift_y
         blue_y = y + shift_y if y + shift_y < height else y + shift_y - height
-        for x in range(shift_x):
-            out[top + y, start + x, 0] = scratch[red_y, x - shift_x + width, 0]
-        for x in range(shift_x, width):
-            out[top + y, start + x, 0] = scratch[red_y, x - shift_x, 0]
-        for x in range(width - shift_x):
-            out[top + y, start + x, 2] = scratch[blue_y, x + shift_x, 2]
-        for x in range(width - shift_x, width):
-            out[top + y, start + x, 2] = scratch[blue_y, x + shift_x - width, 2]
+        for x in range(width):
+            place = begin + three * x
+            lines[above + y, place] = scratch[red_y, sources[x, 0]]
+            lines[above + y, place + two] = scratch[blue_y, sources[x, 1]]
 
 
 @compiled
@@ -580,7 +652,7 @@ def _sort_pixels(
 
 @compiled
 def _darken_lines(
-    out: NDArray[np.uint8],
+    lines: NDArray[np.uint8],
     top: int,
     bottom: int,
     start: int,
@@ -588,9 +660,8 @@ def _darken_lines(
     own: NDArray[np.int64],
     upright: bool,
 ) -> None:
-    height, twice, kept = out.shape[0], 2 * own[0], np.uint32(own[1])
+    height, twice, kept = lines.shape[0], 2 * own[0], np.uint32(own[1])
     half, shift = np.uint32(128), np.uint32(8)
-    lines = out.reshape((out.shape[0], -1))
     if not upright:
         for y in range(top, bottom):
             if (twice * y // height) % 2 == 1:
@@ -608,28 +679,40 @@ def _darken_lines(
 
 @compiled
 def _print_dots(
-    out: NDArray[np.uint8],
+    lines: NDArray[np.uint8],
     top: int,
     bottom: int,
     start: int,
     end: int,
     own: NDArray[np.int64],
-    dots_x: NDArray[np.int64],
+    thresholds: NDArray[np.int32],
+    known: NDArray[np.int64],
 ) -> None:
-    height, steps, dots = out.shape[0], np.int32(own[0] - 1), own[1]
+    height, steps, dots = lines.shape[0], np.int32(own[0] - 1), own[1]
     unit = np.int32(255 // (own[0] - 1))
-    whole, fine, zero = np.int32(255), np.int32(128), np.int32(0)
-    for x in range(start, end):
-        dots_x[x] = (x * dots // height) % 8
+    if known[0] != dots:
+        # 255 (2 B + 1), for each byte of the eight lines of dots that there are
+        known[0] = dots
+        for x in range(lines.shape[1] // 3):
+            dot = (x * dots // height) % 8
+            for line in range(8):
+                for channel in range(3):
+                    thresholds[line, 3 * x + channel] = 255 * (2 * BAYER[line, dot] + 1)
     for y in range(top, bottom):
-        dot_y = (y * dots // height) % 8
-        for x in range(start, end):
-            threshold = np.int32(255 * (2 * BAYER[dot_y, dots_x[x]] + 1))
-            for channel in range(3):
-                scaled = np.int32(out[y, x, channel]) * steps
-                level = np.int32(scaled // whole)
-                up = np.int32(1) if np.int32(scaled - whole * level) * fine > threshold else zero
-                out[y, x, channel] = np.uint8((level + up) * unit)
+        line = np.uint64((y * dots // height) % 8)
+        if own[0] == 2:
+            for place in range(np.uint64(3 * start), np.uint64(3 * end)):
+                up = np.int32(lines[np.uint64(y), place]) << np.int32(7) > thresholds[line, place]
+                lines[np.uint64(y), place] = np.uint8(255) if up else np.uint8(0)
+            continue
+        for place in range(np.uint64(3 * start), np.uint64(3 * end)):
+            scaled = np.int32(lines[np.uint64(y), place]) * steps << np.int32(7)
+            # ⌈x⌉ of whole numbers, by the next that division cuts off
+            level = np.int32(scaled - thresholds[line, place] + _WHOLE - 1) // np.int32(_WHOLE)
+            lines[np.uint64(y), place] = np.uint8(np.int32(level) * unit)
+
+
+_WHOLE = 255 * 128
 
 
 @compiled
@@ -639,43 +722,42 @@ def _blend_from(
     from_bottom: int,
     from_start: int,
     from_end: int,
-    out: NDArray[np.uint8],
+    lines: NDArray[np.uint8],
     top: int,
     bottom: int,
     start: int,
     end: int,
     kept: int,
 ) -> None:
-    """Lay a block over another, by its nearest pixels where they differ in size."""
-    height, width = bottom - top, end - start
-    from_height, from_width = from_bottom - from_top, from_end - from_start
-    own, half, shift = np.uint32(256 - kept), np.uint32(128), np.uint32(8)
-    share = np.uint32(kept)
-    for y in range(height):
-        from_y = from_top + (y if from_height == height else y * from_height // height)
-        if from_width == width:
-            for x in range(np.uint64(width)):
-                at, there = np.uint64(start) + x, np.uint64(from_start) + x
-                for channel in range(3):
-                    value = np.uint32(source[from_y, there, channel])
-                    if kept != 256:
-                        mixed = value * share + np.uint32(out[top + y, at, channel]) * own
-                        value = np.uint32(mixed + half) >> shift
-                    out[top + y, at, channel] = np.uint8(value)
-            continue
-        for x in range(width):
-            nearest = from_start + x * from_width // width
-            for channel in range(3):
-                value = np.uint32(source[from_y, nearest, channel])
-                if kept != 256:
-                    mixed = value * share + np.uint32(out[top + y, start + x, channel]) * own
-                    value = np.uint32(mixed + half) >> shift
-                out[top + y, start + x, channel] = np.uint8(value)
+    """Lay a block over another; what is missing of its size repeats its last line."""
+    # 255 × 256 + 128 is as much as 16 bits hold
+    own, half, shift = np.uint16(256 - kept), np.uint16(128), np.uint16(8)
+    share = np.uint16(kept)
+    width = np.uint64(3 * min(end - start, from_end - from_start))
+    to, there = np.uint64(3 * start), np.uint64(3 * from_start)
+    for line in range(bottom - top):
+        y = np.uint64(top + line)
+        from_y = np.uint64(min(from_top + line, from_bottom - 1))
+        if kept == 256:
+            for place in range(width):
+                lines[y, to + place] = source[from_y, there + place]
+        else:
+            for place in range(width):
+                first = np.uint16(np.uint16(source[from_y, there + place]) * share)
+                second = np.uint16(np.uint16(lines[y, to + place]) * own)
+                value = np.uint16(first + second + half)
+                lines[y, to + place] = np.uint8(value >> shift)
+        for place in range(to + width, np.uint64(3 * end)):
+            last = np.uint64(3 * from_end - 3) + place % np.uint64(3)
+            first = np.uint16(np.uint16(source[from_y, last]) * share)
+            second = np.uint16(np.uint16(lines[y, place]) * own)
+            value = np.uint16(first + second + half)
+            lines[y, place] = np.uint8(value >> shift)
 
 
 @compiled
 def _swap_blocks(
-    out: NDArray[np.uint8],
+    lines: NDArray[np.uint8],
     top: int,
     bottom: int,
     start: int,
@@ -687,15 +769,14 @@ def _swap_blocks(
     scratch: NDArray[np.uint8],
 ) -> None:
     height, width = bottom - top, end - start
-    for y in range(height):
-        for x in range(width):
-            for channel in range(3):
-                scratch[y, x, channel] = out[top + y, start + x, channel]
+    for y in range(np.uint64(height)):
+        for place in range(np.uint64(3 * width)):
+            scratch[y, place] = lines[np.uint64(top) + y, np.uint64(3 * start) + place]
     _blend_from(
-        out, other_top, other_bottom, other_start, other_end, out, top, bottom, start, end, 256
+        lines, other_top, other_bottom, other_start, other_end, lines, top, bottom, start, end, 256
     )
     _blend_from(
-        scratch, 0, height, 0, width, out, other_top, other_bottom, other_start, other_end, 256
+        scratch, 0, height, 0, width, lines, other_top, other_bottom, other_start, other_end, 256
     )
 
 
@@ -735,10 +816,15 @@ def work_through(
         tall = max(tall, row_edges[row + 1] - row_edges[row])
     for col in range(col_edges.shape[0] - 1):
         wide = max(wide, col_edges[col + 1] - col_edges[col])
-    scratch = np.empty((tall, wide, 3), np.uint8)
+    scratch = np.empty((tall, 3 * wide), np.uint8)
+    sources = np.empty((wide, 2), np.uint64)
+    lines = out.reshape((out.shape[0], -1))
     runs = np.empty(max(tall, wide) + 1, np.int64)
     spare = np.empty(max(tall, wide) + 1, np.int64)
-    dots_x = np.empty(out.shape[1], np.int64)
+    shares = np.empty((5, lines.shape[1]), np.float32)
+    line = np.zeros(lines.shape[1] + 4, np.float32)
+    thresholds = np.empty((8, lines.shape[1]), np.int32)
+    known = np.full(2, -1, np.int64)
     at = 0
     while at < order.shape[0]:
         piece = order[at]
@@ -797,15 +883,15 @@ def work_through(
         if kind == GREY:
             _turn_grey(out, out, top, bottom, start, end)
         elif opcode <= _HUE_ROTATE:
-            _recolour(out, top, bottom, start, end, opcode, own)
+            _recolour(lines, top, bottom, start, end, opcode, own, shares, line, known, action)
         elif opcode == _CHANNEL_SHIFT:
-            _shift_channels(out, top, bottom, start, end, own[0], down, right, scratch)
+            _shift_channels(lines, top, bottom, start, end, own[0], down, right, scratch, sources)
         elif opcode == _PIXEL_SORT:
             _sort_pixels(out, top, bottom, start, end, own, down, right, runs, spare)
         elif opcode == _SCANLINES:
-            _darken_lines(out, top, bottom, start, end, own, right == 0)
+            _darken_lines(lines, top, bottom, start, end, own, right == 0)
         elif opcode == _DITHER:
-            _print_dots(out, top, bottom, start, end, own, dots_x)
+            _print_dots(lines, top, bottom, start, end, own, thresholds, known)
         else:
             other = work[piece, 2]
             other_row, other_col = other // grid_cols, other % grid_cols
@@ -813,12 +899,12 @@ def work_through(
             other_start, other_end = col_edges[other_col], col_edges[other_col + 1]
             if opcode == _SWAP:
                 _swap_blocks(
-                    out, top, bottom, start, end, other_top, other_bottom, other_start,
+                    lines, top, bottom, start, end, other_top, other_bottom, other_start,
                     other_end, scratch,
                 )  # fmt: skip
             else:
                 kept = own[0] if opcode == _SMEAR else 256
                 _blend_from(
-                    out, other_top, other_bottom, other_start, other_end, out, top, bottom,
+                    lines, other_top, other_bottom, other_start, other_end, lines, top, bottom,
                     start, end, kept,
                 )  # fmt: skip

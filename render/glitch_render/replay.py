@@ -10,7 +10,10 @@ whole history of stamps can be painted on any number of frames: that is how a cl
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,7 +28,7 @@ from glitch_gym.grid import Grid
 from glitch_gym.picture import check_frame
 from glitch_gym.randomness import derive_key, draw, stream
 from glitch_render.effects import Effect, EffectParameters, Opcode, Source, Stamp, get_effect
-from glitch_render.notes import CALL, N_FIELDS, ROOM, UNTOUCHED, execute
+from glitch_render.notes import APPLY, CALL, DRAW, GREY, N_FIELDS, ROOM, UNTOUCHED, execute
 from glitch_render.pixels import in_order, paint_all, planes_shown, resolve, work_through
 
 __all__ = ["MAX_LAG", "Canvas", "mark_cell", "replay", "replay_walk", "replay_walks"]
@@ -36,6 +39,9 @@ MAX_LAG = 48
 _MAX_PLANES = 127
 _MAX_REGISTERS = 1 << 24
 _N_SETTINGS = 16
+_WORTH_SHARING = 250_000
+"""Pixels from which on it pays to share work among cores."""
+
 # The same effect again changes nothing, whatever the move; pixels are sorted by the move
 _SETTLED = (Opcode.DESATURATE, Opcode.POSTERIZE, Opcode.DITHER)
 _SETTLED_BY_MOVE = (Opcode.PIXEL_SORT,)
@@ -60,6 +66,15 @@ def _survey(
             if action < 0 or action >= n_actions:
                 return 2
     return 0
+
+
+_Section = tuple[list[NDArray[np.int64]], NDArray[np.int64]]
+"""Parts of the list of work that can be done at once, and then what needs plain functions."""
+
+
+@lru_cache(maxsize=1)
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), "glitch-replay")
 
 
 class Canvas:
@@ -111,9 +126,14 @@ class Canvas:
             default=0,
         )
         self._tell_actions()
+        reach = int(np.abs(self._sources).max())
         self._border = np.ones((grid.rows, grid.cols), np.bool_)
-        self._border[1 : grid.picture_rows - 1, 1 : grid.picture_cols - 1] = False
+        self._border[reach : grid.picture_rows - reach, reach : grid.picture_cols - reach] = False
+        self._untouched = UNTOUCHED | np.arange(grid.n_cells, dtype=np.int64)
         self._notes = np.empty(grid.n_cells, np.int64)
+        self._sizes = np.zeros((grid.rows, grid.cols), np.int64)
+        heights, widths = (np.diff(edges).astype(np.int64) for edges in self.edges)
+        self._sizes[: grid.picture_rows, : grid.picture_cols] = (heights[:, None] << 32) | widths
         self._cells = np.empty((grid.n_cells, 4), np.int64)
         self._work = np.empty((0, N_FIELDS), np.int64)
         self._registers = np.empty((0, 2), np.int64)
@@ -122,7 +142,7 @@ class Canvas:
         self.works = bool((self._opcodes >= int(Opcode.POSTERIZE)).any()) or bool(
             (self._opcodes == int(Opcode.CALL)).any()
         )
-        self._order: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._sections: list[_Section] | None = None
         self.clear()
 
     def _tell_actions(self) -> None:
@@ -153,16 +173,16 @@ class Canvas:
 
     def stamped(self) -> NDArray[np.bool_]:
         """Say of each cell whether the stamps so far have changed it: (n_cells,)."""
-        changed: NDArray[np.bool_] = self._notes != UNTOUCHED
+        changed: NDArray[np.bool_] = self._notes != self._untouched
         return changed
 
     def clear(self) -> None:
         """Forget all stamps."""
-        self._notes[:] = UNTOUCHED
+        self._notes[:] = self._untouched
         self._cells[:] = 0
         self._cells[:, 2] = 1
         self._counts[:] = 0
-        self._order = None
+        self._sections = None
 
     def stamp(
         self,
@@ -197,16 +217,16 @@ class Canvas:
             raise SettingError(f"a stamp has an action outside 0…{self.actions.n - 1}")
         if counters is None:
             counters = np.zeros(cells.shape[1], np.int64)
-        self._order = None
+        self._sections = None
         place = (0, 0)
         while True:
             # Even symbols measure pixels, where those of other effects were turned grey
             self._make_room(cells.size if self.works else ROOM)
             place = execute(
                 cells, actions, counters, place, self._opcodes, self._plane_of, self._tags,
-                self._sources, self._behind, self._border.ravel(), self.grid.cols,
-                self.grid.picture_rows, self.grid.picture_cols, self._key, self._notes,
-                self._cells, self._registers, self._work, self._counts,
+                self._sources, self._behind, self._border.ravel(), self._sizes.ravel(),
+                self.grid.cols, self.grid.picture_rows, self.grid.picture_cols, self._key,
+                self._notes, self._cells, self._registers, self._work, self._counts,
             )  # fmt: skip
             if place[0] == len(cells):
                 return
@@ -248,9 +268,9 @@ class Canvas:
         shown = planes_shown(self._notes, work, self._plane_of, n_planes)
         planes = self._planes(frame, shown, tuple(earlier), moment)
         registers = np.zeros(self._counts[1], np.uint32)
-        source = frame
+        # Painting changes the frame, which notes may point to, and plain functions are shown
+        source = frame.copy() if shown[n_planes] or (len(work) and shown[0]) else frame
         if len(work):
-            source = frame.copy()
             self._do_work(work, registers, source, planes, frame)
         notes = self._notes.copy()
         resolve(notes, registers, self.grid.cols, source, planes, *self.edges)
@@ -264,9 +284,8 @@ class Canvas:
         planes: NDArray[np.uint8],
         out: NDArray[np.uint8],
     ) -> None:
-        if self._order is None:
-            self._order = in_order(work, self.grid.n_cells)
-        order, begins = self._order
+        if self._sections is None:
+            self._sections = self._plan(work, out.shape[0] * out.shape[1])
 
         def work_on(part: NDArray[np.int64]) -> None:
             work_through(
@@ -274,14 +293,47 @@ class Canvas:
                 self.grid.cols, source, planes, out, *self.edges,
             )  # fmt: skip
 
-        if not (self._opcodes == int(Opcode.CALL)).any():
-            work_on(order)
-            return
-        for begin, end in itertools.pairwise(begins):
-            part = order[begin:end]
-            work_on(part)
-            for piece in part[work[part, 0] == CALL]:
+        for parts, calls in self._sections:
+            if len(parts) == 1:
+                work_on(parts[0])
+            else:
+                for _ in _workers().map(work_on, parts):
+                    pass
+            for piece in calls:
                 self._call(work[piece], source, planes, out)
+
+    def _plan(self, work: NDArray[np.int64], n_pixels: int) -> list[_Section]:
+        """Divide work into sections: levels that are wide are shared among all cores."""
+        order, begins = in_order(work, self.grid.n_cells)
+        cores = os.cpu_count() or 1
+        cut = self.grid.picture_rows // 2 * self.grid.cols
+        below = work[:, 1:3] >= cut
+        alone = (work[:, 0] == APPLY) | (work[:, 0] == DRAW) | (work[:, 0] == GREY)
+        if cores > 1 and alone.all() and (below[:, 0] == below[:, 1]).all():
+            # Two halves of the picture that have nothing to do with each other
+            lower = below[order, 0]
+            return [([order[~lower], order[lower]], order[:0])]
+        n_cells = self.grid.picture_rows * self.grid.picture_cols
+        wide = max(2 * cores, _WORTH_SHARING * n_cells // n_pixels)
+        calls = (self._opcodes == int(Opcode.CALL)).any()
+        sections: list[_Section] = []
+        begun = 0
+        for begin, end in itertools.pairwise(begins.tolist()):
+            if not calls and end - begin < wide:
+                continue
+            if begin > begun:
+                sections.append(([order[begun:begin]], order[:0]))
+            begun = end
+            level = order[begin:end]
+            # Cut between rows of cells, since neighbours in a row are worked on as one
+            rows = work[level, 1] // self.grid.cols
+            shares = np.arange(1, cores) * len(level) // cores
+            cuts = np.searchsorted(rows, rows[shares]) if len(level) >= wide else shares[:0]
+            own = level[work[level, 0] == CALL] if calls else level[:0]
+            sections.append((np.split(level, cuts), own))
+        if begun < len(order):
+            sections.append(([order[begun:]], order[:0]))
+        return sections
 
     def _planes(
         self,
@@ -291,16 +343,22 @@ class Canvas:
         moment: int,
     ) -> NDArray[np.uint8]:
         """Make those of the effects' planes that are shown, (planes, height, width, 3)."""
-        if not shown[1:].any():
+        if not shown[1:-1].any():
             return np.empty((len(self._plane_effects), 0, 0, 3), np.uint8)
-        planes = np.empty((len(self._plane_effects), *frame.shape), np.uint8)
+        alone = len(self._plane_effects) == 1
+        planes = np.empty((0 if alone else len(self._plane_effects), *frame.shape), np.uint8)
         for plane, index in enumerate(self._plane_effects):
             effect, own = self._effects[index], self._parameters[index]
             if shown[plane + 1] and effect.plane is not None:
                 lag = _lag_of(effect, own)
                 key = int(draw(np.uint64(stream(self._plane_key, index)), moment))
                 made = effect.plane(Source(frame, earlier[:lag], key), own)
-                planes[plane] = _checked_plane(effect.name, made, frame)
+                checked = _checked_plane(effect.name, made, frame)
+                if alone and not np.may_share_memory(checked, frame):
+                    return np.ascontiguousarray(checked)[None]
+                if alone:
+                    return checked[None].copy()
+                planes[plane] = checked
         return planes
 
     def _call(

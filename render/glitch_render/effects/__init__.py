@@ -250,15 +250,15 @@ def mean_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def fitted(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Bring a cell (h', w', 3) to the size of another, (h, w, …), by its nearest pixels.
+    """Bring a cell (h', w', 3) to the size of another, (h, w, …): cut, or its last line repeated.
 
     Cells of a grid differ by a pixel where the frame is no multiple of them.
     """
     height, width = shape[:2]
     if pixels.shape[:2] == (height, width):
         return pixels
-    rows = np.arange(height) * pixels.shape[0] // height
-    cols = np.arange(width) * pixels.shape[1] // width
+    rows = np.minimum(np.arange(height), pixels.shape[0] - 1)
+    cols = np.minimum(np.arange(width), pixels.shape[1] - 1)
     nearest: NDArray[np.uint8] = pixels[rows[:, None], cols[None, :]]
     return nearest
 

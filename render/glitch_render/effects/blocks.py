@@ -122,8 +122,8 @@ def _displaced_from(parameters: Displace, move: tuple[int, int]) -> tuple[int, i
 def displace(stamp: Stamp, parameters: Displace) -> NDArray[np.uint8]:
     """Repeat the block that the agent came from, or one at a given offset.
 
-    The cell becomes the other cell's pixels as they are at that time; by its nearest pixels where
-    the two differ in size. Source: misplaced macroblocks of a damaged stream.
+    The cell becomes the other cell's pixels as they are at that time; where the two differ by a
+    pixel, that is cut off or repeated. Source: misplaced macroblocks of a damaged stream.
     """
     return fitted(stamp.left, stamp.cell.shape)
 
@@ -156,6 +156,6 @@ def smear(stamp: Stamp, parameters: Smear) -> NDArray[np.uint8]:
 def swap(stamp: Stamp, parameters: NoParameters) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Let the cell and the one that the agent left change places.
 
-    By their nearest pixels where the two differ in size.
+    Where the two differ by a pixel, that is cut off or repeated.
     """
     return fitted(stamp.left, stamp.cell.shape), fitted(stamp.cell, stamp.left.shape)

@@ -72,11 +72,11 @@ class HueRotate(EffectParameters):
     )
 
 
-_ONE = 65_536
+_ONE = 4096
 
 
 def _hue_matrix(parameters: HueRotate) -> list[int]:
-    """Make the matrix of a rotation about the grey axis, in 65536ths, row by row."""
+    """Make the matrix of a rotation about the grey axis, in 4096ths, row by row."""
     angle = math.radians(parameters.degrees)
     weights = np.array([0.213, 0.715, 0.072])
     grey = np.tile(weights, (3, 1))
@@ -92,10 +92,10 @@ def _hue_matrix(parameters: HueRotate) -> list[int]:
 def hue_rotate(stamp: Stamp, parameters: HueRotate) -> NDArray[np.uint8]:
     """Turn the colours round the wheel, their lightness kept.
 
-    The matrix of ``hueRotate`` in W3C's *Filter Effects Module*, rounded to 65536ths, clipped.
+    The matrix of ``hueRotate`` in W3C's *Filter Effects Module*, rounded to 4096ths, clipped.
     """
     matrix = np.array(_hue_matrix(parameters), np.int64).reshape(3, 3)
-    turned = (stamp.cell.astype(np.int64) @ matrix.T + _ONE // 2) >> 16
+    turned = (stamp.cell.astype(np.int64) @ matrix.T + _ONE // 2) // _ONE
     clipped: NDArray[np.uint8] = np.clip(turned, 0, 255).astype(np.uint8)
     return clipped
 
