@@ -13,8 +13,9 @@ from glitch_gym.activation import compute_activation
 from glitch_gym.picture import read_picture
 from glitch_render.clip import Selection, open_painter
 from glitch_render.corrupt import corrupt
+from glitch_render.effects import effects
 from glitch_render.plots import activation_overlay
-from glitch_render.recipe import load_preset, preset_names
+from glitch_render.recipe import Layer, Recipe, load_preset, preset_names
 
 DOCS = Path(__file__).parent.parent / "docs"
 PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")
@@ -85,6 +86,27 @@ def banner(frames: dict[str, NDArray[np.uint8]]) -> Image.Image:
             image.paste(tile, (x, index * (height + gap)))
             x += tile.width + gap
     return image
+
+
+def effect_sheet(frame: NDArray[np.uint8], width: int = 300, columns: int = 5) -> Image.Image:
+    """Show every effect on one photograph, at a coarse and a fine grid."""
+    names, gap, head = list(effects()), 6, 22
+    height = round(frame.shape[0] * width / frame.shape[1])
+    rows = -(-len(names) // columns)
+    cell = (width + gap, 2 * height + head + 2 * gap)
+    sheet = Image.new("RGB", (columns * cell[0] + gap, rows * cell[1] + gap), PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    for number, name in enumerate(names):
+        x, y = gap + number % columns * cell[0], number // columns * cell[1]
+        pen.text((x, y + 3), name, INK, font)
+        for which, (grid, agents, lifetime) in enumerate((((20, 12), 60, 6), ((90, 60), 900, 16))):
+            layer = Layer(
+                grid=grid, fit="stretch", effects=[name], objective="linger", alpha=1.0,
+                epsilon=1.0, iterations=100_000, agents=agents, lifetime=lifetime,
+            )  # fmt: skip
+            shown = corrupt(frame, Recipe(layers=[layer], seed=3))
+            sheet.paste(shrunk(shown, width), (x, y + head + which * (height + gap)))
+    return sheet
 
 
 def film() -> Path:

@@ -23,6 +23,7 @@ from glitch_render.clip import (
 )
 from glitch_render.encoding import PartWriter, choose_encoding
 from glitch_render.footage import open_footage
+from glitch_render.keyframes import Keyframes
 from glitch_render.media import read_recipe
 from glitch_render.recipe import Layer, Recipe
 from glitch_render.store import Store
@@ -692,3 +693,74 @@ def test_an_encoder_gives_the_same_bytes_each_time(tmp_path, suffix, codec):
         with av.open(str(part)) as container:
             contents.add(b"".join(bytes(packet) for packet in container.demux(video=0)))
     assert len(contents) == 1
+
+
+def looking_back(**settings):
+    """A layer of effects that look back, on one that changes the picture."""
+    back = Layer(
+        grid=(12, 20), fit="stretch", iterations=300, agents=200, objective="linger",
+        effects={"echo": {"frames": 5}, "melt": {}, "pixel_sort": {}}, respawn=True, lifetime=8,
+        **settings,
+    )  # fmt: skip
+    return RECIPE.model_copy(update={"layers": (LAYERS[0], back)})
+
+
+def test_an_effect_that_looks_back_sees_the_frames_as_they_came_to_its_layer(clip, store):
+    recipe = looking_back()
+    whole = painted(clip, store, recipe)
+    painter = open_painter(str(clip), recipe, store=store)
+    assert [layer.lag for layer in painter.layers] == [0, 5]
+    # Any frame alone, and any range, is as in the whole
+    for first, last in ((20, 21), (3, 9), (12, 30), (0, 2)):
+        found = [pixels for pixels, _ in painter.frames(first, last)]
+        np.testing.assert_array_equal(np.array(found), whole[first:last])
+    below = painted(clip, store, RECIPE.model_copy(update={"layers": (LAYERS[0],)}))
+    changed = (whole[20] != below[20]).any(axis=2)
+    past = (whole[20] == below[15]).all(axis=2) & (below[15] != below[20]).any(axis=2)
+    assert (changed & past).sum() > 100
+
+
+@pytest.mark.parametrize("segment", [7, 13])
+def test_segments_of_looking_back_are_seamless(clip, tmp_path, store, segment):
+    shown = []
+    for length in (250, segment):
+        render(
+            clip, tmp_path / f"{length}.mkv", store, looking_back(), codec="ffv1", segment=length
+        )
+        shown.append(frames_of(tmp_path / f"{length}.mkv")[0])
+    np.testing.assert_array_equal(*shown)
+
+
+def test_opacity_fades_and_masks_follow_the_subject(clip, store):
+    faded = LAYERS[0].model_copy(update={"opacity": Keyframes((0.0, 1.0), (0.0, 1.0), "linear")})
+    recipe = RECIPE.model_copy(update={"layers": (faded,)})
+    source = frames_of(clip)[0]
+    shown = painted(clip, store, recipe, frames=[0, 12, 25])
+    np.testing.assert_array_equal(shown[0], source[0])
+    unlike = [
+        np.abs(one.astype(int) - source[at]).mean()
+        for one, at in zip(shown, (0, 12, 25), strict=True)
+    ]
+    assert unlike[0] < unlike[1] < unlike[2]
+    held = LAYERS[0].model_copy(update={"mask_above": 0.6})
+    recipe = RECIPE.model_copy(update={"layers": (held,)})
+    masked = painted(clip, store, recipe, frames=[12])[0]
+    recipe = RECIPE.model_copy(update={"layers": (LAYERS[0],)})
+    everywhere = painted(clip, store, recipe, frames=[12])[0]
+    changed = [(one != source[12]).any(axis=2).sum() for one in (masked, everywhere)]
+    assert 0 < changed[0] < changed[1]
+
+
+def test_pixel_effects_of_endless_agents_keep_a_trail_of_ten_lifetimes(clip, store):
+    layers = [
+        LAYERS[0].model_copy(
+            update={"effects": Layer(grid=(2, 2), effects=["smear"]).effects, "trail": trail,
+                    "lifetime": 2}
+        )
+        for trail in (None, 20)
+    ]  # fmt: skip
+    shown = [
+        painted(clip, store, RECIPE.model_copy(update={"layers": (layer,)}), frames=[29])
+        for layer in layers
+    ]
+    np.testing.assert_array_equal(*shown)

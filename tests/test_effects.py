@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import Field, ValidationError
 
 from glitch_gym.errors import SettingError
@@ -134,3 +134,149 @@ def test_a_broken_plug_in_is_reported_and_stops_nothing(monkeypatch):
             assert "same" in effects()
     finally:
         module._load_plug_ins.cache_clear()
+
+
+@given(PIXELS, st.integers(1, 7), st.integers(0, 255))
+def test_posterize_and_solarize_are_pillows(cell, bits, threshold):
+    image, found = Image.fromarray(cell), get_effect("posterize")
+    done = found.function(stamp_of(cell), found.parameters(bits=bits))
+    np.testing.assert_array_equal(done, np.asarray(ImageOps.posterize(image, bits)))
+    found = get_effect("solarize")
+    done = found.function(stamp_of(cell), found.parameters(threshold=threshold))
+    np.testing.assert_array_equal(done, np.asarray(ImageOps.solarize(image, threshold)))
+
+
+@given(PIXELS, st.floats(-360, 360))
+def test_hue_rotation_keeps_greys_and_turns_back(cell, degrees):
+    found = get_effect("hue_rotate")
+    turned = found.function(stamp_of(cell), found.parameters(degrees=degrees))
+    angle = np.radians(degrees)
+    exact = cell @ (
+        np.array([[0.213, 0.715, 0.072]] * 3)
+        + np.cos(angle) * np.array(
+            [[0.787, -0.715, -0.072], [-0.213, 0.285, -0.072], [-0.213, -0.715, 0.928]]
+        )
+        + np.sin(angle) * np.array(
+            [[-0.213, -0.715, 0.928], [0.143, 0.140, -0.283], [-0.787, 0.715, 0.072]]
+        )
+    ).T  # fmt: skip
+    assert np.abs(turned - np.clip(exact, 0, 255)).max() <= 1
+    grey = np.repeat(cell[:, :, :1], 3, axis=2)
+    np.testing.assert_array_equal(
+        found.function(stamp_of(grey), found.parameters(degrees=degrees)), grey
+    )
+    np.testing.assert_array_equal(
+        found.function(stamp_of(cell), found.parameters(degrees=360)), cell
+    )
+
+
+@given(PIXELS, st.sampled_from([2, 4, 6, 16]))
+def test_dithered_pixels_are_of_few_values_around_their_own_and_stay(cell, levels):
+    found = get_effect("dither")
+    own = found.parameters(levels=levels, dots=8)
+    printed = found.function(stamp_of(cell), own)
+    step = 255 // (levels - 1)
+    assert (printed % step == 0).all()
+    assert np.abs(printed.astype(int) - cell).max() < step
+    np.testing.assert_array_equal(found.function(stamp_of(printed), own), printed)
+
+
+def test_dither_keeps_the_mean_of_a_ramp():
+    found = get_effect("dither")
+    for level in (20, 100, 200):
+        grey = np.full((8, 8, 3), level, np.uint8)
+        stamp = dataclasses.replace(stamp_of(grey), size=(8, 8))
+        printed = found.function(stamp, found.parameters(levels=2, dots=8))
+        assert abs(printed.mean() - level) < 4
+
+
+@pytest.mark.parametrize("move", [(0, 1), (0, -1), (1, 0), (-1, 0)])
+def test_sorted_pixels_are_the_same_pixels_rising_along_the_move(small, move):
+    cell = small[30:60, 40:80]
+    found = get_effect("pixel_sort")
+    stamp = dataclasses.replace(stamp_of(cell), move=move)
+    done = found.function(stamp, found.parameters(low=0, high=255))
+    luma = (done.astype(int) @ np.array([30, 59, 11]) + 50) // 100
+    axis = 0 if move[0] else 1
+    assert (np.diff(luma, axis=axis) * sum(move) >= 0).all()
+    pixels = [sorted(map(tuple, one.reshape(-1, 3).tolist())) for one in (cell, done)]
+    assert pixels[0] == pixels[1]
+    high = found.function(stamp, found.parameters(low=100, high=255))
+    dark = (cell.astype(int) @ np.array([30, 59, 11]) + 50) // 100 < 100
+    assert dark.any()
+    np.testing.assert_array_equal(high[dark], cell[dark])
+
+
+@given(PIXELS, st.floats(0, 1), st.sampled_from([(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1)]))
+def test_shifted_channels_are_the_same_values_and_green_stays(cell, distance, move):
+    found = get_effect("channel_shift")
+    stamp = dataclasses.replace(stamp_of(cell), move=move)
+    done = found.function(stamp, found.parameters(distance=distance))
+    np.testing.assert_array_equal(done[:, :, 1], cell[:, :, 1])
+    for channel in (0, 2):
+        assert sorted(done[:, :, channel].ravel()) == sorted(cell[:, :, channel].ravel())
+
+
+@given(PIXELS, PIXELS)
+def test_blocks_are_displaced_smeared_and_swapped(cell, left):
+    stamp = stamp_of(cell, left)
+    moved = apply("displace", stamp)
+    smear = get_effect("smear")
+    np.testing.assert_array_equal(smear.function(stamp, smear.parameters(decay=0)), moved)
+    np.testing.assert_array_equal(smear.function(stamp, smear.parameters(decay=1)), cell)
+    both = get_effect("swap").function(stamp, NoParameters())
+    np.testing.assert_array_equal(both[0], moved)
+    assert both[1].shape == left.shape
+    height, width = (min(a, b) for a, b in zip(cell.shape[:2], left.shape[:2], strict=True))
+    np.testing.assert_array_equal(moved[:height, :width], left[:height, :width])
+
+
+def test_scanlines_lie_along_the_move_and_take_their_share_of_light():
+    white = np.full((24, 24, 3), 200, np.uint8)
+    found = get_effect("scanlines")
+    own = found.parameters(lines=6, darkness=0.5)
+    across = found.function(dataclasses.replace(stamp_of(white), size=(24, 24)), own)
+    assert across[:, 0, 0].tolist() == [200, 200, 100, 100] * 6
+    down = found.function(dataclasses.replace(stamp_of(white), size=(24, 24), move=(1, 0)), own)
+    np.testing.assert_array_equal(down, across.transpose(1, 0, 2))
+
+
+def test_an_echo_is_the_frame_of_so_many_frames_ago(small):
+    found = get_effect("echo")
+    past = tuple(np.full_like(small, shade) for shade in (10, 20, 30))
+    assert found.lag(found.parameters(frames=3)) == 3
+    assert (found.plane(Source(small, past), found.parameters(frames=3)) == 30).all()
+    np.testing.assert_array_equal(found.plane(Source(small), found.parameters()), small)
+
+
+def test_what_moves_melts_along_its_motion_and_what_rests_stays(small):
+    wide = np.tile(small, (1, 2, 1))
+    before, now = wide[:, 20:220], wide[:, 16:216]
+    found = get_effect("melt")
+    own = found.parameters(pull=1, blocks=8)
+    # Everything has moved 4 pixels right: once more its motion is where it is now
+    plane = found.plane(Source(now, (before,)), own)
+    assert np.median(np.abs(plane[20:100, 40:160].astype(int) - now[20:100, 40:160])) <= 1
+    np.testing.assert_array_equal(found.plane(Source(now, (now,)), own), now)
+    slumped = found.plane(Source(now, (), key=5), found.parameters())
+    assert (slumped != now).any(axis=2).mean() > 0.3
+    assert (slumped != found.plane(Source(now, (), key=6), found.parameters())).any()
+
+
+def test_damaged_jpegs_are_damaged_by_their_key_and_always_decode(small):
+    found = get_effect("jpeg_bytes")
+    planes = [found.plane(Source(small, (), key), found.parameters()) for key in (1, 1, 2)]
+    np.testing.assert_array_equal(planes[0], planes[1])
+    assert (planes[0] != planes[2]).any()
+    for key in range(40):
+        own = found.parameters(damage=2000, restart=key % 3)
+        assert found.plane(Source(small, (), key), own).shape == small.shape
+
+
+def test_requantised_cosines_lose_detail_with_the_step(small):
+    found = get_effect("dct")
+    losses = [
+        np.abs(found.plane(Source(small), found.parameters(step=step)).astype(int) - small).mean()
+        for step in (1, 100, 800)
+    ]
+    assert losses[0] < 0.5 < losses[1] < losses[2]

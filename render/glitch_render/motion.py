@@ -58,7 +58,7 @@ def _difference(
     total = 0
     for y in range(top, top + side):
         for x in range(start, start + side):
-            total += abs(int(now[y, x]) - int(before[y - down, x - right]))
+            total += abs(int(np.int64(now[y, x])) - int(np.int64(before[y - down, x - right])))
     # A block that has nothing to hold on to stays where it is
     return total + (abs(down) + abs(right)) * side * side // 8
 

@@ -121,7 +121,7 @@ def _picture_mask(path: str, height: int, width: int) -> NDArray[np.uint8]:
                 stacklevel=2,
             )
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    return np.array(picture)
 
 
 def _softened(mask: NDArray[np.uint8], edge: float) -> NDArray[np.uint8]:
@@ -209,12 +209,12 @@ def _lay_over(
                 for x in range(np.uint64(col_edges[col]), np.uint64(col_edges[col + 1])):
                     share = opacity
                     if mask.shape[0] > 0:
-                        shown = int(mask[y, x])
+                        shown = int(np.int64(mask[y, x]))
                         # 255 stands for all of it
                         share = (opacity * (shown + (shown >> 7)) + 128) >> 8
                     for channel in range(3):
-                        was = int(before[y, x, channel])
-                        new = _blended(was, int(painted[y, x, channel]), blend)
+                        was = int(np.int64(before[y, x, channel]))
+                        new = _blended(was, int(np.int64(painted[y, x, channel])), blend)
                         painted[y, x, channel] = np.uint8(
                             (was * (256 - share) + new * share + 128) >> 8
                         )

@@ -296,8 +296,10 @@ def paint_all(
     out: NDArray[np.uint8],
     row_edges: NDArray[np.int32],
     col_edges: NDArray[np.int32],
+    first_row: int,
+    last_row: int,
 ) -> None:
-    """Write the pixels of all cells that the output does not show yet.
+    """Write the pixels of all cells in some rows that the output does not show yet.
 
     Args:
         notes: (n_cells,), resolved.
@@ -308,10 +310,12 @@ def paint_all(
         out: uint8 (height, width, 3), written to; it may be the frame itself.
         row_edges: of cells, in pixels.
         col_edges: likewise.
+        first_row: of cells.
+        last_row: after the last.
     """
     lines = out.reshape((out.shape[0], -1))
     n_cols = col_edges.shape[0] - 1
-    for row in range(row_edges.shape[0] - 1):
+    for row in range(first_row, last_row):
         top, bottom = row_edges[row], row_edges[row + 1]
         col = 0
         while col < n_cols:
@@ -569,9 +573,9 @@ def _shift_channels(
         red_y = y - shift_y if y >= shift_y else y + height - shift_y
         blue_y = y + shift_y if y + shift_y < height else y + shift_y - height
         for x in range(width):
-            place = begin + three * x
-            lines[above + y, place] = scratch[red_y, sources[x, 0]]
-            lines[above + y, place + two] = scratch[blue_y, sources[x, 1]]
+            red = begin + three * x
+            lines[above + y, red] = scratch[red_y, sources[x, 0]]
+            lines[above + y, red + two] = scratch[blue_y, sources[x, 1]]
 
 
 @compiled
@@ -695,9 +699,10 @@ def _print_dots(
         known[0] = dots
         for x in range(lines.shape[1] // 3):
             dot = (x * dots // height) % 8
-            for line in range(8):
+            for dot_row in range(8):
+                threshold = 255 * (2 * BAYER[dot_row, dot] + 1)
                 for channel in range(3):
-                    thresholds[line, 3 * x + channel] = 255 * (2 * BAYER[line, dot] + 1)
+                    thresholds[dot_row, 3 * x + channel] = threshold
     for y in range(top, bottom):
         line = np.uint64((y * dots // height) % 8)
         if own[0] == 2:

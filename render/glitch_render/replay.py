@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,12 @@ MAX_LAG = 48
 _MAX_PLANES = 127
 _MAX_REGISTERS = 1 << 24
 _N_SETTINGS = 16
+# So little to do for a pixel that to share it costs as much
+_LIGHT = (Opcode.POSTERIZE, Opcode.SOLARIZE, Opcode.SCANLINES)
+
+_MANY_LEVELS = 8
+"""Levels from which on another order than theirs is looked for."""
+
 _WORTH_SHARING = 250_000
 """Pixels from which on it pays to share work among cores."""
 
@@ -75,6 +81,17 @@ _Section = tuple[list[NDArray[np.int64]], NDArray[np.int64]]
 @lru_cache(maxsize=1)
 def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "glitch-replay")
+
+
+_Part = TypeVar("_Part")
+
+
+def _at_once(do: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
+    """Do parts of work on all cores, the last of them in this thread."""
+    others = [_workers().submit(do, part) for part in parts[:-1]]
+    do(parts[-1])
+    for other in others:
+        other.result()
 
 
 class Canvas:
@@ -130,6 +147,9 @@ class Canvas:
         self._border = np.ones((grid.rows, grid.cols), np.bool_)
         self._border[reach : grid.picture_rows - reach, reach : grid.picture_cols - reach] = False
         self._untouched = UNTOUCHED | np.arange(grid.n_cells, dtype=np.int64)
+        cores = self._cores = os.cpu_count() or 1
+        self._bands = [grid.picture_rows * core // cores for core in range(cores + 1)]
+        self._light = bool(np.isin(self._opcodes, [int(code) for code in _LIGHT]).all())
         self._notes = np.empty(grid.n_cells, np.int64)
         self._sizes = np.zeros((grid.rows, grid.cols), np.int64)
         heights, widths = (np.diff(edges).astype(np.int64) for edges in self.edges)
@@ -274,7 +294,17 @@ class Canvas:
             self._do_work(work, registers, source, planes, frame)
         notes = self._notes.copy()
         resolve(notes, registers, self.grid.cols, source, planes, *self.edges)
-        paint_all(notes, self._cells, self.grid.cols, source, planes, frame, *self.edges)
+
+        def paint_rows(first: int, last: int) -> None:
+            paint_all(
+                notes, self._cells, self.grid.cols, source, planes, frame, *self.edges, first, last
+            )
+
+        unshown = np.count_nonzero(self._cells[:, 2] == 0)
+        if unshown * frame.size < 3 * _WORTH_SHARING * len(notes):
+            paint_rows(0, self.grid.picture_rows)
+        else:
+            _at_once(lambda rows: paint_rows(*rows), list(itertools.pairwise(self._bands)))
 
     def _do_work(
         self,
@@ -294,28 +324,27 @@ class Canvas:
             )  # fmt: skip
 
         for parts, calls in self._sections:
-            if len(parts) == 1:
-                work_on(parts[0])
-            else:
-                for _ in _workers().map(work_on, parts):
-                    pass
+            _at_once(work_on, parts)
             for piece in calls:
                 self._call(work[piece], source, planes, out)
 
     def _plan(self, work: NDArray[np.int64], n_pixels: int) -> list[_Section]:
         """Divide work into sections: levels that are wide are shared among all cores."""
         order, begins = in_order(work, self.grid.n_cells)
-        cores = os.cpu_count() or 1
-        cut = self.grid.picture_rows // 2 * self.grid.cols
-        below = work[:, 1:3] >= cut
-        alone = (work[:, 0] == APPLY) | (work[:, 0] == DRAW) | (work[:, 0] == GREY)
-        if cores > 1 and alone.all() and (below[:, 0] == below[:, 1]).all():
-            # Two halves of the picture that have nothing to do with each other
-            lower = below[order, 0]
-            return [([order[~lower], order[lower]], order[:0])]
+        if len(begins) > _MANY_LEVELS:
+            rows = work[:, 1:3] // self.grid.cols
+            local = (work[:, 0] == APPLY) | (work[:, 0] == DRAW) | (work[:, 0] == GREY)
+            if local.all() and (rows[:, 0] == rows[:, 1]).all():
+                # Rows of cells that have nothing to do with each other: one after the other, in
+                # the order of time, keeps what is worked on in the cache
+                by_row = np.argsort(rows[:, 0].astype(np.int16), kind="stable")
+                cuts = np.searchsorted(rows[by_row, 0], self._bands[1:-1])
+                return [(np.split(by_row, cuts), order[:0])]
         n_cells = self.grid.picture_rows * self.grid.picture_cols
-        wide = max(2 * cores, _WORTH_SHARING * n_cells // n_pixels)
-        calls = (self._opcodes == int(Opcode.CALL)).any()
+        wide = max(2 * self._cores, _WORTH_SHARING * n_cells // n_pixels)
+        if self._light:
+            wide = len(order) + 1
+        calls = int(Opcode.CALL) in self._opcodes
         sections: list[_Section] = []
         begun = 0
         for begin, end in itertools.pairwise(begins.tolist()):
@@ -327,7 +356,7 @@ class Canvas:
             level = order[begin:end]
             # Cut between rows of cells, since neighbours in a row are worked on as one
             rows = work[level, 1] // self.grid.cols
-            shares = np.arange(1, cores) * len(level) // cores
+            shares = np.arange(1, self._cores) * len(level) // self._cores
             cuts = np.searchsorted(rows, rows[shares]) if len(level) >= wide else shares[:0]
             own = level[work[level, 0] == CALL] if calls else level[:0]
             sections.append((np.split(level, cuts), own))

@@ -22,7 +22,7 @@ class ChannelShift(EffectParameters):
     """Parameters of ``channel_shift``."""
 
     distance: float = Field(
-        0.15, ge=0, le=1, description="how far red goes ahead and blue behind, in cells"
+        0.25, ge=0, le=1, description="how far red goes ahead and blue behind, in cells"
     )
 
 

@@ -125,12 +125,12 @@ class Dct(EffectParameters):
     """Parameters of ``dct``."""
 
     step: float = Field(
-        160.0,
+        420.0,
         ge=1,
         le=4096,
         description="coefficients are rounded to multiples of it",
     )
-    blocks: int = Field(60, ge=1, le=540, description="blocks over the frame's height")
+    blocks: int = Field(27, ge=1, le=540, description="blocks over the frame's height")
 
 
 def _requantised(source: Source, parameters: Dct) -> NDArray[np.uint8]:
