@@ -30,8 +30,12 @@ MOVES: tuple[tuple[str, int, int], ...] = (
 )
 """Name, row offset and column offset of each move; the first four are the post's."""
 
-BUILT_IN_EFFECTS = ("same", "pixelate", "desaturate", "invert", "random", "artifact")
-"""The post's manipulations; ``glitch_render.effects`` defines what they do."""
+BUILT_IN_EFFECTS = (
+    "same", "pixelate", "desaturate", "invert", "random", "artifact", "posterize", "solarize",
+    "hue_rotate", "scanlines", "dither", "channel_shift", "pixel_sort", "displace", "smear", "swap",
+    "echo", "melt", "jpeg_bytes", "dct",
+)  # fmt: skip
+"""The post's manipulations and more; ``glitch_render.effects`` defines what they do."""
 
 _announced: set[str] = set(BUILT_IN_EFFECTS)
 

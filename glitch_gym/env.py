@@ -257,6 +257,11 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         return self.world.actions
 
     @property
+    def walk(self) -> tuple[tuple[int, int], ...]:
+        """The episode so far: for each step the cell that was entered, or −1, and the action."""
+        return tuple(self._walk)
+
+    @property
     def P(self) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:  # noqa: N802
         """``P[state][action] = [(probability, next state, reward, terminated)]``, for planners.
 
@@ -278,6 +283,19 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         """Which actions do not walk into a prohibited cell, (n_actions,), for sb3-contrib."""
         mask: NDArray[np.bool_] = self.world.masks[self._place()].astype(np.bool_)
         return mask
+
+    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
+        """Map keys to actions, for ``gymnasium.utils.play``.
+
+        W, A, S and D move by the first effect; with 2…9 held down, by the second to the ninth.
+        ``play(env, wait_on_player=True)`` takes a step for each key, and none without.
+        """
+        moves = {"w": "up", "a": "left", "s": "down", "d": "right"}
+        return {
+            tuple(sorted(ord(key) for key in (digit + letter))): self.actions.encode(effect, move)
+            for digit, effect in zip(["", *"23456789"], self.actions.effects, strict=False)
+            for letter, move in moves.items()
+        }
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

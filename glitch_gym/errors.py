@@ -16,6 +16,7 @@ __all__ = [
     "OutputError",
     "PictureError",
     "RecipeError",
+    "ScriptError",
     "SettingError",
     "WeightsError",
     "unknown_name",
@@ -36,6 +37,10 @@ class GridError(GlitchError):
 
 class SettingError(GlitchError):
     """A setting is out of its range or its name is not known."""
+
+
+class ScriptError(GlitchError):
+    """A script says what cannot be."""
 
 
 class RecipeError(GlitchError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from glitch_render.clip import ClipProgress, Report, Selection
+    from glitch_render.episode import Episode
     from glitch_render.recipe import Recipe
     from glitch_render.store import Store
 
@@ -48,7 +50,9 @@ def _said_plainly() -> Iterator[None]:
 
     handler = _Warnings()
     logging.getLogger("glitch_gym").addHandler(handler)
+    usual = warnings.showwarning
     try:
+        warnings.showwarning = _show_warning
         yield
     except GlitchError as error:
         _fail(str(error))
@@ -61,6 +65,19 @@ def _said_plainly() -> Iterator[None]:
         _fail("not enough memory for a picture and recipe of this size")
     finally:
         logging.getLogger("glitch_gym").removeHandler(handler)
+        warnings.showwarning = usual
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning, such as that of a broken plug-in, as a line of the program."""
+    typer.echo(f"warning: {message}", err=True)
 
 
 class _Warnings(logging.Handler):
@@ -309,7 +326,11 @@ def _corrupt_still(
 @app.command("replay")
 def replay_episode_on(
     episode: Annotated[
-        Path, typer.Argument(metavar="EPISODE", help="An .npz of `corrupt --save-episode`.")
+        Path,
+        typer.Argument(
+            metavar="EPISODE",
+            help="An .npz of `corrupt --save-episode` or RecordEpisode, or a script in .toml.",
+        ),
     ],
     source: Annotated[str, typer.Argument(metavar="IN", help="A picture or a clip.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="As of `corrupt`.")],
@@ -318,16 +339,17 @@ def replay_episode_on(
         float | None, typer.Option(metavar="SECONDS", help="Make a clip of a still, so long.")
     ] = None,
 ) -> None:
-    """Replay the walks of an episode on another picture, or on a clip: a step a frame."""
+    """Replay the walks of an episode or a script on a picture, or on a clip: a step a frame."""
     with _said_plainly():
         from glitch_render.clip import open_episode_painter, write_clip
-        from glitch_render.episode import load_episode, replay_episode
-        from glitch_render.footage import is_footage
+        from glitch_render.episode import replay_episode
+        from glitch_render.footage import is_footage, open_footage
         from glitch_render.media import check_output, write_picture
 
-        loaded = load_episode(episode)
         if is_footage(source) or duration is not None or _is_for_clips(output):
             selection = _selection(None, None, None, None, duration)
+            footage = open_footage(source, duration=duration)
+            loaded = _episode(episode, footage.height, footage.width)
             with _clip_bar() as progress:
                 report = write_clip(
                     source,
@@ -343,9 +365,22 @@ def replay_episode_on(
 
         check_output(output, source=Path(source), force=force)
         picture = read_picture(source)
+        loaded = _episode(episode, *picture.frame.shape[:2])
         frame = replay_episode(picture.frame, loaded)
         write_picture(output, frame, like=picture, recipe=loaded.recipe, force=force)
     typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]})", err=True)
+
+
+def _episode(path: Path, height: int, width: int) -> Episode:
+    """Read an episode, or walk a script over a picture of that size."""
+    if path.suffix.lower() != ".toml":
+        from glitch_render.episode import load_episode
+
+        return load_episode(path)
+    from glitch_render.script import read_script, script_episode
+
+    script, text = read_script(path)
+    return script_episode(script, height, width, text=text, origin=str(path))
 
 
 def _is_for_clips(output: Path) -> bool:

@@ -7,7 +7,7 @@ rest of the picture stays as it was.
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from glitch_render.recipe import Blend
 from glitch_render.replay import Canvas
 
 __all__ = ["BLENDS", "Overlay", "make_mask", "paint_over"]
+
+_log = logging.getLogger("glitch_gym.overlay")
 
 BLENDS = get_args(Blend)
 """In the order in which compiled code knows them."""
@@ -115,11 +117,10 @@ def _picture_mask(path: str, height: int, width: int) -> NDArray[np.uint8]:
     picture = Image.fromarray(read_picture(path).frame).convert("L")
     if picture.size != (width, height):
         if abs(picture.width * height - picture.height * width) > 0.02 * picture.width * height:
-            warnings.warn(
-                f"the mask {Path(path).name} is {picture.width}×{picture.height}; it is stretched "
-                f"over {width}×{height}",
-                stacklevel=2,
-            )
+            _log.warning(
+                "the mask %s is %d×%d; it is stretched over %d×%d",
+                Path(path).name, picture.width, picture.height, width, height,
+            )  # fmt: skip
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.array(picture)
 
