@@ -6,8 +6,9 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
 
@@ -605,7 +606,8 @@ def list_effects() -> None:
             typer.echo(f"    mean = {noise.mean:g}  of its reward noise; higher is more often")
             typer.echo(f"    std = {noise.std:g}  of its reward noise, from 0")
             for key, described in effect.parameters.model_fields.items():
-                limits = _limits(described.metadata)
+                choices = get_args(described.annotation)
+                limits = ", ".join(map(str, choices)) or _limits(described.metadata)
                 typer.echo(f"    {key} = {described.default}  {described.description} ({limits})")
 
 
@@ -639,6 +641,153 @@ def show_activation(
         computed = compute_activation(picture.frame, chosen, weights=weights)
         write_picture(output, activation_overlay(picture.frame, computed), force=force)
         typer.echo(activation_caption(computed))
+
+
+class Plot(StrEnum):
+    """What can be plotted."""
+
+    activation = "activation"
+    rewards = "rewards"
+    values = "values"
+    policy = "policy"
+    visits = "visits"
+    paths = "paths"
+    learning = "learning"
+
+
+Preset = Annotated[
+    str | None, typer.Option("--preset", "-p", help="A preset; `glitch-gym presets` lists them.")
+]
+RecipeFile = Annotated[
+    Path | None, typer.Option("--recipe", "-r", help="A recipe: a TOML file, or a file made by us.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a setting: layers.1.agents=800."),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Another seed, another picture.")]
+
+
+@app.command("plot")
+def plot(
+    kind: Annotated[
+        Plot,
+        typer.Argument(
+            metavar="KIND",
+            help="activation, rewards, values, policy, visits, paths or learning.",
+        ),
+    ],
+    source: Input,
+    output: Output,
+    layer: Annotated[int, typer.Option(min=1, help="Which layer of the recipe, from 1.")] = 1,
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    backbone: Backbone = None,
+    activation: ActivationName = None,
+    weights: Weights = None,
+    force: Force = False,
+    no_cache: NoCache = False,
+) -> None:
+    """Plot what a layer's agents see, what they learned, or where they went."""
+    if preset is not None and recipe is not None:
+        raise typer.BadParameter("give --preset or --recipe, not both")
+    chosen = _chosen_activation(backbone, activation)
+    with _said_plainly():
+        from glitch_gym.errors import SettingError
+        from glitch_gym.picture import read_picture
+        from glitch_render.media import check_output, write_picture
+        from glitch_render.studies import plot_layer
+
+        resolved = _resolve_recipe(preset, recipe, settings or [], seed, chosen, weights)
+        if layer > len(resolved.layers):
+            raise SettingError(f"there is no layer {layer}: the recipe has {len(resolved.layers)}")
+        check_output(output, source=Path(source), force=force)
+        frame = read_picture(source).frame
+        with _layer_bars(resolved) as progress:
+            drawn = plot_layer(
+                kind.value, frame, resolved, layer - 1, store=_store(no_cache), progress=progress
+            )
+        write_picture(output, drawn, force=force)
+    typer.echo(f"{output} ({drawn.shape[1]}×{drawn.shape[0]})", err=True)
+
+
+@app.command("animate")
+def animate(
+    source: Input,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A clip (.mp4 .mov .webm .mkv) or .gif .webp .apng.",
+        ),
+    ],
+    speed: Annotated[float, typer.Option(help="Steps a second.")] = 10.0,
+    agents: Annotated[bool, typer.Option("--agents", help="Show where the agents are.")] = False,
+    fps: Annotated[str | None, typer.Option(help="Frames a second; 25 by default.")] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="0.5, 50%, 720p or 1280x720.")
+    ] = None,
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    backbone: Backbone = None,
+    activation: ActivationName = None,
+    weights: Weights = None,
+    force: Force = False,
+    no_cache: NoCache = False,
+) -> None:
+    """Show a picture being eaten step by step, layer after layer."""
+    if preset is not None and recipe is not None:
+        raise typer.BadParameter("give --preset or --recipe, not both")
+    chosen = _chosen_activation(backbone, activation)
+    with _said_plainly():
+        from fractions import Fraction
+
+        import numpy
+        from PIL import Image
+
+        from glitch_gym.errors import SettingError
+        from glitch_gym.picture import read_picture
+        from glitch_render.animate import animation_selection, open_animation_painter
+        from glitch_render.clip import check_clip_output, parse_scale, write_clip
+        from glitch_render.corrupt import corrupt_with_episode
+        from glitch_render.footage import is_footage
+
+        resolved = _resolve_recipe(preset, recipe, settings or [], seed, chosen, weights)
+        if not 0 < speed <= 100_000:
+            raise SettingError(f"speed must lie above 0 steps a second, not {speed:g}")
+        if not source.startswith("sample:") and is_footage(source):
+            raise SettingError(f"{source} moves already; give a still")
+        check_clip_output(output, source=source, force=force)
+        selection = _selection(None, None, fps, scale, None)
+        frame = read_picture(source).frame
+        width, height = parse_scale(scale, frame.shape[1], frame.shape[0])
+        if (width, height) != (frame.shape[1], frame.shape[0]):
+            resized = Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)
+            frame = numpy.asarray(resized)
+        with _layer_bars(resolved) as learning:
+            _, episode = corrupt_with_episode(
+                frame, resolved, progress=learning, store=_store(no_cache)
+            )
+        pace = Fraction(speed).limit_denominator(1000)
+        selection = animation_selection(episode, selection, pace)
+        with _clip_bar() as progress:
+            report = write_clip(
+                source,
+                output,
+                lambda wanted: open_animation_painter(
+                    source, episode, wanted, speed=pace, agents=agents
+                ),
+                selection,
+                force=force,
+                progress=progress,
+            )
+        _say(output, report, resolved.seed)
 
 
 def main() -> None:

@@ -57,6 +57,7 @@ from glitch_render.timeline import LayerTimeline
 __all__ = [
     "ClipProgress",
     "Interrupted",
+    "PaintedLayer",
     "Painter",
     "Report",
     "Selection",

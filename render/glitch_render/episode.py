@@ -12,6 +12,7 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -291,19 +292,31 @@ def replay_layer(
 
 
 class EpisodeTimeline:
-    """A layer of an episode on the frames of a clip: a step a frame, its trails staying.
+    """A layer of an episode on the frames of a clip, its trails staying.
 
     Args:
         episode: that is replayed.
         number: of the layer, from 0.
         height: of the frames, in pixels.
         width: of the frames, in pixels.
+        start: frame of the first step.
+        pace: steps a frame.
 
     Raises:
         GridError: the grid is finer than the frames.
     """
 
-    def __init__(self, episode: Episode, number: int, height: int, width: int) -> None:
+    def __init__(
+        self,
+        episode: Episode,
+        number: int,
+        height: int,
+        width: int,
+        *,
+        start: int = 0,
+        pace: Fraction = Fraction(1),
+    ) -> None:
+        self._start, self._pace = start, pace
         walked = episode.layers[number].trajectories
         self._cells = np.ascontiguousarray(walked.cells.T)
         self._actions = np.ascontiguousarray(walked.actions.T)
@@ -316,6 +329,11 @@ class EpisodeTimeline:
         """How many frames of the past are of use."""
         return self._canvas.lag
 
+    def steps_by(self, frame: int) -> int:
+        """Count the steps that a frame shows."""
+        steps = int((frame + 1 - self._start) * self._pace) if frame >= self._start else 0
+        return min(steps, len(self._cells))
+
     def paint(
         self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
     ) -> None:
@@ -326,7 +344,7 @@ class EpisodeTimeline:
             pixels: uint8 (height, width, 3), contiguous.
             earlier: the frames before it as they came to this layer, the latest first.
         """
-        wanted = min(frame + 1, len(self._cells))
+        wanted = self.steps_by(frame)
         if wanted < self._done:
             self._canvas.clear()
             self._done = 0
@@ -335,7 +353,7 @@ class EpisodeTimeline:
             first = np.full(self._cells.shape[1], self._done, np.int64)
             self._canvas.stamp(self._cells[steps], self._actions[steps], first)
             self._done = wanted
-        paint_over(self._canvas, pixels, self._overlay, earlier=earlier, moment=frame)
+        paint_over(self._canvas, pixels, self._overlay, earlier=earlier)
 
 
 def episode_digest(episode: Episode) -> str:

@@ -1,14 +1,40 @@
-"""Pictures of what the agents see."""
+"""Pictures of what the agents see, want and do.
+
+The activation is drawn with Pillow alone. The other plots are matplotlib figures (extra ``plot``),
+made without its global state, so that they can be drawn in any thread.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from glitch_agents.planning import state_values
+from glitch_agents.policy import QTable
+from glitch_agents.rollout import Trajectories
+from glitch_gym.actions import MOVES
 from glitch_gym.activation import Activation
+from glitch_gym.dynamics import GridWorld
+from glitch_gym.errors import MissingExtraError
 
-__all__ = ["activation_caption", "activation_overlay"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "activation_caption",
+    "activation_overlay",
+    "figure_pixels",
+    "plot_learning",
+    "plot_paths",
+    "plot_policy",
+    "plot_rewards",
+    "plot_values",
+    "plot_visits",
+]
 
 # Dark violet over magenta and orange to pale yellow, even in lightness
 _HEAT = np.array(
@@ -61,3 +87,234 @@ def activation_overlay(frame: NDArray[np.uint8], activation: Activation) -> NDAr
         (x, y), text, (255, 255, 255), font, stroke_width=max(1, int(size / 10)), stroke_fill=0
     )
     return np.asarray(image)
+
+
+_INK, _PAPER = "#18181c", "#fafaf8"
+_ARROWS = "#ffffff"
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Make a figure of so many inches that no window belongs to."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("plots need matplotlib: pip install 'glitch-gym[plot]'") from error
+    figure = Figure((width, height), dpi=120, facecolor=_PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def figure_pixels(figure: Figure) -> NDArray[np.uint8]:
+    """Draw a figure: uint8 (height, width, 3)."""
+    canvas: Any = figure.canvas
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[:, :, :3]
+
+
+def _over_picture(frame: NDArray[np.uint8], world: GridWorld, title: str) -> tuple[Figure, Any]:
+    """Start a plot in the coordinates of cells, the darkened picture beneath."""
+    height, width = frame.shape[:2]
+    wide = 9.0 if width >= height else 9.0 * width / height
+    figure = _figure(wide + 0.9, wide * height / width + 0.5)
+    axes = figure.add_subplot()
+    grid = world.grid
+    extent = (-0.5, grid.picture_cols - 0.5, grid.picture_rows - 0.5, -0.5)
+    grey = (frame @ np.array([0.299, 0.587, 0.114]) * 0.55).astype(np.uint8)
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto")
+    axes.set_title(title, color=_INK, loc="left", fontsize=11)
+    axes.set(xlabel="column", ylabel="row")
+    axes.locator_params(integer=True)
+    return figure, axes
+
+
+def plot_rewards(world: GridWorld) -> Figure:
+    """Draw the reward field of each action: effects down, moves across, one scale for all.
+
+    Args:
+        world: whose reward field it is.
+    """
+    grid, actions = world.grid, world.actions
+    rows, cols = len(actions.effects), actions.n_moves
+    picture = world.reward_field[: grid.picture_rows, : grid.picture_cols]
+    low, high = float(picture.min()), float(picture.max())
+    side = 2.0
+    tall = side * min(2.5, max(0.4, grid.picture_rows / grid.picture_cols))
+    figure = _figure(side * cols + 1.2, (tall + 0.32) * rows + 0.4)
+    shown: Any = None
+    for index, name in enumerate(actions.names):
+        axes = figure.add_subplot(rows, cols, index + 1)
+        shown = axes.imshow(
+            picture[:, :, index], cmap="inferno", vmin=low, vmax=high, aspect="auto",
+            interpolation="nearest",
+        )  # fmt: skip
+        axes.set_title(name, color=_INK, fontsize=8)
+        axes.set(xticks=[], yticks=[])
+    figure.colorbar(shown, ax=figure.axes, label="reward", shrink=0.7, aspect=40)
+    return figure
+
+
+def plot_values(
+    frame: NDArray[np.uint8], world: GridWorld, table: QTable, *, gamma: float = 0.95
+) -> Figure:
+    """Draw what each cell is worth: by the table, and beside it by the exact optimum.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB.
+        world: where the table was learned.
+        table: what was learned.
+        gamma: discount of the optimum.
+    """
+    grid = world.grid
+    best = state_values(world, gamma, 1e-6).reshape(grid.rows, grid.cols)
+    own = table.values.reshape(grid.rows, grid.cols, -1).max(axis=2)
+    shown = [one[: grid.picture_rows, : grid.picture_cols] for one in (own, best)]
+    low, high = min(map(np.min, shown)), max(map(np.max, shown))
+    height, width = frame.shape[:2]
+    wide = 5.0 if width >= height else 5.0 * width / height
+    figure = _figure(2 * wide + 1.2, wide * height / width + 0.5)
+    drawn: Any = None
+    for place, (values, title) in enumerate(zip(shown, ("learned", "optimum"), strict=True), 1):
+        axes = figure.add_subplot(1, 2, place)
+        drawn = axes.imshow(values, cmap="viridis", vmin=low, vmax=high, aspect="auto")
+        axes.set_title(f"value of cells: {title}", color=_INK, loc="left", fontsize=11)
+        axes.set(xticks=[], yticks=[])
+    figure.colorbar(drawn, ax=figure.axes, shrink=0.8)
+    return figure
+
+
+def plot_policy(
+    frame: NDArray[np.uint8], world: GridWorld, table: QTable, *, arrows: int = 40
+) -> Figure:
+    """Draw the value map, with an arrow for the best move, its colour the best action's effect.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB.
+        world: where the table was learned.
+        table: what was learned.
+        arrows: along the picture's longer side, at most; of a finer grid some cells are shown.
+    """
+    grid, actions = world.grid, world.actions
+    figure, axes = _over_picture(frame, world, "value of cells, and the best action")
+    values = table.values.reshape(grid.rows, grid.cols, -1)
+    values = values[: grid.picture_rows, : grid.picture_cols]
+    extent = (-0.5, grid.picture_cols - 0.5, grid.picture_rows - 0.5, -0.5)
+    shown = axes.imshow(
+        values.max(axis=2), cmap="inferno", extent=extent, aspect="auto", alpha=0.55
+    )
+    figure.colorbar(shown, ax=axes, label="value", shrink=0.8)
+    every = max(1, -(-max(grid.picture_rows, grid.picture_cols) // arrows))
+    rows = np.arange(every // 2, grid.picture_rows, every)
+    cols = np.arange(every // 2, grid.picture_cols, every)
+    best = values[np.ix_(rows, cols)].argmax(axis=2)
+    offsets = np.array([(row, col) for _, row, col in MOVES[: actions.n_moves]])
+    moves = offsets[best % actions.n_moves]
+    colours = _effect_colours(actions.effects)
+    for number, (name, colour) in enumerate(colours.items()):
+        row, col = np.nonzero(best // actions.n_moves == number)
+        if not row.size:
+            continue
+        axes.quiver(
+            cols[col], rows[row], moves[row, col, 1], -moves[row, col, 0], color=colour,
+            scale=1.35 / every, scale_units="x", pivot="mid", width=0.0022, headwidth=4.5,
+            label=name,
+        )  # fmt: skip
+    axes.set(xlim=extent[:2], ylim=extent[2:])
+    figure.legend(
+        loc="outside lower center", ncols=min(6, len(colours)), fontsize=9, facecolor="#3a3a44",
+        labelcolor=_PAPER, edgecolor="none",
+    )  # fmt: skip
+    return figure
+
+
+def _effect_colours(effects: Sequence[str]) -> dict[str, str]:
+    """Give each effect a colour that is told from others on violet, orange and white."""
+    wheel = ("#ffffff", "#4cc9f0", "#80ffdb", "#f72585", "#b8f35a", "#ffd166", "#c77dff", "#06d6a0")
+    return {name: wheel[index % len(wheel)] for index, name in enumerate(effects)}
+
+
+def plot_visits(frame: NDArray[np.uint8], world: GridWorld, trajectories: Trajectories) -> Figure:
+    """Draw how often each cell was stamped, on a logarithmic scale.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB.
+        world: where the agents walked.
+        trajectories: of the agents.
+    """
+    from matplotlib.colors import LogNorm
+
+    grid = world.grid
+    counts = np.bincount(
+        trajectories.cells[trajectories.cells >= 0], minlength=grid.n_cells
+    ).reshape(grid.rows, grid.cols)[: grid.picture_rows, : grid.picture_cols]
+    touched = float((counts > 0).mean())
+    figure, axes = _over_picture(
+        frame, world, f"stamps on each cell: {counts.sum():,}, on {100 * touched:.0f} % of cells"
+    )
+    extent = (-0.5, grid.picture_cols - 0.5, grid.picture_rows - 0.5, -0.5)
+    shown = axes.imshow(
+        np.ma.masked_equal(counts, 0), cmap="plasma", extent=extent, aspect="auto", alpha=0.85,
+        norm=LogNorm(1, max(2, counts.max())), interpolation="nearest",
+    )  # fmt: skip
+    figure.colorbar(shown, ax=axes, label="stamps", shrink=0.8)
+    return figure
+
+
+def plot_paths(
+    frame: NDArray[np.uint8], world: GridWorld, trajectories: Trajectories, *, agents: int = 150
+) -> Figure:
+    """Draw the ways of some agents over the picture: a dot where one began, brighter later on.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB.
+        world: where they walked.
+        trajectories: of the agents.
+        agents: how many of them, evenly picked.
+    """
+    from matplotlib.collections import LineCollection
+
+    grid, offsets = world.grid, world.actions.offsets
+    picked = np.unique(np.linspace(0, len(trajectories.cells) - 1, agents).astype(int))
+    figure, axes = _over_picture(
+        frame, world, f"ways of {len(picked)} of {len(trajectories.cells):,} agents"
+    )
+    lines, ages, begins = [], [], []
+    for agent in picked:
+        for step in range(int(trajectories.lengths[agent])):
+            cell, action = int(trajectories.cells[agent, step]), trajectories.actions[agent, step]
+            if cell < 0:
+                continue
+            row, col = divmod(cell, grid.cols)
+            left = (col - offsets[action, 1], row - offsets[action, 0])
+            lines.append((left, (col, row)))
+            ages.append(step)
+            if step == 0:
+                begins.append(left)
+    drawn = LineCollection(lines, array=np.array(ages, float), cmap="plasma", linewidths=1.6)
+    axes.add_collection(drawn)
+    if begins:
+        axes.scatter(*np.array(begins).T, s=7, color=_ARROWS, zorder=3)
+    axes.set(xlim=(-0.5, grid.picture_cols - 0.5), ylim=(grid.picture_rows - 0.5, -0.5))
+    figure.colorbar(drawn, ax=axes, label="step", shrink=0.8)
+    return figure
+
+
+def plot_learning(curves: Mapping[str, Sequence[tuple[int, float]]], title: str = "") -> Figure:
+    """Draw learning curves: optimality after so many episodes.
+
+    Args:
+        curves: by name, pairs of episodes and optimality.
+        title: above them.
+    """
+    figure = _figure(8, 4.8)
+    axes = figure.add_subplot()
+    for name, points in curves.items():
+        episodes, reached = np.array(points, float).T
+        axes.plot(episodes, reached, marker="o", markersize=4, linewidth=2, label=name)
+    axes.axhline(1, color="0.6", linewidth=0.8)
+    axes.axhline(0, color="0.6", linewidth=0.8, linestyle=":")
+    axes.set(xscale="log", xlabel="episodes", ylabel="optimality (random 0, optimum 1)")
+    axes.set_title(title, color=_INK, loc="left", fontsize=11)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    return figure

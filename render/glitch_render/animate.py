@@ -1,0 +1,111 @@
+"""Animations of a still: the picture being eaten step by step, layer after layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_gym.errors import SettingError
+from glitch_render.clip import PaintedLayer, Painter, Selection, open_episode_painter
+from glitch_render.episode import Episode, EpisodeTimeline
+
+__all__ = ["animation_selection", "open_animation_painter"]
+
+_REST = Fraction(3, 2)
+"""Seconds that the whole picture is shown at the end."""
+
+
+class _Agents:
+    """Shows where the agents of all layers are, while they walk."""
+
+    def __init__(self, episode: Episode, layers: Sequence[EpisodeTimeline]) -> None:
+        self._walks = [
+            (layer.grid, layer.trajectories.cells, timeline)
+            for layer, timeline in zip(episode.layers, layers, strict=True)
+        ]
+
+    @property
+    def lag(self) -> int:
+        """No frame of the past is looked at."""
+        return 0
+
+    def paint(
+        self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
+    ) -> None:
+        """Put a mark on each cell where an agent is: white on dark, seen on any picture."""
+        for grid, cells, timeline in self._walks:
+            steps = timeline.steps_by(frame)
+            if steps == 0 or steps >= cells.shape[1]:
+                continue
+            row_edges, col_edges = grid.edges(*pixels.shape[:2])
+            here = np.unique(cells[:, steps - 1])
+            for cell in here[here >= 0].tolist():
+                row, col = divmod(cell, grid.cols)
+                top, bottom = int(row_edges[row]), int(row_edges[row + 1])
+                start, end = int(col_edges[col]), int(col_edges[col + 1])
+                y, x = (top + bottom) // 2, (start + end) // 2
+                half = max(1, min(bottom - top, end - start) // 6)
+                pixels[max(0, y - half - 1) : y + half + 1, max(0, x - half - 1) : x + half + 1] = 0
+                pixels[max(0, y - half) : y + half, max(0, x - half) : x + half] = 255
+
+
+def animation_selection(episode: Episode, selection: Selection, speed: Fraction) -> Selection:
+    """Say how long a still is to be shown for an episode: all its steps, and a rest.
+
+    Args:
+        episode: to be shown.
+        selection: frames a second, 25 by default, and how large.
+        speed: steps a second.
+
+    Raises:
+        SettingError: a speed that is not above 0.
+    """
+    if not 0 < speed <= 100_000:
+        raise SettingError(f"speed must lie above 0 steps a second, not {float(speed):g}")
+    steps = sum(layer.trajectories.cells.shape[1] for layer in episode.layers)
+    return replace(
+        selection,
+        rate=selection.rate or Fraction(25),
+        duration=float(Fraction(steps) / speed + _REST),
+    )
+
+
+def open_animation_painter(
+    source: str,
+    episode: Episode,
+    selection: Selection,
+    *,
+    speed: Fraction,
+    agents: bool = False,
+) -> Painter:
+    """Be ready to paint a still as it is being eaten; its last frame is the whole corruption.
+
+    Args:
+        source: the still.
+        episode: that corrupts it.
+        selection: from ``animation_selection``.
+        speed: steps a second.
+        agents: show where they are.
+
+    Raises:
+        GlitchError: the source is wrong, or a grid is finer than it.
+    """
+    painter = open_episode_painter(source, episode, selection)
+    width, height = painter.size
+    rate = selection.rate or Fraction(25)
+    layers = []
+    before = 0
+    for number, layer in enumerate(episode.layers):
+        start = -(-before * rate // speed)
+        layers.append(
+            EpisodeTimeline(episode, number, height, width, start=start, pace=speed / rate)
+        )
+        before += layer.trajectories.cells.shape[1]
+    shown: tuple[PaintedLayer, ...] = tuple(layers)
+    painter.layers = (*shown, _Agents(episode, layers)) if agents else shown
+    painter.identity = f"{painter.identity} {speed} {agents}"
+    return painter
