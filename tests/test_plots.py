@@ -95,7 +95,7 @@ def test_arrows_point_to_the_best_action_in_the_colour_of_its_effect(small, lear
     axes = plot_policy(small, world, table).axes[0]
     arrows = {one.get_label(): one for one in axes.collections if hasattr(one, "U")}
     assert sum(len(one.U) for one in arrows.values()) == 150
-    best = table.values.argmax(axis=1)
+    best = table.values.reshape(150, -1).argmax(axis=1)
     for name, one in arrows.items():
         for (x, y), right, up in zip(one.XY, one.U, one.V, strict=True):
             action = best[int(y) * 15 + int(x)]
