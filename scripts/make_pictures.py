@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glitch_gym.activation import compute_activation
 from glitch_gym.picture import read_picture
+from glitch_render.animate import animation_selection, open_animation_painter
 from glitch_render.clip import Selection, open_painter
-from glitch_render.corrupt import corrupt
+from glitch_render.corrupt import corrupt, corrupt_with_episode
 from glitch_render.effects import effects
 from glitch_render.plots import activation_overlay
-from glitch_render.recipe import Layer, Recipe, load_preset, preset_names
+from glitch_render.recipe import DEFAULT_PRESET, Layer, Recipe, load_preset, preset_names
+from glitch_render.studies import KINDS, plot_layer
 
 DOCS = Path(__file__).parent.parent / "docs"
 PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")
@@ -43,25 +47,71 @@ def save(image: Image.Image, name: str, quality: int = 80) -> None:
     print(f"docs/{name}: {image.width}×{image.height}, {(DOCS / name).stat().st_size // 1000} kB")
 
 
-def contact_sheet(frames: dict[str, NDArray[np.uint8]], width: int = 220) -> Image.Image:
-    """Lay every preset (columns) over every photograph (rows)."""
-    presets = preset_names()
-    heights = [round(frame.shape[0] * width / frame.shape[1]) for frame in frames.values()]
-    gap, head = 6, 26
-    columns = len(presets) + 1
-    sheet = Image.new(
-        "RGB", (columns * (width + gap) + gap, head + sum(heights) + gap * len(heights)), PAPER
+def gallery(frames: dict[str, NDArray[np.uint8]], height: int = 190) -> None:
+    """Write a strip of all photographs for each preset, and the page that shows them."""
+    gap = 5
+    (DOCS / "gallery").mkdir(exist_ok=True)
+    families: dict[str, list[str]] = {}
+    for name in preset_names():
+        recipe = load_preset(name)
+        shown = [corrupt(frame, recipe) for frame in frames.values()]
+        tiles = [shrunk(frame, round(height * frame.shape[1] / frame.shape[0])) for frame in shown]
+        strip = Image.new("RGB", (sum(tile.width + gap for tile in tiles) - gap, height), PAPER)
+        x = 0
+        for tile in tiles:
+            strip.paste(tile, (x, 0))
+            x += tile.width + gap
+        save(strip, f"gallery/{name}.webp", quality=62)
+        default = " (the default)" if name == DEFAULT_PRESET else ""
+        families.setdefault(recipe.family, []).append(
+            f"### {name}{default}\n\n{recipe.description}.\n\n![{name}](gallery/{name}.webp)\n"
+        )
+    page = [
+        "# Gallery\n",
+        "Every preset on four photographs of scikit-image, by family: "
+        "`glitch-gym corrupt IN -o OUT --preset NAME`.\n"
+        "`glitch-gym presets show NAME` prints one as a recipe, to be edited.\n",
+    ]
+    for family, entries in sorted(families.items()):
+        page += [f"## {family}\n", *entries]
+    (DOCS / "gallery.md").write_text("\n".join(page))
+
+
+def plot_pictures(frame: NDArray[np.uint8]) -> None:
+    """Write a plot of each kind, of the layer that shows most."""
+    small = np.asarray(shrunk(frame, 600))
+    recipe = load_preset()
+    for kind in KINDS:
+        image = Image.fromarray(plot_layer(kind, small, recipe))
+        image.thumbnail((760, 760), Image.Resampling.LANCZOS)
+        save(image, f"plots/{kind}.webp", quality=70)
+
+
+def walk(frame: NDArray[np.uint8]) -> None:
+    """Write a picture being eaten, as an animation."""
+    small = np.asarray(shrunk(frame, 280))
+    with tempfile.TemporaryDirectory() as folder:
+        still = Path(folder) / "still.png"
+        Image.fromarray(small).save(still)
+        _, episode = corrupt_with_episode(small, load_preset("riptide"))
+        selection = animation_selection(episode, Selection(rate=Fraction(10)), Fraction(10))
+        painter = open_animation_painter(
+            str(still), episode, selection, speed=Fraction(10), agents=True
+        )
+        shown = [
+            Image.fromarray(np.asarray(pixels, np.uint8))
+            for pixels, _ in painter.frames(0, len(painter.plan))
+        ]
+    shown[0].save(
+        DOCS / "walk.webp",
+        save_all=True,
+        append_images=shown[1:],
+        duration=100,
+        loop=0,
+        quality=25,
+        method=6,
     )
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    for column, name in enumerate(("photograph", *presets)):
-        pen.text((gap + column * (width + gap), 5), name, INK, font)
-    top = head
-    for frame, height in zip(frames.values(), heights, strict=True):
-        for column, name in enumerate((None, *presets)):
-            shown = frame if name is None else corrupt(frame, load_preset(name))
-            sheet.paste(shrunk(shown, width), (gap + column * (width + gap), top))
-        top += height + gap
-    return sheet
+    print(f"docs/walk.webp: {(DOCS / 'walk.webp').stat().st_size // 1000} kB")
 
 
 def banner(frames: dict[str, NDArray[np.uint8]]) -> Image.Image:
@@ -72,9 +122,9 @@ def banner(frames: dict[str, NDArray[np.uint8]]) -> Image.Image:
         chelsea,
         activation_overlay(chelsea, compute_activation(chelsea)),
         corrupt(chelsea, load_preset()),
-        corrupt(frames["coffee"], load_preset("halo")),
-        corrupt(frames["coffee"], load_preset("weave")),
-        corrupt(frames["coffee"], load_preset("post-4")),
+        corrupt(frames["coffee"], load_preset("thaw")),
+        corrupt(frames["astronaut"], load_preset("gazette")),
+        corrupt(frames["coffee"], load_preset("mosaic")),
     ]
     tiles = [shrunk(frame, round(height * frame.shape[1] / frame.shape[0])) for frame in shown]
     rows = (tiles[:3], tiles[3:])
@@ -141,7 +191,11 @@ def main() -> None:
     DOCS.mkdir(exist_ok=True)
     frames = {name: photograph(name) for name in PHOTOGRAPHS}
     save(banner(frames), "banner.webp")
-    save(contact_sheet(frames), "presets.webp", quality=75)
+    gallery(frames)
+    save(effect_sheet(frames["coffee"], 240), "effects.webp", quality=62)
+    (DOCS / "plots").mkdir(exist_ok=True)
+    plot_pictures(frames["chelsea"])
+    walk(frames["coffee"])
     cat = corrupt(frames["chelsea"], load_preset())
     save(shrunk(cat, 900), "undertow.webp")
     animation("post-1", "post-1.webp", range(0, 72, 2), 400, 30)

@@ -12,14 +12,17 @@ import pytest
 from clips import make_clip, scene
 from PIL import Image
 
+from glitch_gym.actions import BUILT_IN_EFFECTS
 from glitch_gym.picture import read_picture
-from glitch_render.effects import effects
-from glitch_render.recipe import Layer, Recipe, parse_recipe
+from glitch_render.effects import get_effect
+from glitch_render.recipe import Layer, Recipe, load_preset, parse_recipe, preset_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 VIDEO = (ROOT / "docs" / "video.md").read_text()
+GALLERY = (ROOT / "docs" / "gallery.md").read_text()
+SCRIPTS = (ROOT / "docs" / "scripts.md").read_text()
 EFFECTS = (ROOT / "docs" / "effects.md").read_text()
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
 
@@ -28,7 +31,9 @@ def snippets(text, language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", snippets(README, "python") + snippets(VIDEO, "python"))
+@pytest.mark.parametrize(
+    "code", [one for page in (README, VIDEO, SCRIPTS) for one in snippets(page, "python")]
+)
 def test_every_python_snippet_runs(code, tmp_path):
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True
@@ -85,9 +90,9 @@ def test_the_set_up_is_two_commands_and_ci_types_the_second():
 
 
 def test_every_picture_and_page_that_is_linked_is_there():
-    for text in (README, CONTRIBUTING):
-        for target in re.findall(r"\]\((?!http)(.+?)\)", text):
-            assert (ROOT / target).exists(), target
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!http)(.+?)\)", page.read_text()):
+            assert (page.parent / target).exists(), (page, target)
     for picture in re.findall(r"\((docs/.+?\.webp)\)", README):
         assert (ROOT / picture).stat().st_size < 400_000
         with Image.open(ROOT / picture) as image:
@@ -109,10 +114,18 @@ assert (painted[changed] == 7).all()
 
 
 def test_the_effects_page_names_every_effect_and_parameter():
-    for name, found in effects().items():
+    for name in BUILT_IN_EFFECTS:
+        found = get_effect(name)
         assert f"| `{name}` |" in EFFECTS, name
         for parameter in found.parameters.model_fields:
             assert f"`{parameter}`" in EFFECTS, (name, parameter)
+
+
+def test_the_gallery_shows_every_preset():
+    for name in preset_names():
+        assert f"### {name}" in GALLERY
+        assert (ROOT / "docs" / "gallery" / f"{name}.webp").is_file()
+        assert load_preset(name).description in GALLERY
 
 
 def test_the_recipe_page_names_every_setting():

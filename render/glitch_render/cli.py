@@ -579,9 +579,13 @@ def presets(context: typer.Context) -> None:
         from glitch_render.recipe import DEFAULT_PRESET, load_preset, preset_names
 
         width = max(len(name) for name in preset_names())
-        for name in preset_names():
-            default = " (the default)" if name == DEFAULT_PRESET else ""
-            typer.echo(f"{name:<{width}}  {load_preset(name).description}{default}")
+        recipes = {name: load_preset(name) for name in preset_names()}
+        for family in sorted({recipe.family for recipe in recipes.values()}):
+            typer.echo(family)
+            for name, recipe in recipes.items():
+                if recipe.family == family:
+                    default = " (the default)" if name == DEFAULT_PRESET else ""
+                    typer.echo(f"  {name:<{width}}  {recipe.description}{default}")
 
 
 @presets_app.command("show")

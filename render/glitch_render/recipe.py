@@ -328,6 +328,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     description: str = Field("", description="what it looks like, in a line")
+    family: str = Field("", description="of presets that it belongs to")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of every random draw")
     activation: str = Field(
         "efficientnet_lite0",
