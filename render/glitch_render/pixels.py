@@ -42,6 +42,8 @@ _DISPLACE = int(Opcode.DISPLACE)
 _SMEAR = int(Opcode.SMEAR)
 _SWAP = int(Opcode.SWAP)
 _SHORT_RUN = 24
+_ABOVE = np.float32(2048 + 4096 * 1024)
+_A_4096TH = np.float32(1 / 4096)
 
 
 @compiled
@@ -494,10 +496,6 @@ def _recolour(
     end: int,
     opcode: int,
     own: NDArray[np.int64],
-    shares: NDArray[np.float32],
-    line: NDArray[np.float32],
-    known: NDArray[np.int64],
-    action: int,
 ) -> None:
     """Do what an effect does to every pixel alone to a run of cells."""
     first, last = np.uint64(3 * start), np.uint64(3 * end)
@@ -515,32 +513,27 @@ def _recolour(
                 turned = np.uint8(255) - value
                 lines[y, place] = value if np.int32(value) < threshold else turned
         return
-    # Each byte takes its share of the five bytes around it, as its place in the pixel wants: so
-    # nothing hops over three channels. Whole numbers below 2^24 are exact in 32 bits
-    if known[1] != action:
-        known[1] = action
-        for place in range(shares.shape[1]):
-            channel = place % 3
-            for step in range(5):
-                other = channel + step - 2
-                share = own[3 * channel + other] if 0 <= other < 3 else 0
-                shares[step, place] = np.float32(share)
+    # Whole numbers below 2^24 are exact in 32 bits
+    a, b, c = np.float32(own[0]), np.float32(own[1]), np.float32(own[2])
+    d, e, f = np.float32(own[3]), np.float32(own[4]), np.float32(own[5])
+    g, h, i = np.float32(own[6]), np.float32(own[7]), np.float32(own[8])
     for y in range(np.uint64(top), np.uint64(bottom)):
-        for place in range(last - first):
-            line[place + np.uint64(2)] = np.float32(lines[y, first + place])
-        for place in range(last - first):
-            total = shares[0, place] * line[place]
-            total += shares[1, place] * line[place + np.uint64(1)]
-            total += shares[2, place] * line[place + np.uint64(2)]
-            total += shares[3, place] * line[place + np.uint64(3)]
-            total += shares[4, place] * line[place + np.uint64(4)]
-            # Above nothing, so that cutting off rounds down
-            level = np.int32((total + _ABOVE) * _A_4096TH) - np.int32(1024)
-            lines[y, first + place] = np.uint8(min(max(level, np.int32(0)), np.int32(255)))
+        row = lines[y, first:last]
+        for x in range(end - start):
+            red = np.float32(row[3 * x])
+            green = np.float32(row[3 * x + 1])
+            blue = np.float32(row[3 * x + 2])
+            row[3 * x] = _level(a * red + b * green + c * blue)
+            row[3 * x + 1] = _level(d * red + e * green + f * blue)
+            row[3 * x + 2] = _level(g * red + h * green + i * blue)
 
 
-_ABOVE = np.float32(2048 + 4096 * 1024)
-_A_4096TH = np.float32(1 / 4096)
+@compiled
+def _level(total: np.float32) -> np.uint8:
+    """Round 4096ths, and clip."""
+    # Above nothing, so that cutting off rounds down
+    level = np.int32((total + _ABOVE) * _A_4096TH) - np.int32(1024)
+    return np.uint8(min(max(np.int32(level), np.int32(0)), np.int32(255)))
 
 
 @compiled
@@ -826,10 +819,8 @@ def work_through(
     lines = out.reshape((out.shape[0], -1))
     runs = np.empty(max(tall, wide) + 1, np.int64)
     spare = np.empty(max(tall, wide) + 1, np.int64)
-    shares = np.empty((5, lines.shape[1]), np.float32)
-    line = np.zeros(lines.shape[1] + 4, np.float32)
     thresholds = np.empty((8, lines.shape[1]), np.int32)
-    known = np.full(2, -1, np.int64)
+    known = np.full(1, -1, np.int64)
     at = 0
     while at < order.shape[0]:
         piece = order[at]
@@ -888,7 +879,7 @@ def work_through(
         if kind == GREY:
             _turn_grey(out, out, top, bottom, start, end)
         elif opcode <= _HUE_ROTATE:
-            _recolour(lines, top, bottom, start, end, opcode, own, shares, line, known, action)
+            _recolour(lines, top, bottom, start, end, opcode, own)
         elif opcode == _CHANNEL_SHIFT:
             _shift_channels(lines, top, bottom, start, end, own[0], down, right, scratch, sources)
         elif opcode == _PIXEL_SORT:
