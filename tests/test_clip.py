@@ -732,7 +732,7 @@ def test_segments_of_looking_back_are_seamless(clip, tmp_path, store, segment):
 
 
 def test_opacity_fades_and_masks_follow_the_subject(clip, store):
-    faded = LAYERS[0].model_copy(update={"opacity": Keyframes((0.0, 1.0), (0.0, 1.0), "linear")})
+    faded = LAYERS[0].model_copy(update={"opacity": Keyframes((0.0, 1.0), (0.0, 1.0))})
     recipe = RECIPE.model_copy(update={"layers": (faded,)})
     source = frames_of(clip)[0]
     shown = painted(clip, store, recipe, frames=[0, 12, 25])
