@@ -30,9 +30,6 @@ _log = logging.getLogger("glitch_gym.overlay")
 BLENDS = get_args(Blend)
 """In the order in which compiled code knows them."""
 
-_MASK_LINES = 270
-"""Soft edges are made in masks that are reduced to about as many lines."""
-
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
@@ -96,46 +93,41 @@ def make_mask(
     """
     if picture is None and above is None and below is None:
         return None
-    mask = np.full((height, width), 255, np.uint8)
+    # A soft edge hides that its mask was made small: eight pixels across it show all of it
+    factor = max(1, int(soft * height / 8))
+    rows, cols = max(1, height // factor), max(1, width // factor)
+    mask = np.full((rows, cols), 255, np.uint8)
     if picture is not None:
-        mask = _picture_mask(picture, height, width)
+        mask = _picture_mask(picture, height, width, rows, cols)
     if above is not None or below is not None:
         enlarged = Image.fromarray(np.asarray(activation, np.float32)).resize(
-            (width, height), Image.Resampling.BICUBIC
+            (cols, rows), Image.Resampling.BICUBIC
         )
         strength = np.asarray(enlarged)
-        inside = np.ones(strength.shape, np.bool_)
         if above is not None:
-            inside &= strength >= above
+            mask[strength < above] = 0
         if below is not None:
-            inside &= strength <= below
-        mask[~inside] = 0
-    return _softened(mask, soft * height) if soft > 0 else mask
-
-
-def _picture_mask(path: str, height: int, width: int) -> NDArray[np.uint8]:
-    picture = Image.fromarray(read_picture(path).frame).convert("L")
-    if picture.size != (width, height):
-        if abs(picture.width * height - picture.height * width) > 0.02 * picture.width * height:
-            _log.warning(
-                "the mask %s is %d×%d; it is stretched over %d×%d",
-                Path(path).name, picture.width, picture.height, width, height,
-            )  # fmt: skip
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return np.array(picture)
-
-
-def _softened(mask: NDArray[np.uint8], edge: float) -> NDArray[np.uint8]:
-    """Blur a mask so that its edge is about as wide, in pixels."""
+            mask[strength > below] = 0
+    if soft == 0:
+        return mask
     from scipy.ndimage import gaussian_filter
 
-    height, width = mask.shape
-    factor = max(1, height // _MASK_LINES)
-    size = (max(1, width // factor), max(1, height // factor))
-    small = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BOX), np.float32)
-    blurred = gaussian_filter(small, edge / factor / 2.5, mode="nearest")
-    shown = Image.fromarray(np.clip(np.rint(blurred), 0, 255).astype(np.uint8))
-    return np.asarray(shown.resize((width, height), Image.Resampling.BILINEAR))
+    edge = soft * height / factor / 2.5
+    blurred = gaussian_filter(mask.astype(np.float32), edge, mode="nearest")
+    small = Image.fromarray(np.clip(np.rint(blurred), 0, 255).astype(np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _picture_mask(path: str, height: int, width: int, rows: int, cols: int) -> NDArray[np.uint8]:
+    """Read a mask for a frame of (height, width), made (rows, cols) large."""
+    picture = Image.fromarray(read_picture(path).frame).convert("L")
+    if abs(picture.width * height - picture.height * width) > 0.02 * picture.width * height:
+        _log.warning(
+            "the mask %s is %d×%d; it is stretched over %d×%d",
+            Path(path).name, picture.width, picture.height, width, height,
+        )  # fmt: skip
+    # Of its own size it is not touched
+    return np.array(picture.resize((cols, rows), Image.Resampling.BILINEAR))
 
 
 def paint_over(
@@ -165,16 +157,16 @@ def paint_over(
     if mask is not None and mask.shape != (height, width):
         resized = Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR)
         mask = np.asarray(resized)
-    _lay_over(
-        before,
-        pixels,
-        canvas.stamped(),
-        canvas.grid.cols,
-        *canvas.edges,
-        BLENDS.index(overlay.blend),
-        round(256 * overlay.opacity),
-        np.empty((0, 0), np.uint8) if mask is None else np.ascontiguousarray(mask),
-    )
+    stamped = canvas.stamped()
+    shown = np.empty((0, 0), np.uint8) if mask is None else np.ascontiguousarray(mask)
+
+    def lay(rows: tuple[int, int]) -> None:
+        _lay_over(
+            before, pixels, stamped, canvas.grid.cols, *canvas.edges, *rows,
+            BLENDS.index(overlay.blend), round(256 * overlay.opacity), shown,
+        )  # fmt: skip
+
+    canvas.on_all_cores(lay)
 
 
 @compiled
@@ -198,24 +190,49 @@ def _lay_over(
     grid_cols: int,
     row_edges: NDArray[np.int32],
     col_edges: NDArray[np.int32],
+    first_row: int,
+    last_row: int,
     blend: int,
     opacity: int,
     mask: NDArray[np.uint8],
 ) -> None:
-    for row in range(row_edges.shape[0] - 1):
-        for col in range(col_edges.shape[0] - 1):
+    n_cols = col_edges.shape[0] - 1
+    shares = np.full(3 * before.shape[1], opacity, np.uint16)
+    whole, half, shift = np.uint16(256), np.uint16(128), np.uint16(8)
+    was_lines = before.reshape((before.shape[0], -1))
+    lines = painted.reshape((painted.shape[0], -1))
+    for row in range(first_row, last_row):
+        col = 0
+        while col < n_cols:
             if not stamped[row * grid_cols + col]:
+                col += 1
                 continue
+            first = col
+            while col < n_cols and stamped[row * grid_cols + col]:
+                col += 1
+            start, end = col_edges[first], col_edges[col]
             for y in range(np.uint64(row_edges[row]), np.uint64(row_edges[row + 1])):
-                for x in range(np.uint64(col_edges[col]), np.uint64(col_edges[col + 1])):
-                    share = opacity
-                    if mask.shape[0] > 0:
+                if mask.shape[0] > 0:
+                    for x in range(np.uint64(start), np.uint64(end)):
                         shown = int(np.int64(mask[y, x]))
                         # 255 stands for all of it
-                        share = (opacity * (shown + (shown >> 7)) + 128) >> 8
-                    for channel in range(3):
-                        was = int(np.int64(before[y, x, channel]))
-                        new = _blended(was, int(np.int64(painted[y, x, channel])), blend)
-                        painted[y, x, channel] = np.uint8(
-                            (was * (256 - share) + new * share + 128) >> 8
+                        share = np.uint16((opacity * (shown + (shown >> 7)) + 128) >> 8)
+                        red = np.uint64(3) * x
+                        shares[red] = share
+                        shares[red + np.uint64(1)] = share
+                        shares[red + np.uint64(2)] = share
+                if blend != 0:
+                    for place in range(np.uint64(3 * start), np.uint64(3 * end)):
+                        lines[y, place] = np.uint8(
+                            _blended(
+                                int(np.int64(was_lines[y, place])),
+                                int(np.int64(lines[y, place])),
+                                blend,
+                            )
                         )
+                for place in range(np.uint64(3 * start), np.uint64(3 * end)):
+                    # 255 × 256 + 128 is as much as 16 bits hold
+                    share = shares[place]
+                    new = np.uint16(np.uint16(lines[y, place]) * share)
+                    old = np.uint16(np.uint16(was_lines[y, place]) * np.uint16(whole - share))
+                    lines[y, place] = np.uint8(np.uint16(new + old + half) >> shift)

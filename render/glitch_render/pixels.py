@@ -41,7 +41,7 @@ _DITHER = int(Opcode.DITHER)
 _DISPLACE = int(Opcode.DISPLACE)
 _SMEAR = int(Opcode.SMEAR)
 _SWAP = int(Opcode.SWAP)
-_SHORT_RUN = 24
+_SHORT_RUN = 12
 _ABOVE = np.float32(2048 + 4096 * 1024)
 _A_4096TH = np.float32(1 / 4096)
 
@@ -572,7 +572,13 @@ def _shift_channels(
 
 
 @compiled
-def _sort_run(runs: NDArray[np.int64], begin: int, end: int, spare: NDArray[np.int64]) -> None:
+def _sort_run(
+    runs: NDArray[np.int64],
+    begin: int,
+    end: int,
+    spare: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
     """Sort (key << 24 | colour) by key, equal keys staying in order."""
     if end - begin <= _SHORT_RUN:
         for place in range(begin + 1, end):
@@ -584,16 +590,18 @@ def _sort_run(runs: NDArray[np.int64], begin: int, end: int, spare: NDArray[np.i
                 at -= 1
             runs[at] = moved
         return
-    counts = np.zeros(257, np.int64)
-    for place in range(begin, end):
-        counts[(runs[place] >> 24) + 1] += 1
-        spare[place] = runs[place]
-    for key in range(256):
-        counts[key + 1] += counts[key]
-    for place in range(begin, end):
-        key = spare[place] >> 24
-        runs[begin + counts[key]] = spare[place]
-        counts[key] += 1
+    # By the lower half of the key, then by the upper
+    for shift in (24, 28):
+        counts[:] = 0
+        for place in range(np.uint64(begin), np.uint64(end)):
+            counts[np.uint64((runs[place] >> shift) & 15) + np.uint64(1)] += 1
+            spare[place] = runs[place]
+        for smaller in range(15):
+            counts[smaller + 1] += counts[smaller]
+        for place in range(np.uint64(begin), np.uint64(end)):
+            digit = np.uint64((spare[place] >> shift) & 15)
+            runs[np.uint64(begin + counts[digit])] = spare[place]
+            counts[digit] += 1
 
 
 @compiled
@@ -608,6 +616,7 @@ def _sort_pixels(
     right: int,
     runs: NDArray[np.int64],
     spare: NDArray[np.int64],
+    counts: NDArray[np.int64],
 ) -> None:
     upright = own[1] == 2 or (own[1] == 0 and right == 0)
     back = own[1] == 0 and (down if upright else right) < 0
@@ -636,7 +645,7 @@ def _sort_pixels(
             if inside and begin < 0:
                 begin = place
             elif not inside and begin >= 0:
-                _sort_run(runs, begin, place, spare)
+                _sort_run(runs, begin, place, spare, counts)
                 begin = -1
         for place in range(length):
             along = length - 1 - place if back else place
@@ -819,6 +828,7 @@ def work_through(
     lines = out.reshape((out.shape[0], -1))
     runs = np.empty(max(tall, wide) + 1, np.int64)
     spare = np.empty(max(tall, wide) + 1, np.int64)
+    counts = np.empty(17, np.int64)
     thresholds = np.empty((8, lines.shape[1]), np.int32)
     known = np.full(1, -1, np.int64)
     at = 0
@@ -883,7 +893,7 @@ def work_through(
         elif opcode == _CHANNEL_SHIFT:
             _shift_channels(lines, top, bottom, start, end, own[0], down, right, scratch, sources)
         elif opcode == _PIXEL_SORT:
-            _sort_pixels(out, top, bottom, start, end, own, down, right, runs, spare)
+            _sort_pixels(out, top, bottom, start, end, own, down, right, runs, spare, counts)
         elif opcode == _SCANLINES:
             _darken_lines(lines, top, bottom, start, end, own, right == 0)
         elif opcode == _DITHER:

@@ -46,7 +46,7 @@ _MANY_LEVELS = 8
 """Levels from which on another order than theirs is looked for."""
 
 _WORTH_SHARING = 250_000
-"""Pixels from which on it pays to share work among cores."""
+"""Pixels from which on it pays to share work among cores; a tenth of it for what is slow."""
 
 # The same effect again changes nothing, whatever the move; pixels are sorted by the move
 _SETTLED = (Opcode.DESATURATE, Opcode.POSTERIZE, Opcode.DITHER)
@@ -304,7 +304,11 @@ class Canvas:
         if unshown * frame.size < 3 * _WORTH_SHARING * len(notes):
             paint_rows(0, self.grid.picture_rows)
         else:
-            _at_once(lambda rows: paint_rows(*rows), list(itertools.pairwise(self._bands)))
+            self.on_all_cores(lambda rows: paint_rows(*rows))
+
+    def on_all_cores(self, do: Callable[[tuple[int, int]], None]) -> None:
+        """Do something to all rows of cells, given as (first, after the last) for each core."""
+        _at_once(do, list(itertools.pairwise(self._bands)))
 
     def _do_work(
         self,
@@ -341,7 +345,8 @@ class Canvas:
                 cuts = np.searchsorted(rows[by_row, 0], self._bands[1:-1])
                 return [(np.split(by_row, cuts), order[:0])]
         n_cells = self.grid.picture_rows * self.grid.picture_cols
-        wide = max(2 * self._cores, _WORTH_SHARING * n_cells // n_pixels)
+        worth = _WORTH_SHARING // (10 if int(Opcode.PIXEL_SORT) in self._opcodes else 1)
+        wide = max(2 * self._cores, worth * n_cells // n_pixels)
         if self._light:
             wide = len(order) + 1
         calls = int(Opcode.CALL) in self._opcodes

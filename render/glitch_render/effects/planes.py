@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,9 +144,10 @@ def _requantised(source: Source, parameters: Dct) -> NDArray[np.uint8]:
     whole = np.pad(source.frame, spare, mode="edge").astype(np.float32)
     tiles = whole.reshape(rows, side, cols, side, 3)
     step = np.float32(parameters.step * side / 8)
-    found = dctn(tiles, axes=(1, 3), norm="ortho", overwrite_x=True)
+    cores = os.cpu_count()
+    found = dctn(tiles, axes=(1, 3), norm="ortho", overwrite_x=True, workers=cores)
     np.multiply(np.rint(found / step), step, out=found)
-    shown = idctn(found, axes=(1, 3), norm="ortho", overwrite_x=True)
+    shown = idctn(found, axes=(1, 3), norm="ortho", overwrite_x=True, workers=cores)
     shown = shown.reshape(rows * side, cols * side, 3)[:height, :width]
     clipped: NDArray[np.uint8] = np.clip(np.rint(shown), 0, 255).astype(np.uint8)
     return clipped
