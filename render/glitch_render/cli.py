@@ -125,6 +125,19 @@ ActivationName = Annotated[
     ),
 ]
 Weights = Annotated[str | None, typer.Option(help="File with weights for the network.")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", "-p", help="A preset; `glitch-gym presets` lists them.")
+]
+RecipeFile = Annotated[
+    Path | None,
+    typer.Option("--recipe", "-r", help="A recipe: a TOML file, or a picture or clip made by us."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a setting: layers.1.agents=800."),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Another seed, another picture.")]
+Scale = Annotated[str | None, typer.Option(metavar="SIZE", help="0.5, 50%, 720p or 1280x720.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it exists.")]
 
 
@@ -145,10 +158,14 @@ def _resolve_recipe(
     recipe: Path | None,
     settings: list[str],
     seed: int | None,
+    backbone: str | None,
     activation: str | None,
     weights: str | None,
 ) -> Recipe:
     """Put a recipe together: the preset or file, then --set, then the options of their own."""
+    if preset is not None and recipe is not None:
+        raise typer.BadParameter("give --preset or --recipe, not both")
+    activation = _chosen_activation(backbone, activation)
     from glitch_render.media import recipe_data
     from glitch_render.recipe import (
         DEFAULT_PRESET,
@@ -192,21 +209,10 @@ def corrupt(
             "(.gif .webp .apng), or a folder for the frames.",
         ),
     ],
-    preset: Annotated[
-        str | None,
-        typer.Option("--preset", "-p", help="A preset; `glitch-gym presets` lists them."),
-    ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe", "-r", help="A recipe: a TOML file, or a picture or clip made by us."
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting: layers.1.agents=800."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Another seed, another picture.")] = None,
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
+    seed: Seed = None,
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
@@ -221,9 +227,7 @@ def corrupt(
             help="Frames a second, such as 25 or 30000/1001; by default a clip keeps its own."
         ),
     ] = None,
-    scale: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="0.5, 50%, 720p or 1280x720.")
-    ] = None,
+    scale: Scale = None,
     duration: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Make a clip of a still, so long.")
     ] = None,
@@ -258,13 +262,12 @@ def corrupt(
     no_cache: NoCache = False,
 ) -> None:
     """Corrupt a picture or a clip by a preset or a recipe."""
-    if preset is not None and recipe is not None:
-        raise typer.BadParameter("give --preset or --recipe, not both")
-    chosen = _chosen_activation(backbone, activation)
     with _said_plainly():
         from glitch_gym.picture import SAMPLES
 
-        resolved = _resolve_recipe(preset, recipe, settings or [], seed, chosen, weights)
+        resolved = _resolve_recipe(
+            preset, recipe, settings or [], seed, backbone, activation, weights
+        )
         selection = _selection(start, end, fps, scale, duration)
         store = _store(no_cache)
         if source.removeprefix("sample:") in SAMPLES and source.startswith("sample:"):
@@ -659,19 +662,6 @@ class Plot(StrEnum):
     learning = "learning"
 
 
-Preset = Annotated[
-    str | None, typer.Option("--preset", "-p", help="A preset; `glitch-gym presets` lists them.")
-]
-RecipeFile = Annotated[
-    Path | None, typer.Option("--recipe", "-r", help="A recipe: a TOML file, or a file made by us.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change a setting: layers.1.agents=800."),
-]
-Seed = Annotated[int | None, typer.Option(min=0, help="Another seed, another picture.")]
-
-
 @app.command("plot")
 def plot(
     kind: Annotated[
@@ -695,16 +685,15 @@ def plot(
     no_cache: NoCache = False,
 ) -> None:
     """Plot what a layer's agents see, what they learned, or where they went."""
-    if preset is not None and recipe is not None:
-        raise typer.BadParameter("give --preset or --recipe, not both")
-    chosen = _chosen_activation(backbone, activation)
     with _said_plainly():
         from glitch_gym.errors import SettingError
         from glitch_gym.picture import read_picture
         from glitch_render.media import check_output, write_picture
         from glitch_render.studies import plot_layer
 
-        resolved = _resolve_recipe(preset, recipe, settings or [], seed, chosen, weights)
+        resolved = _resolve_recipe(
+            preset, recipe, settings or [], seed, backbone, activation, weights
+        )
         if layer > len(resolved.layers):
             raise SettingError(f"there is no layer {layer}: the recipe has {len(resolved.layers)}")
         check_output(output, source=Path(source), force=force)
@@ -732,9 +721,7 @@ def animate(
     speed: Annotated[float, typer.Option(help="Steps a second.")] = 10.0,
     agents: Annotated[bool, typer.Option("--agents", help="Show where the agents are.")] = False,
     fps: Annotated[str | None, typer.Option(help="Frames a second; 25 by default.")] = None,
-    scale: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="0.5, 50%, 720p or 1280x720.")
-    ] = None,
+    scale: Scale = None,
     preset: Preset = None,
     recipe: RecipeFile = None,
     settings: Settings = None,
@@ -746,9 +733,6 @@ def animate(
     no_cache: NoCache = False,
 ) -> None:
     """Show a picture being eaten step by step, layer after layer."""
-    if preset is not None and recipe is not None:
-        raise typer.BadParameter("give --preset or --recipe, not both")
-    chosen = _chosen_activation(backbone, activation)
     with _said_plainly():
         from fractions import Fraction
 
@@ -762,7 +746,9 @@ def animate(
         from glitch_render.corrupt import corrupt_with_episode
         from glitch_render.footage import is_footage
 
-        resolved = _resolve_recipe(preset, recipe, settings or [], seed, chosen, weights)
+        resolved = _resolve_recipe(
+            preset, recipe, settings or [], seed, backbone, activation, weights
+        )
         if not 0 < speed <= 100_000:
             raise SettingError(f"speed must lie above 0 steps a second, not {speed:g}")
         if not source.startswith("sample:") and is_footage(source):
