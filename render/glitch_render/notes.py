@@ -38,11 +38,13 @@ __all__ = [
     "MEAN",
     "MEASURE",
     "MIX",
+    "N_EXTRAS",
     "N_FIELDS",
     "PIECE",
     "PIXELS",
     "REGISTER",
     "ROOM",
+    "SHOWN",
     "TINT",
     "UNTOUCHED",
     "VARIANT",
@@ -60,10 +62,12 @@ GREY_PLANE = 1 << VARIANT
 UNTOUCHED = PIECE << KIND
 """The note, with its cell, of what shows the frame."""
 
-# Work on pixels, and its fields: kind, cell, the other cell (or a second note), a note or register,
-# action, random key, level
+# Work on pixels. Its fields are kind, cell (or the register that is written), the other cell,
+# action and level; beside them, for those kinds that need it, a note or register, and a second note
+# or a random key
 DRAW, MEASURE, GREY, APPLY, CALL, TINT, MIX = range(7)
-N_FIELDS = 7
+N_FIELDS = 5
+N_EXTRAS = 2
 ROOM = 4
 """Pieces of work that one stamp can need."""
 
@@ -98,25 +102,23 @@ def packed(red: int, green: int, blue: int) -> int:
 
 @inlined
 def _put(
-    work: NDArray[np.int64],
+    work: NDArray[np.int32],
     counts: NDArray[np.int64],
     kind: int,
     cell: int,
     other: int,
-    value: int,
     action: int,
-    key: int,
     level: int,
-) -> None:
-    place = counts[0]
+) -> int:
+    """Put a piece of work on the list; gives its place."""
+    place = int(counts[0])
     work[place, 0] = kind
     work[place, 1] = cell
     work[place, 2] = other
-    work[place, 3] = value
-    work[place, 4] = action
-    work[place, 5] = key
-    work[place, 6] = level
+    work[place, 3] = action
+    work[place, 4] = level
     counts[0] = place + 1
+    return place
 
 
 @inlined
@@ -132,23 +134,25 @@ def _level_of(note: int, registers: NDArray[np.int64]) -> int:
 def _show(
     cell: int,
     notes: NDArray[np.int64],
-    cells: NDArray[np.int64],
+    cells: NDArray[np.int32],
     registers: NDArray[np.int64],
-    work: NDArray[np.int64],
+    work: NDArray[np.int32],
+    extras: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> None:
     """Draw a cell into the output, which does not show it yet."""
     note = notes[cell]
     level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ], _level_of(note, registers))
-    _put(work, counts, DRAW, cell, cell, note, 0, 0, level)
+    place = _put(work, counts, DRAW, cell, cell, 0, level)
+    extras[place, 0] = extras[place, 1] = note
     cells[cell, _WRITTEN] = level
-    cells[cell, _SHOWN] = 1
+    cells[cell, SHOWN] = 1
     cells[cell, _MEASURED] = 0
 
 
 # What is known of each cell: the levels of the last work that wrote and that read its pixels in the
 # output, whether those are as its note says, and one more than the register with their mean
-_WRITTEN, _READ, _SHOWN, _MEASURED = 0, 1, 2, 3
+_WRITTEN, _READ, SHOWN, _MEASURED = range(4)
 
 
 @inlined
@@ -157,9 +161,10 @@ def _flattened(
     note: int,
     notes: NDArray[np.int64],
     sizes: NDArray[np.int64],
-    cells: NDArray[np.int64],
+    cells: NDArray[np.int32],
     registers: NDArray[np.int64],
-    work: NDArray[np.int64],
+    work: NDArray[np.int32],
+    extras: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> int:
     """Note the mean colour of a cell that is not flat."""
@@ -167,8 +172,8 @@ def _flattened(
         if sizes[note & LOW] == sizes[cell]:
             return note ^ ((PIECE ^ MEAN) << KIND)
         # Cut or continued, its mean is another: there must be pixels to take it of
-        if cells[cell, _SHOWN] == 0:
-            _show(cell, notes, cells, registers, work, counts)
+        if cells[cell, SHOWN] == 0:
+            _show(cell, notes, cells, registers, work, extras, counts)
     # Pixels may change again: their mean is taken in its turn
     register = int(cells[cell, _MEASURED]) - 1
     if register < 0:
@@ -178,7 +183,8 @@ def _flattened(
         cells[cell, _READ] = max(cells[cell, _READ], level)
         registers[register, 0] = level
         registers[register, 1] = 0
-        _put(work, counts, MEASURE, cell, cell, register, 0, 0, level)
+        place = _put(work, counts, MEASURE, cell, cell, 0, level)
+        extras[place, 0] = extras[place, 1] = register
         cells[cell, _MEASURED] = register + 1
     return (REGISTER << KIND) | register
 
@@ -191,7 +197,8 @@ def _tinted(
     action: int,
     tag: int,
     registers: NDArray[np.int64],
-    work: NDArray[np.int64],
+    work: NDArray[np.int32],
+    extras: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> int:
     """Note what an effect makes of a flat colour, or of two."""
@@ -200,7 +207,9 @@ def _tinted(
     level = 1 + max(_level_of(note, registers), _level_of(second, registers))
     registers[register, 0] = level
     registers[register, 1] = tag
-    _put(work, counts, kind, register, second, note, action, 0, level)
+    place = _put(work, counts, kind, register, 0, action, level)
+    extras[place, 0] = note
+    extras[place, 1] = second
     return (REGISTER << KIND) | register
 
 
@@ -212,11 +221,11 @@ def _is_flat(note: int) -> bool:
 
 @inlined
 def _written_to(
-    cell: int, level: int, note: int, notes: NDArray[np.int64], cells: NDArray[np.int64]
+    cell: int, level: int, note: int, notes: NDArray[np.int64], cells: NDArray[np.int32]
 ) -> None:
     notes[cell] = note
     cells[cell, _WRITTEN] = level
-    cells[cell, _SHOWN] = 1
+    cells[cell, SHOWN] = 1
     cells[cell, _MEASURED] = 0
 
 
@@ -253,9 +262,10 @@ def execute(
     n_cols: int,
     key: np.uint64,
     notes: NDArray[np.int64],
-    cells: NDArray[np.int64],
+    cells: NDArray[np.int32],
     registers: NDArray[np.int64],
-    work: NDArray[np.int64],
+    work: NDArray[np.int32],
+    extras: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Execute stamps from ``resume`` on until all are done or the list of work is full.
@@ -280,6 +290,7 @@ def execute(
         cells: (n_cells, 4), what is known of each, changed.
         registers: (capacity, 2), level and tag of each, changed.
         work: (capacity, fields), changed.
+        extras: (capacity, 2), changed.
         counts: pieces of work and registers so far, changed.
 
     Returns:
@@ -305,16 +316,18 @@ def execute(
                 kind = (note >> KIND) & 255
                 # Told apart here, and not in _flattened, because most cells are flat already
                 if kind in (PIXELS, PIECE):
-                    note = _flattened(left, note, notes, sizes, cells, registers, work, counts)
+                    note = _flattened(
+                        left, note, notes, sizes, cells, registers, work, extras, counts
+                    )
                 notes[cell] = note
-                cells[cell, _SHOWN] = 0
+                cells[cell, SHOWN] = 0
             elif opcode == _RANDOM:
                 colour = np.int64(draw(stream(key, agent), counters[agent] + step) & np.uint64(LOW))
                 notes[cell] = (COLOUR << KIND) | colour
-                cells[cell, _SHOWN] = 0
+                cells[cell, SHOWN] = 0
             elif opcode == _PLANE:
                 notes[cell] = UNTOUCHED | (plane_of[action] << (VARIANT + 1)) | cell
-                cells[cell, _SHOWN] = 0
+                cells[cell, SHOWN] = 0
             elif opcode == _DESATURATE:
                 note = notes[cell]
                 kind = (note >> KIND) & 255
@@ -322,7 +335,7 @@ def execute(
                     if note & LOW == tags[action]:
                         continue
                     level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ])
-                    _put(work, counts, GREY, cell, cell, 0, action, 0, level)
+                    _put(work, counts, GREY, cell, cell, action, level)
                     _written_to(cell, level, tags[action], notes, cells)
                     continue
                 if kind == COLOUR:
@@ -332,12 +345,14 @@ def execute(
                     notes[cell] = note | GREY_PLANE
                 else:
                     notes[cell] = note | GREYED
-                cells[cell, _SHOWN] = 0
+                cells[cell, SHOWN] = 0
             elif opcode in (_PIXELATE, _INVERT):
                 note = notes[cell]
                 kind = (note >> KIND) & 255
                 if kind in (PIXELS, PIECE):
-                    note = _flattened(cell, note, notes, sizes, cells, registers, work, counts)
+                    note = _flattened(
+                        cell, note, notes, sizes, cells, registers, work, extras, counts
+                    )
                     kind = (note >> KIND) & 255
                 elif opcode == _PIXELATE:
                     continue
@@ -349,7 +364,7 @@ def execute(
                     else:
                         note ^= INVERTED
                 notes[cell] = note
-                cells[cell, _SHOWN] = 0
+                cells[cell, SHOWN] = 0
             else:
                 # An effect that works on pixels. All of it stands here, since what is inlined
                 # twice over is not inlined
@@ -375,7 +390,7 @@ def execute(
                     )
                     if opcode == _DISPLACE and movable:
                         notes[cell] = second
-                        cells[cell, _SHOWN] = 0
+                        cells[cell, SHOWN] = 0
                         continue
                     own = flat or (
                         (note >> KIND) & 255 == PIECE and sizes[note & LOW] == sizes[cell]
@@ -384,13 +399,13 @@ def execute(
                     if both_flat if opcode == _SMEAR else own and movable:
                         if opcode == _SMEAR:
                             notes[cell] = _tinted(
-                                note, second, MIX, action, 0, registers, work, counts
+                                note, second, MIX, action, 0, registers, work, extras, counts
                             )
                         else:
                             notes[cell] = second
                             notes[other] = note
-                            cells[other, _SHOWN] = 0
-                        cells[cell, _SHOWN] = 0
+                            cells[other, SHOWN] = 0
+                        cells[cell, SHOWN] = 0
                         continue
                 elif flat and _POSTERIZE <= opcode <= _PIXEL_SORT:
                     known = (note >> KIND) & 255 == REGISTER and note >> VARIANT == 0
@@ -398,17 +413,17 @@ def execute(
                         continue
                     if tag == 0 or not known or registers[note & LOW, 1] != tag:
                         notes[cell] = _tinted(
-                            note, note, TINT, action, tag, registers, work, counts
+                            note, note, TINT, action, tag, registers, work, extras, counts
                         )
-                        cells[cell, _SHOWN] = 0
+                        cells[cell, SHOWN] = 0
                     continue
-                if opcode != _DISPLACE and cells[cell, _SHOWN] == 0:
-                    _show(cell, notes, cells, registers, work, counts)
+                if opcode != _DISPLACE and cells[cell, SHOWN] == 0:
+                    _show(cell, notes, cells, registers, work, extras, counts)
                 level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ])
                 drawn = 0
                 if reads_other:
-                    if cells[other, _SHOWN] == 0:
-                        _show(other, notes, cells, registers, work, counts)
+                    if cells[other, SHOWN] == 0:
+                        _show(other, notes, cells, registers, work, extras, counts)
                     level = max(level, 1 + cells[other, _WRITTEN])
                     if opcode == _SWAP:
                         level = max(level, 1 + cells[other, _READ])
@@ -420,10 +435,12 @@ def execute(
                     if opcode == 0:
                         drawn = int(np.int64(draw(stream(key, agent), counters[agent] + step)))
                 kind = CALL if opcode == 0 else APPLY
-                _put(work, counts, kind, cell, other, 0, action, drawn, level)
+                place = _put(work, counts, kind, cell, other, action, level)
+                if opcode == 0:
+                    extras[place, 1] = drawn
                 notes[cell] = tag
                 cells[cell, _WRITTEN] = level
-                cells[cell, _SHOWN] = 1
+                cells[cell, SHOWN] = 1
                 cells[cell, _MEASURED] = 0
         first_agent = 0
     return stamped.shape[0], 0

@@ -23,6 +23,7 @@ from glitch_render.notes import (
     MIX,
     PIECE,
     REGISTER,
+    SHOWN,
     TINT,
     VARIANT,
     grey_of,
@@ -291,7 +292,7 @@ def _paint(
 @compiled
 def paint_all(
     notes: NDArray[np.int64],
-    cells: NDArray[np.int64],
+    cells: NDArray[np.int32],
     grid_cols: int,
     frame: NDArray[np.uint8],
     planes: NDArray[np.uint8],
@@ -327,7 +328,7 @@ def paint_all(
                 first = col
                 col += 1
                 # The output began as the frame, and what is shown of it was written since
-                if (note >> KIND) & 255 != PIECE or cells[cell, 2] != 0:
+                if (note >> KIND) & 255 != PIECE or cells[cell, SHOWN] != 0:
                     continue
                 # Neighbours that lie side by side in one plane too are one piece of it
                 source = note & LOW
@@ -338,7 +339,7 @@ def paint_all(
                     col < n_cols
                     and source_col + 1 < n_cols
                     and notes[row * grid_cols + col] == note + col - first
-                    and cells[row * grid_cols + col, 2] == 0
+                    and cells[row * grid_cols + col, SHOWN] == 0
                     and col_edges[col] - col_edges[source_col + 1] == shift
                 ):
                     col += 1
@@ -369,7 +370,11 @@ def paint_all(
 
 @compiled
 def planes_shown(
-    notes: NDArray[np.int64], work: NDArray[np.int64], plane_of: NDArray[np.int64], n_planes: int
+    notes: NDArray[np.int64],
+    work: NDArray[np.int32],
+    extras: NDArray[np.int64],
+    plane_of: NDArray[np.int64],
+    n_planes: int,
 ) -> NDArray[np.bool_]:
     """Say of each plane, the frame being the first, whether a note or work needs it.
 
@@ -388,10 +393,10 @@ def planes_shown(
         kind = work[piece, 0]
         if kind == CALL:
             # An effect without a plane of its own is shown the frame
-            shown[plane_of[work[piece, 4]]] = True
+            shown[plane_of[work[piece, 3]]] = True
         elif kind in (DRAW, TINT, MIX):
-            for field in range(2, 4):
-                note = work[piece, field]
+            for extra in range(2):
+                note = extras[piece, extra]
                 noted = (note >> KIND) & 255
                 if noted in (MEAN, PIECE):
                     shown[(note >> (VARIANT + 1)) & 127] = True
@@ -399,7 +404,7 @@ def planes_shown(
 
 
 @compiled
-def in_order(work: NDArray[np.int64], n_cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def in_order(work: NDArray[np.int32], n_cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Put work in the order of levels, and within a level in that of cells.
 
     Returns:
@@ -409,7 +414,7 @@ def in_order(work: NDArray[np.int64], n_cells: int) -> tuple[NDArray[np.int64], 
     n_levels = 1
     by_cell = np.zeros(n_cells + 1, np.int64)
     for piece in range(count):
-        n_levels = max(n_levels, work[piece, 6] + 1)
+        n_levels = max(n_levels, work[piece, 4] + 1)
         # Work on registers is as wide as their number, which is no place in the picture
         by_cell[min(work[piece, 1], n_cells - 1) + 1] += 1
     for cell in range(n_cells):
@@ -421,13 +426,13 @@ def in_order(work: NDArray[np.int64], n_cells: int) -> tuple[NDArray[np.int64], 
         by_cell[cell] += 1
     begins = np.zeros(n_levels + 1, np.int64)
     for piece in range(count):
-        begins[work[piece, 6] + 1] += 1
+        begins[work[piece, 4] + 1] += 1
     for level in range(n_levels):
         begins[level + 1] += begins[level]
     at = begins.copy()
     order = np.empty(count, np.int64)
     for place in range(count):
-        level = work[half[place], 6]
+        level = work[half[place], 4]
         order[at[level]] = half[place]
         at[level] += 1
     return order, begins
@@ -789,7 +794,8 @@ def _swap_blocks(
 
 @compiled
 def work_through(
-    work: NDArray[np.int64],
+    work: NDArray[np.int32],
+    extras: NDArray[np.int64],
     order: NDArray[np.int64],
     opcodes: NDArray[np.int64],
     settings: NDArray[np.int64],
@@ -806,6 +812,7 @@ def work_through(
 
     Args:
         work: (pieces, fields).
+        extras: (pieces, 2).
         order: numbers of pieces.
         opcodes: (n_actions,).
         settings: (n_actions, 16), of the action's effect.
@@ -836,16 +843,16 @@ def work_through(
         piece = order[at]
         at += 1
         kind = work[piece, 0]
-        action = work[piece, 4]
+        action = work[piece, 3]
         if kind in (TINT, MIX):
             colour = _colour_of(
-                work[piece, 3], registers, grid_cols, frame, planes, row_edges, col_edges
+                extras[piece, 0], registers, grid_cols, frame, planes, row_edges, col_edges
             )
             if kind == TINT:
                 colour = _tinted(colour, opcodes[action], settings[action])
             else:
                 second = _colour_of(
-                    work[piece, 2], registers, grid_cols, frame, planes, row_edges, col_edges
+                    extras[piece, 1], registers, grid_cols, frame, planes, row_edges, col_edges
                 )
                 kept = settings[action, 0]
                 colour = packed(
@@ -862,14 +869,14 @@ def work_through(
         top, bottom = row_edges[row], row_edges[row + 1]
         start, end = col_edges[col], col_edges[col + 1]
         if kind == DRAW:
-            note = work[piece, 3]
+            note = extras[piece, 0]
             if (note >> KIND) & 255 != PIECE:
                 colour = _colour_of(note, registers, grid_cols, frame, planes, row_edges, col_edges)
                 note = (COLOUR << KIND) | colour
             _paint(cell, note, grid_cols, frame, planes, out, row_edges, col_edges)
             continue
         if kind == MEASURE:
-            registers[work[piece, 3]] = _mean_of(out, top, bottom, start, end, False)
+            registers[extras[piece, 0]] = _mean_of(out, top, bottom, start, end, False)
             continue
         # Neighbours in a row that have the same done to them are done as one
         opcode = opcodes[action]
@@ -878,7 +885,7 @@ def work_through(
             while at < order.shape[0]:
                 following = order[at]
                 next_to = work[following, 1] == cell + 1 and col + 1 < col_edges.shape[0] - 1
-                if not (next_to and work[following, 0] == kind and work[following, 4] == action):
+                if not (next_to and work[following, 0] == kind and work[following, 3] == action):
                     break
                 cell += 1
                 col += 1

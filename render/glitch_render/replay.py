@@ -28,7 +28,18 @@ from glitch_gym.grid import Grid
 from glitch_gym.picture import check_frame
 from glitch_gym.randomness import derive_key, draw, stream
 from glitch_render.effects import Effect, EffectParameters, Opcode, Source, Stamp, get_effect
-from glitch_render.notes import APPLY, CALL, DRAW, GREY, N_FIELDS, ROOM, UNTOUCHED, execute
+from glitch_render.notes import (
+    APPLY,
+    CALL,
+    DRAW,
+    GREY,
+    N_EXTRAS,
+    N_FIELDS,
+    ROOM,
+    SHOWN,
+    UNTOUCHED,
+    execute,
+)
 from glitch_render.pixels import in_order, paint_all, planes_shown, resolve, work_through
 
 __all__ = ["MAX_LAG", "Canvas", "mark_cell", "replay", "replay_walk", "replay_walks"]
@@ -154,8 +165,9 @@ class Canvas:
         self._sizes = np.zeros((grid.rows, grid.cols), np.int64)
         heights, widths = (np.diff(edges).astype(np.int64) for edges in self.edges)
         self._sizes[: grid.picture_rows, : grid.picture_cols] = (heights[:, None] << 32) | widths
-        self._cells = np.empty((grid.n_cells, 4), np.int64)
-        self._work = np.empty((0, N_FIELDS), np.int64)
+        self._cells = np.empty((grid.n_cells, 4), np.int32)
+        self._work = np.empty((0, N_FIELDS), np.int32)
+        self._extras = np.empty((0, N_EXTRAS), np.int64)
         self._registers = np.empty((0, 2), np.int64)
         self._counts = np.zeros(2, np.int64)
         # Effects that are symbols until the end need no list of work
@@ -200,7 +212,7 @@ class Canvas:
         """Forget all stamps."""
         self._notes[:] = self._untouched
         self._cells[:] = 0
-        self._cells[:, 2] = 1
+        self._cells[:, SHOWN] = 1
         self._counts[:] = 0
         self._sections = None
 
@@ -246,7 +258,8 @@ class Canvas:
                 cells, actions, counters, place, self._opcodes, self._plane_of, self._tags,
                 self._sources, self._behind, self._border.ravel(), self._sizes.ravel(),
                 self.grid.cols, self.grid.picture_rows, self.grid.picture_cols, self._key,
-                self._notes, self._cells, self._registers, self._work, self._counts,
+                self._notes, self._cells, self._registers, self._work, self._extras,
+                self._counts,
             )  # fmt: skip
             if place[0] == len(cells):
                 return
@@ -255,15 +268,13 @@ class Canvas:
         """Lengthen the lists of work and registers where they are nearly full."""
         wanted = max(64, 2 * len(self._work), min(stamps, 1 << 20) + ROOM)
         if self._counts[0] + ROOM > len(self._work):
-            longer = np.empty((wanted, N_FIELDS), np.int64)
-            longer[: self._counts[0]] = self._work[: self._counts[0]]
-            self._work = longer
+            self._work = _lengthened(self._work, int(self._counts[0]), wanted)
+            self._extras = _lengthened(self._extras, int(self._counts[0]), wanted)
         if self._counts[1] + ROOM > len(self._registers):
             if len(self._registers) >= _MAX_REGISTERS:
                 raise SettingError("too many steps are kept: set the layer's trail")
-            more = np.empty((max(wanted, 2 * len(self._registers)), 2), np.int64)
-            more[: self._counts[1]] = self._registers[: self._counts[1]]
-            self._registers = more
+            wanted = max(wanted, 2 * len(self._registers))
+            self._registers = _lengthened(self._registers, int(self._counts[1]), wanted)
 
     def paint(
         self,
@@ -283,15 +294,15 @@ class Canvas:
         Raises:
             SettingError: an effect gives pixels of another shape or dtype.
         """
-        work = self._work[: self._counts[0]]
+        work, extras = self._work[: self._counts[0]], self._extras[: self._counts[0]]
         n_planes = len(self._plane_effects) + 1
-        shown = planes_shown(self._notes, work, self._plane_of, n_planes)
+        shown = planes_shown(self._notes, work, extras, self._plane_of, n_planes)
         planes = self._planes(frame, shown, tuple(earlier), moment)
         registers = np.zeros(self._counts[1], np.uint32)
         # Painting changes the frame, which notes may point to, and plain functions are shown
         source = frame.copy() if shown[n_planes] or (len(work) and shown[0]) else frame
         if len(work):
-            self._do_work(work, registers, source, planes, frame)
+            self._do_work(work, extras, registers, source, planes, frame)
         notes = self._notes.copy()
         resolve(notes, registers, self.grid.cols, source, planes, *self.edges)
 
@@ -300,7 +311,7 @@ class Canvas:
                 notes, self._cells, self.grid.cols, source, planes, frame, *self.edges, first, last
             )
 
-        unshown = np.count_nonzero(self._cells[:, 2] == 0)
+        unshown = np.count_nonzero(self._cells[:, SHOWN] == 0)
         if unshown * frame.size < 3 * _WORTH_SHARING * len(notes):
             paint_rows(0, self.grid.picture_rows)
         else:
@@ -312,7 +323,8 @@ class Canvas:
 
     def _do_work(
         self,
-        work: NDArray[np.int64],
+        work: NDArray[np.int32],
+        extras: NDArray[np.int64],
         registers: NDArray[np.uint32],
         source: NDArray[np.uint8],
         planes: NDArray[np.uint8],
@@ -323,16 +335,16 @@ class Canvas:
 
         def work_on(part: NDArray[np.int64]) -> None:
             work_through(
-                work, part, self._opcodes, self._settings, self.actions.offsets, registers,
+                work, extras, part, self._opcodes, self._settings, self.actions.offsets, registers,
                 self.grid.cols, source, planes, out, *self.edges,
             )  # fmt: skip
 
         for parts, calls in self._sections:
             _at_once(work_on, parts)
             for piece in calls:
-                self._call(work[piece], source, planes, out)
+                self._call(work[piece], int(extras[piece, 1]), source, planes, out)
 
-    def _plan(self, work: NDArray[np.int64], n_pixels: int) -> list[_Section]:
+    def _plan(self, work: NDArray[np.int32], n_pixels: int) -> list[_Section]:
         """Divide work into sections: levels that are wide are shared among all cores."""
         order, begins = in_order(work, self.grid.n_cells)
         if len(begins) > _MANY_LEVELS:
@@ -397,13 +409,14 @@ class Canvas:
 
     def _call(
         self,
-        piece: NDArray[np.int64],
+        piece: NDArray[np.int32],
+        drawn: int,
         frame: NDArray[np.uint8],
         planes: NDArray[np.uint8],
         out: NDArray[np.uint8],
     ) -> None:
         """Let an effect's plain function do its stamp."""
-        cell, other, action = int(piece[1]), int(piece[2]), int(piece[4])
+        cell, other, action = int(piece[1]), int(piece[2]), int(piece[3])
         index = action // self.actions.n_moves
         move = (int(self.actions.offsets[action, 0]), int(self.actions.offsets[action, 1]))
         here = _window(cell, self.grid.cols, *self.edges)
@@ -415,11 +428,17 @@ class Canvas:
             left=out[there].copy(),
             plane=plane[here],
             move=move,
-            key=int(piece[5]) % (1 << 64),
+            key=drawn % (1 << 64),
             place=(here[0].start, here[1].start),
             size=(frame.shape[0], frame.shape[1]),
         )
         out[here] = _checked_pixels(effect, stamp, self._parameters[index])
+
+
+def _lengthened(list_: NDArray[Any], used: int, wanted: int) -> NDArray[Any]:
+    longer = np.empty((wanted, list_.shape[1]), list_.dtype)
+    longer[:used] = list_[:used]
+    return longer
 
 
 def _lag_of(effect: Effect, parameters: EffectParameters) -> int:
