@@ -11,7 +11,8 @@ the tag of the effect that left them; the next 8 say which kind of note it is, t
 variant: variant 2p is plane p, variant 2p + 1 is plane p in grey. Plane 0 is the frame. The three
 highest are done to a mean colour or a register one after another: inversion, grey, inversion. Grey
 after grey and inversion after inversion undo or repeat one another, so no history of the two needs
-more.
+more. Above them a piece of a plane has one more than the action, if any, whose effect on each pixel
+alone is still to be done to it. The highest says that the output shows the cell already.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ __all__ = [
     "MIX",
     "N_EXTRAS",
     "N_FIELDS",
+    "PENDING",
     "PIECE",
     "PIXELS",
     "REGISTER",
@@ -59,8 +61,12 @@ VARIANT = 32
 PIXELS, COLOUR, MEAN, PIECE, REGISTER = 0, 1, 2, 3, 4
 INVERTED, GREYED, INVERTED_AFTER = 1 << 40, 1 << 41, 1 << 42
 GREY_PLANE = 1 << VARIANT
-UNTOUCHED = PIECE << KIND
+PENDING = 43
+SHOWN = 1 << 62
+UNTOUCHED = SHOWN | (PIECE << KIND)
 """The note, with its cell, of what shows the frame."""
+
+_BARE = ~SHOWN
 
 # Work on pixels. Its fields are kind, cell (or the register that is written), the other cell,
 # action and level; beside them, for those kinds that need it, a note or register, and a second note
@@ -142,17 +148,17 @@ def _show(
 ) -> None:
     """Draw a cell into the output, which does not show it yet."""
     note = notes[cell]
+    notes[cell] = note | SHOWN
     level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ], _level_of(note, registers))
     place = _put(work, counts, DRAW, cell, cell, 0, level)
     extras[place, 0] = extras[place, 1] = note
     cells[cell, _WRITTEN] = level
-    cells[cell, SHOWN] = 1
     cells[cell, _MEASURED] = 0
 
 
 # What is known of each cell: the levels of the last work that wrote and that read its pixels in the
-# output, whether those are as its note says, and one more than the register with their mean
-_WRITTEN, _READ, SHOWN, _MEASURED = range(4)
+# output, and one more than the register with their mean
+_WRITTEN, _READ, _MEASURED = range(3)
 
 
 @inlined
@@ -169,10 +175,10 @@ def _flattened(
 ) -> int:
     """Note the mean colour of a cell that is not flat."""
     if (note >> KIND) & 255 == PIECE:
-        if sizes[note & LOW] == sizes[cell]:
+        if sizes[note & LOW] == sizes[cell] and note >> PENDING == 0:
             return note ^ ((PIECE ^ MEAN) << KIND)
-        # Cut or continued, its mean is another: there must be pixels to take it of
-        if cells[cell, SHOWN] == 0:
+        # Cut, continued or changed, its mean is another: there must be pixels to take it of
+        if notes[cell] & SHOWN == 0:
             _show(cell, notes, cells, registers, work, extras, counts)
     # Pixels may change again: their mean is taken in its turn
     register = int(cells[cell, _MEASURED]) - 1
@@ -223,9 +229,9 @@ def _is_flat(note: int) -> bool:
 def _written_to(
     cell: int, level: int, note: int, notes: NDArray[np.int64], cells: NDArray[np.int32]
 ) -> None:
-    notes[cell] = note
+    """Note that the output has pixels of a cell that are no longer a piece or a colour."""
+    notes[cell] = SHOWN | note
     cells[cell, _WRITTEN] = level
-    cells[cell, SHOWN] = 1
     cells[cell, _MEASURED] = 0
 
 
@@ -287,7 +293,7 @@ def execute(
         n_cols: of the picture.
         key: of random draws.
         notes: (n_cells,), changed.
-        cells: (n_cells, 4), what is known of each, changed.
+        cells: (n_cells, 3), what is known of each, changed.
         registers: (capacity, 2), level and tag of each, changed.
         work: (capacity, fields), changed.
         extras: (capacity, 2), changed.
@@ -312,7 +318,7 @@ def execute(
                     left = cell_left(
                         cell, offsets[action, 0], offsets[action, 1], grid_cols, n_rows, n_cols
                     )
-                note = notes[left]
+                note = notes[left] & _BARE
                 kind = (note >> KIND) & 255
                 # Told apart here, and not in _flattened, because most cells are flat already
                 if kind in (PIXELS, PIECE):
@@ -320,20 +326,19 @@ def execute(
                         left, note, notes, sizes, cells, registers, work, extras, counts
                     )
                 notes[cell] = note
-                cells[cell, SHOWN] = 0
             elif opcode == _RANDOM:
                 colour = np.int64(draw(stream(key, agent), counters[agent] + step) & np.uint64(LOW))
                 notes[cell] = (COLOUR << KIND) | colour
-                cells[cell, SHOWN] = 0
             elif opcode == _PLANE:
-                notes[cell] = UNTOUCHED | (plane_of[action] << (VARIANT + 1)) | cell
-                cells[cell, SHOWN] = 0
+                notes[cell] = (PIECE << KIND) | (plane_of[action] << (VARIANT + 1)) | cell
             elif opcode == _DESATURATE:
-                note = notes[cell]
+                note = notes[cell] & _BARE
                 kind = (note >> KIND) & 255
-                if kind == PIXELS:
-                    if note & LOW == tags[action]:
+                if kind == PIXELS or (kind == PIECE and note >> PENDING != 0):
+                    if kind == PIXELS and note & LOW == tags[action]:
                         continue
+                    if notes[cell] & SHOWN == 0:
+                        _show(cell, notes, cells, registers, work, extras, counts)
                     level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ])
                     _put(work, counts, GREY, cell, cell, action, level)
                     _written_to(cell, level, tags[action], notes, cells)
@@ -345,9 +350,8 @@ def execute(
                     notes[cell] = note | GREY_PLANE
                 else:
                     notes[cell] = note | GREYED
-                cells[cell, SHOWN] = 0
             elif opcode in (_PIXELATE, _INVERT):
-                note = notes[cell]
+                note = notes[cell] & _BARE
                 kind = (note >> KIND) & 255
                 if kind in (PIXELS, PIECE):
                     note = _flattened(
@@ -364,11 +368,10 @@ def execute(
                     else:
                         note ^= INVERTED
                 notes[cell] = note
-                cells[cell, SHOWN] = 0
             else:
                 # An effect that works on pixels. All of it stands here, since what is inlined
                 # twice over is not inlined
-                note = notes[cell]
+                note = notes[cell] & _BARE
                 tag = tags[action]
                 flat = _is_flat(note)
                 if tag != 0 and (note >> KIND) & 255 == PIXELS and note & LOW == tag:
@@ -384,13 +387,12 @@ def execute(
                 if opcode >= _DISPLACE:
                     if other == cell:
                         continue
-                    second = notes[other]
+                    second = notes[other] & _BARE
                     movable = _is_flat(second) or (
                         (second >> KIND) & 255 == PIECE and sizes[second & LOW] == sizes[other]
                     )
                     if opcode == _DISPLACE and movable:
                         notes[cell] = second
-                        cells[cell, SHOWN] = 0
                         continue
                     own = flat or (
                         (note >> KIND) & 255 == PIECE and sizes[note & LOW] == sizes[cell]
@@ -404,8 +406,13 @@ def execute(
                         else:
                             notes[cell] = second
                             notes[other] = note
-                            cells[other, SHOWN] = 0
-                        cells[cell, SHOWN] = 0
+                        continue
+                elif (note >> KIND) & 255 == PIECE and _POSTERIZE <= opcode <= _HUE_ROTATE:
+                    pending = note >> PENDING
+                    if pending == 0:
+                        notes[cell] = note | ((action + 1) << PENDING)
+                        continue
+                    if tag != 0 and tags[pending - 1] == tag:
                         continue
                 elif flat and _POSTERIZE <= opcode <= _PIXEL_SORT:
                     known = (note >> KIND) & 255 == REGISTER and note >> VARIANT == 0
@@ -415,19 +422,18 @@ def execute(
                         notes[cell] = _tinted(
                             note, note, TINT, action, tag, registers, work, extras, counts
                         )
-                        cells[cell, SHOWN] = 0
                     continue
-                if opcode != _DISPLACE and cells[cell, SHOWN] == 0:
+                if opcode != _DISPLACE and notes[cell] & SHOWN == 0:
                     _show(cell, notes, cells, registers, work, extras, counts)
                 level = 1 + max(cells[cell, _WRITTEN], cells[cell, _READ])
                 drawn = 0
                 if reads_other:
-                    if cells[other, SHOWN] == 0:
+                    if notes[other] & SHOWN == 0:
                         _show(other, notes, cells, registers, work, extras, counts)
                     level = max(level, 1 + cells[other, _WRITTEN])
                     if opcode == _SWAP:
                         level = max(level, 1 + cells[other, _READ])
-                        notes[other] = 0
+                        notes[other] = SHOWN
                         cells[other, _WRITTEN] = level
                         cells[other, _MEASURED] = 0
                     else:
@@ -438,9 +444,8 @@ def execute(
                 place = _put(work, counts, kind, cell, other, action, level)
                 if opcode == 0:
                     extras[place, 1] = drawn
-                notes[cell] = tag
+                notes[cell] = SHOWN | tag
                 cells[cell, _WRITTEN] = level
-                cells[cell, SHOWN] = 1
                 cells[cell, _MEASURED] = 0
         first_agent = 0
     return stamped.shape[0], 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_gym.compilation import compiled
+from glitch_gym.compilation import compiled, inlined
 from glitch_render.effects import Opcode
 from glitch_render.effects.colours import BAYER
 from glitch_render.notes import (
@@ -21,6 +21,7 @@ from glitch_render.notes import (
     MEAN,
     MEASURE,
     MIX,
+    PENDING,
     PIECE,
     REGISTER,
     SHOWN,
@@ -230,38 +231,44 @@ def resolve(
                 notes[cell] = (COLOUR << KIND) | _changed(int(means[note & LOW]), note)
 
 
-@compiled
+@inlined
 def _copy_piece(
     note: int,
     from_top: int,
     from_bottom: int,
     from_start: int,
     from_end: int,
-    frame: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
+    source: NDArray[np.uint8],
     out: NDArray[np.uint8],
+    lines: NDArray[np.uint8],
     top: int,
     bottom: int,
     start: int,
     end: int,
+    opcodes: NDArray[np.int64],
+    settings: NDArray[np.int64],
+    there_already: bool,
 ) -> None:
-    """Copy a piece of a plane; what is missing of its size repeats its last line."""
-    variant = (note >> VARIANT) & 255
-    source = frame if variant < 2 else planes[variant // 2 - 1]
-    lines, from_lines = (
-        out.reshape((out.shape[0], -1)), source.reshape((source.shape[0], -1))
-    )  # fmt: skip
-    width = np.uint64(3 * min(end - start, from_end - from_start))
-    to, there = np.uint64(3 * start), np.uint64(3 * from_start)
-    for line in range(bottom - top):
-        y = np.uint64(top + line)
-        from_y = np.uint64(min(from_top + line, from_bottom - 1))
-        for place in range(width):
-            lines[y, to + place] = from_lines[from_y, there + place]
-        for place in range(to + width, np.uint64(3 * end)):
-            lines[y, place] = from_lines[from_y, np.uint64(3 * from_end - 3) + place % np.uint64(3)]
-    if variant % 2 == 1:
+    """Copy a piece of a plane, unless it is there already, and do to it what its note says.
+
+    What is missing of its size repeats its last line. ``source`` and ``lines`` have no axis of
+    channels.
+    """
+    if not there_already:
+        width = np.uint64(3 * min(end - start, from_end - from_start))
+        to, there = np.uint64(3 * start), np.uint64(3 * from_start)
+        for line in range(bottom - top):
+            y = np.uint64(top + line)
+            from_y = np.uint64(min(from_top + line, from_bottom - 1))
+            for place in range(width):
+                lines[y, to + place] = source[from_y, there + place]
+            for place in range(to + width, np.uint64(3 * end)):
+                lines[y, place] = source[from_y, np.uint64(3 * from_end - 3) + place % np.uint64(3)]
+    if (note >> VARIANT) & 1 == 1:
         _turn_grey(out, out, top, bottom, start, end)
+    action = ((note & ~SHOWN) >> PENDING) - 1
+    if action >= 0:
+        _recolour(lines, top, bottom, start, end, opcodes[action], settings[action])
 
 
 @compiled
@@ -274,6 +281,8 @@ def _paint(
     out: NDArray[np.uint8],
     row_edges: NDArray[np.int32],
     col_edges: NDArray[np.int32],
+    opcodes: NDArray[np.int64],
+    settings: NDArray[np.int64],
 ) -> None:
     """Write the pixels of a cell that is a colour, or a piece of a plane."""
     row, col = cell // grid_cols, cell % grid_cols
@@ -283,16 +292,20 @@ def _paint(
         _fill(out, top, bottom, start, end, note & LOW)
         return
     row, col = (note & LOW) // grid_cols, (note & LOW) % grid_cols
+    variant = (note >> VARIANT) & 255
+    shown = frame if variant < 2 else planes[variant // 2 - 1]
     _copy_piece(
-        note, row_edges[row], row_edges[row + 1], col_edges[col], col_edges[col + 1], frame,
-        planes, out, top, bottom, start, end,
+        note, row_edges[row], row_edges[row + 1], col_edges[col], col_edges[col + 1],
+        shown.reshape((shown.shape[0], -1)), out, out.reshape((out.shape[0], -1)), top, bottom,
+        start, end, opcodes, settings, False,
     )  # fmt: skip
 
 
 @compiled
 def paint_all(
     notes: NDArray[np.int64],
-    cells: NDArray[np.int32],
+    opcodes: NDArray[np.int64],
+    settings: NDArray[np.int64],
     grid_cols: int,
     frame: NDArray[np.uint8],
     planes: NDArray[np.uint8],
@@ -301,12 +314,14 @@ def paint_all(
     col_edges: NDArray[np.int32],
     first_row: int,
     last_row: int,
+    in_place: bool,
 ) -> None:
     """Write the pixels of all cells in some rows that the output does not show yet.
 
     Args:
         notes: (n_cells,), resolved.
-        cells: (n_cells, 4), what is known of each.
+        opcodes: (n_actions,).
+        settings: (n_actions, 16), of the action's effect.
         grid_cols: of the grid.
         frame: uint8 (height, width, 3), the layer's input.
         planes: uint8 (planes, height, width, 3).
@@ -315,8 +330,11 @@ def paint_all(
         col_edges: likewise.
         first_row: of cells.
         last_row: after the last.
+        in_place: whether ``out`` is the frame itself.
     """
     lines = out.reshape((out.shape[0], -1))
+    shown_lines = frame.reshape((frame.shape[0], -1))
+    last_plane = 0
     n_cols = col_edges.shape[0] - 1
     for row in range(first_row, last_row):
         top, bottom = row_edges[row], row_edges[row + 1]
@@ -328,7 +346,7 @@ def paint_all(
                 first = col
                 col += 1
                 # The output began as the frame, and what is shown of it was written since
-                if (note >> KIND) & 255 != PIECE or cells[cell, SHOWN] != 0:
+                if (note >> KIND) & 255 != PIECE or note & SHOWN != 0:
                     continue
                 # Neighbours that lie side by side in one plane too are one piece of it
                 source = note & LOW
@@ -339,15 +357,20 @@ def paint_all(
                     col < n_cols
                     and source_col + 1 < n_cols
                     and notes[row * grid_cols + col] == note + col - first
-                    and cells[row * grid_cols + col, SHOWN] == 0
                     and col_edges[col] - col_edges[source_col + 1] == shift
                 ):
                     col += 1
                     source_col += 1
+                plane = (note >> (VARIANT + 1)) & 127
+                if plane != last_plane:
+                    last_plane = plane
+                    shown = frame if plane == 0 else planes[plane - 1]
+                    shown_lines = shown.reshape((shown.shape[0], -1))
                 _copy_piece(
                     note, row_edges[source_row], row_edges[source_row + 1], col_edges[begin],
-                    col_edges[source_col + 1], frame, planes, out, top, bottom, col_edges[first],
-                    col_edges[col],
+                    col_edges[source_col + 1], shown_lines, out, lines, top, bottom,
+                    col_edges[first], col_edges[col], opcodes, settings,
+                    in_place and plane == 0 and source == cell,
                 )  # fmt: skip
                 continue
             # Flat neighbours: one line of them is written, and copied to the others
@@ -873,7 +896,9 @@ def work_through(
             if (note >> KIND) & 255 != PIECE:
                 colour = _colour_of(note, registers, grid_cols, frame, planes, row_edges, col_edges)
                 note = (COLOUR << KIND) | colour
-            _paint(cell, note, grid_cols, frame, planes, out, row_edges, col_edges)
+            _paint(
+                cell, note, grid_cols, frame, planes, out, row_edges, col_edges, opcodes, settings
+            )
             continue
         if kind == MEASURE:
             registers[extras[piece, 0]] = _mean_of(out, top, bottom, start, end, False)

@@ -165,7 +165,7 @@ class Canvas:
         self._sizes = np.zeros((grid.rows, grid.cols), np.int64)
         heights, widths = (np.diff(edges).astype(np.int64) for edges in self.edges)
         self._sizes[: grid.picture_rows, : grid.picture_cols] = (heights[:, None] << 32) | widths
-        self._cells = np.empty((grid.n_cells, 4), np.int32)
+        self._cells = np.zeros((grid.n_cells, 3), np.int32)
         self._work = np.empty((0, N_FIELDS), np.int32)
         self._extras = np.empty((0, N_EXTRAS), np.int64)
         self._registers = np.empty((0, 2), np.int64)
@@ -211,8 +211,8 @@ class Canvas:
     def clear(self) -> None:
         """Forget all stamps."""
         self._notes[:] = self._untouched
-        self._cells[:] = 0
-        self._cells[:, SHOWN] = 1
+        if self._counts[0] > 0:
+            self._cells[:] = 0
         self._counts[:] = 0
         self._sections = None
 
@@ -308,10 +308,11 @@ class Canvas:
 
         def paint_rows(first: int, last: int) -> None:
             paint_all(
-                notes, self._cells, self.grid.cols, source, planes, frame, *self.edges, first, last
-            )
+                notes, self._opcodes, self._settings, self.grid.cols, source, planes, frame,
+                *self.edges, first, last, source is frame,
+            )  # fmt: skip
 
-        unshown = np.count_nonzero(self._cells[:, SHOWN] == 0)
+        unshown = len(notes) - np.count_nonzero(notes & SHOWN)
         if unshown * frame.size < 3 * _WORTH_SHARING * len(notes):
             paint_rows(0, self.grid.picture_rows)
         else:
