@@ -31,7 +31,7 @@ from glitch_render.notes import (
     packed,
 )
 
-__all__ = ["in_order", "paint_all", "planes_shown", "resolve", "work_through"]
+__all__ = ["in_order", "paint_all", "resolve", "survey_notes", "work_through"]
 
 _POSTERIZE = int(Opcode.POSTERIZE)
 _SOLARIZE = int(Opcode.SOLARIZE)
@@ -392,26 +392,32 @@ def paint_all(
 
 
 @compiled
-def planes_shown(
+def survey_notes(
     notes: NDArray[np.int64],
     work: NDArray[np.int32],
     extras: NDArray[np.int64],
     plane_of: NDArray[np.int64],
     n_planes: int,
-) -> NDArray[np.bool_]:
-    """Say of each plane, the frame being the first, whether a note or work needs it.
+) -> tuple[NDArray[np.bool_], bool, bool, int]:
+    """Look what notes and work will need.
 
-    One more value says whether a piece of the frame is to be painted in another place.
+    Returns:
+        of each plane, the frame being the first, whether it is needed; whether a piece of the frame
+        is to be painted in another place; whether colours are to be worked out; and how many cells
+        the output does not show yet.
     """
-    shown = np.zeros(n_planes + 1, np.bool_)
+    shown = np.zeros(n_planes, np.bool_)
+    moved = unresolved = False
+    unshown = 0
     for cell in range(notes.shape[0]):
         note = notes[cell]
         kind = (note >> KIND) & 255
-        if kind in (MEAN, PIECE):
+        unshown += note & SHOWN == 0
+        if kind in (PIECE, MEAN):
             plane = (note >> (VARIANT + 1)) & 127
             shown[plane] = True
-            if plane == 0 and kind == PIECE and note & LOW != cell:
-                shown[n_planes] = True
+            moved |= plane == 0 and kind == PIECE and note & LOW != cell
+        unresolved |= kind in (MEAN, REGISTER)
     for piece in range(work.shape[0]):
         kind = work[piece, 0]
         if kind == CALL:
@@ -423,7 +429,7 @@ def planes_shown(
                 noted = (note >> KIND) & 255
                 if noted in (MEAN, PIECE):
                     shown[(note >> (VARIANT + 1)) & 127] = True
-    return shown
+    return shown, moved, unresolved, unshown
 
 
 @compiled
@@ -719,31 +725,34 @@ def _print_dots(
     start: int,
     end: int,
     own: NDArray[np.int64],
-    thresholds: NDArray[np.int32],
+    thresholds: NDArray[np.uint8],
     known: NDArray[np.int64],
 ) -> None:
     height, steps, dots = lines.shape[0], np.int32(own[0] - 1), own[1]
     unit = np.int32(255 // (own[0] - 1))
     if known[0] != dots:
-        # 255 (2 B + 1), for each byte of the eight lines of dots that there are
+        # 2 B + 1, for each byte of the eight lines of dots that there are
         known[0] = dots
         for x in range(lines.shape[1] // 3):
             dot = (x * dots // height) % 8
             for dot_row in range(8):
-                threshold = 255 * (2 * BAYER[dot_row, dot] + 1)
+                threshold = np.uint8(2 * BAYER[dot_row, dot] + 1)
                 for channel in range(3):
                     thresholds[dot_row, 3 * x + channel] = threshold
     for y in range(top, bottom):
         line = np.uint64((y * dots // height) % 8)
         if own[0] == 2:
             for place in range(np.uint64(3 * start), np.uint64(3 * end)):
-                up = np.int32(lines[np.uint64(y), place]) << np.int32(7) > thresholds[line, place]
+                # Of whole numbers with t < 128, 128 c > 255 t is c > 2 t − 1
+                limit = np.uint8(2 * thresholds[line, place] - 1)
+                up = lines[np.uint64(y), place] > limit
                 lines[np.uint64(y), place] = np.uint8(255) if up else np.uint8(0)
             continue
         for place in range(np.uint64(3 * start), np.uint64(3 * end)):
             scaled = np.int32(lines[np.uint64(y), place]) * steps << np.int32(7)
+            limit_here = np.int32(thresholds[line, place]) * np.int32(255)
             # ⌈x⌉ of whole numbers, by the next that division cuts off
-            level = np.int32(scaled - thresholds[line, place] + _WHOLE - 1) // np.int32(_WHOLE)
+            level = np.int32(scaled - limit_here + _WHOLE - 1) // np.int32(_WHOLE)
             lines[np.uint64(y), place] = np.uint8(np.int32(level) * unit)
 
 
@@ -859,7 +868,7 @@ def work_through(
     runs = np.empty(max(tall, wide) + 1, np.int64)
     spare = np.empty(max(tall, wide) + 1, np.int64)
     counts = np.empty(17, np.int64)
-    thresholds = np.empty((8, lines.shape[1]), np.int32)
+    thresholds = np.empty((8, lines.shape[1]), np.uint8)
     known = np.full(1, -1, np.int64)
     at = 0
     while at < order.shape[0]:

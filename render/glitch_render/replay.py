@@ -36,11 +36,10 @@ from glitch_render.notes import (
     N_EXTRAS,
     N_FIELDS,
     ROOM,
-    SHOWN,
     UNTOUCHED,
     execute,
 )
-from glitch_render.pixels import in_order, paint_all, planes_shown, resolve, work_through
+from glitch_render.pixels import in_order, paint_all, resolve, survey_notes, work_through
 
 __all__ = ["MAX_LAG", "Canvas", "mark_cell", "replay", "replay_walk", "replay_walks"]
 
@@ -296,15 +295,19 @@ class Canvas:
         """
         work, extras = self._work[: self._counts[0]], self._extras[: self._counts[0]]
         n_planes = len(self._plane_effects) + 1
-        shown = planes_shown(self._notes, work, extras, self._plane_of, n_planes)
+        shown, moved, unresolved, unshown = survey_notes(
+            self._notes, work, extras, self._plane_of, n_planes
+        )
         planes = self._planes(frame, shown, tuple(earlier), moment)
         registers = np.zeros(self._counts[1], np.uint32)
         # Painting changes the frame, which notes may point to, and plain functions are shown
-        source = frame.copy() if shown[n_planes] or (len(work) and shown[0]) else frame
+        source = frame.copy() if moved or (len(work) and shown[0]) else frame
         if len(work):
             self._do_work(work, extras, registers, source, planes, frame)
-        notes = self._notes.copy()
-        resolve(notes, registers, self.grid.cols, source, planes, *self.edges)
+        notes = self._notes
+        if unresolved:
+            notes = notes.copy()
+            resolve(notes, registers, self.grid.cols, source, planes, *self.edges)
 
         def paint_rows(first: int, last: int) -> None:
             paint_all(
@@ -312,7 +315,6 @@ class Canvas:
                 *self.edges, first, last, source is frame,
             )  # fmt: skip
 
-        unshown = len(notes) - np.count_nonzero(notes & SHOWN)
         if unshown * frame.size < 3 * _WORTH_SHARING * len(notes):
             paint_rows(0, self.grid.picture_rows)
         else:
@@ -390,7 +392,7 @@ class Canvas:
         moment: int,
     ) -> NDArray[np.uint8]:
         """Make those of the effects' planes that are shown, (planes, height, width, 3)."""
-        if not shown[1:-1].any():
+        if not shown[1:].any():
             return np.empty((len(self._plane_effects), 0, 0, 3), np.uint8)
         alone = len(self._plane_effects) == 1
         planes = np.empty((0 if alone else len(self._plane_effects), *frame.shape), np.uint8)
