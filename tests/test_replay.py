@@ -206,3 +206,18 @@ def test_an_effect_that_gives_something_else_is_named(small, result):
             replay(small, Grid(4, 6, 4, 6), ActionSet(("test_posterize",)), one_stamp(3, 0))
     finally:
         object.__setattr__(found, "function", original)
+
+
+@pytest.mark.parametrize("name", ["echo", "artifact", "dct"])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_plane_that_is_shown_everywhere_is_shown_in_one_piece(small, name, missing):
+    grid, actions = Grid(4, 6, 4, 6), ActionSet(("desaturate", name))
+    cells = np.arange(24 - missing, dtype=np.int32)[None]
+    stamps = Trajectories(
+        np.concatenate([cells, cells], axis=1),
+        np.concatenate([np.zeros_like(cells), np.full_like(cells, 4)], axis=1),
+        np.array([2 * cells.size], np.int32),
+    )
+    keys = {"key": derive_key(0, 0, "replay"), "plane_key": derive_key(0, 0, "planes")}
+    slow = reference.replay(small, grid, actions, stamps, **keys)
+    np.testing.assert_array_equal(replay(small, grid, actions, stamps), slow)

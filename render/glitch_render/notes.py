@@ -303,13 +303,18 @@ def execute(
         (steps, 0), or the place of the stamp that there was no room for.
     """
     first_step, first_agent = resume
+    # Stamps that there is certainly room for
+    room = 0
     for step in range(first_step, stamped.shape[0]):
         for agent in range(first_agent, stamped.shape[1]):
             cell = int(stamped[step, agent])
             if cell < 0:
                 continue
-            if counts[0] + ROOM > work.shape[0] or counts[1] + ROOM > registers.shape[0]:
-                return step, agent
+            if room == 0:
+                room = min(work.shape[0] - counts[0], registers.shape[0] - counts[1]) // ROOM
+                if room == 0:
+                    return step, agent
+            room -= 1
             action = actions[step, agent]
             opcode = opcodes[action]
             if opcode == _SAME:

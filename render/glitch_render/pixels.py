@@ -398,14 +398,16 @@ def survey_notes(
     extras: NDArray[np.int64],
     plane_of: NDArray[np.int64],
     n_planes: int,
-) -> tuple[NDArray[np.bool_], bool, bool, int]:
+) -> tuple[NDArray[np.bool_], bool, bool, int, int]:
     """Look what notes and work will need.
 
     Returns:
         of each plane, the frame being the first, whether it is needed; whether a piece of the frame
-        is to be painted in another place; whether colours are to be worked out; and how many cells
-        the output does not show yet.
+        is to be painted in another place; whether colours are to be worked out; how many cells the
+        output does not show yet; and the plane that all of them together are, or 0.
     """
+    whole = (notes[0] >> (VARIANT + 1)) & 127
+    as_whole = (PIECE << KIND) | (whole << (VARIANT + 1))
     shown = np.zeros(n_planes, np.bool_)
     moved = unresolved = False
     unshown = 0
@@ -413,6 +415,8 @@ def survey_notes(
         note = notes[cell]
         kind = (note >> KIND) & 255
         unshown += note & SHOWN == 0
+        if note != as_whole | cell:
+            whole = 0
         if kind in (PIECE, MEAN):
             plane = (note >> (VARIANT + 1)) & 127
             shown[plane] = True
@@ -429,7 +433,7 @@ def survey_notes(
                 noted = (note >> KIND) & 255
                 if noted in (MEAN, PIECE):
                     shown[(note >> (VARIANT + 1)) & 127] = True
-    return shown, moved, unresolved, unshown
+    return shown, moved, unresolved, unshown, whole
 
 
 @compiled

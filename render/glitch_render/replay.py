@@ -26,7 +26,7 @@ from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid
 from glitch_gym.picture import check_frame
-from glitch_gym.randomness import derive_key, draw, stream
+from glitch_gym.randomness import derive_key, draw_plainly, stream
 from glitch_render.effects import Effect, EffectParameters, Opcode, Source, Stamp, get_effect
 from glitch_render.notes import (
     APPLY,
@@ -142,7 +142,8 @@ class Canvas:
         given = dict(parameters or {})
         self._parameters = [given.get(one.name) or one.parameters() for one in self._effects]
         self._key = derive_key(seed, layer, "replay")
-        self._plane_key = derive_key(seed, layer, "planes")
+        planes_key = derive_key(seed, layer, "planes")
+        self._plane_keys = [int(stream(planes_key, index)) for index in range(len(self._effects))]
         self._plane_effects = [
             index for index, one in enumerate(self._effects) if one.plane is not None
         ]
@@ -295,10 +296,13 @@ class Canvas:
         """
         work, extras = self._work[: self._counts[0]], self._extras[: self._counts[0]]
         n_planes = len(self._plane_effects) + 1
-        shown, moved, unresolved, unshown = survey_notes(
+        shown, moved, unresolved, unshown, whole = survey_notes(
             self._notes, work, extras, self._plane_of, n_planes
         )
         planes = self._planes(frame, shown, tuple(earlier), moment)
+        if whole > 0:
+            np.copyto(frame, planes[whole - 1])
+            return
         registers = np.zeros(self._counts[1], np.uint32)
         # Painting changes the frame, which notes may point to, and plain functions are shown
         source = frame.copy() if moved or (len(work) and shown[0]) else frame
@@ -400,7 +404,7 @@ class Canvas:
             effect, own = self._effects[index], self._parameters[index]
             if shown[plane + 1] and effect.plane is not None:
                 lag = _lag_of(effect, own)
-                key = int(draw(np.uint64(stream(self._plane_key, index)), moment))
+                key = draw_plainly(self._plane_keys[index], moment)
                 made = effect.plane(Source(frame, earlier[:lag], key), own)
                 checked = _checked_plane(effect.name, made, frame)
                 if alone and not np.may_share_memory(checked, frame):
