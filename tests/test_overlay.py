@@ -141,7 +141,7 @@ def test_bad_overlays_are_refused(tmp_path, small):
         with pytest.raises(RecipeError, match=rf"layers.1.{next(iter(settings))}"):
             parse_recipe({"layers": [{"grid": [4, 4], **settings}]})
     recipe = Recipe(layers=[layer_of(mask=str(tmp_path / "gone.png"))])
-    with pytest.raises(PictureError, match=r"gone.png"):
+    with pytest.raises(PictureError, match=r"layers.1.mask: .*gone.png"):
         corrupt(small, recipe, activation=Activation(RAMP, "test"))
 
 

@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
 from glitch_agents.rollout import as_table
-from glitch_gym.activation import content_digest, release_networks
+from glitch_gym.activation import release_networks
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingError
 from glitch_gym.output import write_error
-from glitch_gym.picture import read_picture
-from glitch_render.corrupt import Start, layer_policy, layer_world, table_key
+from glitch_render.corrupt import Start, layer_policy, layer_world, mask_digests, table_key
 from glitch_render.encoding import (
     Encoding,
     PartWriter,
@@ -429,6 +428,8 @@ def open_painter(
     selection = selection or Selection()
     footage = open_footage(source, rate=selection.rate, duration=selection.duration)
     size = parse_scale(selection.scale, footage.width, footage.height)
+    # A mask that cannot be read is known before any work is done
+    masks = mask_digests(recipe)
 
     def looked(frames: int) -> None:
         if progress is not None:
@@ -439,10 +440,6 @@ def open_painter(
     )
     release_networks()
     plan = plan_frames(footage, look, selection.rate)
-    # A mask that cannot be read is known before anything is learned
-    masks = [
-        content_digest(read_picture(layer.mask).frame) for layer in recipe.layers if layer.mask
-    ]
     shots = Shots(look, plan, recipe)
     policies = _Policies(recipe, shots, size, store, progress)
     policies.learn_all()

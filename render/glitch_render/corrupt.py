@@ -23,8 +23,9 @@ from glitch_gym.activation import (
 )
 from glitch_gym.dynamics import GridWorld, grid_world, make_world
 from glitch_gym.env import GlitchGridEnv
+from glitch_gym.errors import PictureError
 from glitch_gym.grid import fit_grid
-from glitch_gym.picture import check_frame
+from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.randomness import derive_key
 from glitch_gym.reward import activation_on_grid, resolve_objective
 from glitch_render.episode import Episode, EpisodeLayer, replay_layer
@@ -44,6 +45,7 @@ __all__ = [
     "layer_policy",
     "layer_trajectories",
     "layer_world",
+    "mask_digests",
     "table_key",
 ]
 
@@ -286,6 +288,23 @@ def layer_trajectories(
     )
 
 
+def mask_digests(recipe: Recipe) -> list[str]:
+    """Read the masks of a recipe, and hash what they show.
+
+    Raises:
+        PictureError: one cannot be read; with its layer.
+    """
+    digests = []
+    for number, layer in enumerate(recipe.layers, 1):
+        if layer.mask is None:
+            continue
+        try:
+            digests.append(content_digest(read_picture(layer.mask).frame))
+        except PictureError as error:
+            raise PictureError(f"layers.{number}.mask: {error}") from error
+    return digests
+
+
 def layer_overlay(
     layer: Layer, activation: NDArray[np.float32], height: int, width: int, *, seconds: float | None
 ) -> Overlay:
@@ -351,6 +370,7 @@ def corrupt_with_episode(
     Arguments and errors as of ``corrupt``.
     """
     check_frame(frame)
+    mask_digests(recipe)
     if activation is None:
         activation = frame_activation(frame, recipe, store=store)
     height, width = frame.shape[:2]

@@ -20,7 +20,7 @@ _LINES = 270
 def block_motion(
     before: NDArray[np.uint8], now: NDArray[np.uint8], block: int
 ) -> NDArray[np.int32]:
-    """Find where each block of a frame has come from.
+    """Find where each block of a frame has come from, as most of the blocks around it.
 
     Args:
         before: uint8 (height, width, 3), RGB.
@@ -30,13 +30,16 @@ def block_motion(
     Returns:
         int32 (rows, cols, 2): by how many pixels the block has moved down and right.
     """
+    from scipy.ndimage import median_filter
+
     height, width = now.shape[:2]
     factor = max(1, round(height / _LINES))
     rows, cols = -(-height // block), -(-width // block)
     motion = np.zeros((rows, cols, 2), np.int32)
     _search(_reduced(before, factor), _reduced(now, factor), block / factor, motion)
-    motion *= factor
-    return motion
+    # What one block has found by chance its neighbours outvote
+    smooth: NDArray[np.int32] = median_filter(motion, size=(5, 5, 1), mode="nearest")
+    return smooth * np.int32(factor)
 
 
 def _reduced(frame: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:

@@ -8,8 +8,8 @@ So pieces of one level can be done in any order, or at once.
 
 A note's lowest 24 bits are a colour (blue, green, red), a source cell, a register, or for pixels
 the tag of the effect that left them; the next 8 say which kind of note it is, the next 8 which
-variant: variant 2p is plane p, variant 2p + 1 is plane p in grey. Plane 0 is the frame. The three
-highest are done to a mean colour or a register one after another: inversion, grey, inversion. Grey
+variant: variant 2p is plane p, variant 2p + 1 is plane p in grey. Plane 0 is the frame. The next
+three are done to a mean colour or a register one after another: inversion, grey, inversion. Grey
 after grey and inversion after inversion undo or repeat one another, so no history of the two needs
 more. Above them a piece of a plane has one more than the action, if any, whose effect on each pixel
 alone is still to be done to it. The highest says that the output shows the cell already.
