@@ -139,6 +139,21 @@ def test_what_cannot_be_is_said_with_its_place(change, message):
         script_episode(parse_script(text, "s.toml"), 160, 240, text=text, origin="s.toml")
 
 
+def test_places_are_found_among_other_strings_and_on_one_line():
+    text = """# do = "same_up"
+grid = [8, 12]
+agents = [{ start = [0, 0], do = "same_down" }, { do = "same_dawn", start = [1, 1] },
+  { start = [2, 2], do = 'swap_right same_up*9' }]
+"""
+    for change, place in (
+        (("", ""), r"line 3, column 57: agent 2: .*'same_dawn'"),
+        (("same_dawn", "same_down"), r"line 4, column 38: agent 3: step 4 .*off the picture"),
+    ):
+        changed = text.replace(*change)
+        with pytest.raises(ScriptError, match=place):
+            script_episode(parse_script(changed), 160, 240, text=changed)
+
+
 def test_prohibited_cells_are_refused_with_the_step():
     text = 'grid = [8, 12]\nfit = "pad"\n[[agents]]\nstart = [0, 0]\ndo = "same_down*7"\n'
     with pytest.raises(ScriptError, match=r"line 5, column 7: agent 1: step \d .*prohibited"):

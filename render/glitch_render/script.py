@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -88,25 +88,31 @@ class Script(BaseModel):
     layers: tuple[ScriptLayer, ...] = Field(strict=False, min_length=1)
 
 
+# Comments and strings, so that nothing is looked for in them, and keys with what opens their value
+_TOML = re.compile(
+    r"""
+    \#[^\n]* | \"{3}(?:\\.|[^\\])*?\"{3} | '{3}.*?'{3} | "(?:\\.|[^"\\\n])*" | '[^'\n]*'
+    | (?P<key>[\w-]+)\s*=\s*(?=(?P<quote>\"{3}\n?|'{3}\n?|["'])?)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
 @dataclass(frozen=True)
 class _Source:
     """A script's text, to find places in."""
 
     text: str = ""
     origin: str = "script"
-    _places: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
 
     def place(self, key: str, number: int, offset: int, value: str) -> str:
         """Say where character ``offset`` of the value of the key's ``number``-th mention stands."""
         if not self.text:
             return f"{self.origin}: "
         found = [
-            match.start("value")
-            for match in re.finditer(
-                rf"""(?mx) ^[^\n"'\#]*? (?<![\w.-]) {key} \s*=\s* (?:\"{{3}}\n?|'{{3}}\n?|["'])?
-                (?P<value>)""",
-                self.text,
-            )
+            match.end() + len(match["quote"] or "")
+            for match in _TOML.finditer(self.text)
+            if match["key"] == key
         ]
         if number >= len(found):
             return f"{self.origin}: "
