@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import reference
@@ -221,3 +225,32 @@ def test_a_plane_that_is_shown_everywhere_is_shown_in_one_piece(small, name, mis
     keys = {"key": derive_key(0, 0, "replay"), "plane_key": derive_key(0, 0, "planes")}
     slow = reference.replay(small, grid, actions, stamps, **keys)
     np.testing.assert_array_equal(replay(small, grid, actions, stamps), slow)
+
+
+FORKING = """
+import os, sys, warnings
+import numpy as np
+from glitch_agents import Trajectories
+from glitch_gym.actions import ActionSet
+from glitch_gym.grid import Grid
+from glitch_render.replay import replay
+
+warnings.simplefilter("ignore")
+frame = np.random.default_rng(0).integers(256, size=(1080, 1920, 3), dtype=np.uint8)
+cells = np.arange(800, dtype=np.int32)[None]
+stamps = Trajectories(cells, np.zeros_like(cells), np.array([800], np.int32))
+
+def work():
+    return replay(frame, Grid(20, 40, 20, 40), ActionSet(("pixel_sort",)), stamps)
+
+before = work()
+child = os.fork()
+if child == 0:
+    os._exit(0 if (work() == before).all() else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_has_cores_of_its_own():
+    subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=120)

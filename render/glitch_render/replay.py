@@ -93,6 +93,10 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "glitch-replay")
 
 
+if hasattr(os, "register_at_fork"):
+    # A forked child has no threads of its parent's, and would wait for them for ever
+    os.register_at_fork(after_in_child=_workers.cache_clear)
+
 _Part = TypeVar("_Part")
 
 
