@@ -162,8 +162,19 @@ def test_the_program_plots(small, tmp_path):
     assert not (tmp_path / "x.png").exists()
 
 
-def test_without_matplotlib_it_is_said_what_to_install(small, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtraError, match=r"glitch-gym\[plot\]"):
-        plot_layer("rewards", small, RECIPE)
+def test_without_matplotlib_it_is_said_what_to_install(small, learned, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for kind in set(KINDS) - {"activation"}:
+        with pytest.raises(MissingExtraError, match=r"glitch-gym\[plot\]"):
+            plot_layer(kind, small, RECIPE)
+    world, table, walked = learned
+    for draw in (
+        lambda: plot_rewards(world), lambda: plot_values(small, world, table),
+        lambda: plot_policy(small, world, table), lambda: plot_visits(small, world, walked),
+        lambda: plot_paths(small, world, walked), lambda: plot_learning({"one": [(1, 0.5)]}),
+    ):  # fmt: skip
+        with pytest.raises(MissingExtraError, match=r"glitch-gym\[plot\]"):
+            draw()
     assert plot_layer("activation", small, RECIPE).shape == small.shape

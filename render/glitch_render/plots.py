@@ -34,6 +34,7 @@ __all__ = [
     "plot_rewards",
     "plot_values",
     "plot_visits",
+    "require_matplotlib",
 ]
 
 # Dark violet over magenta and orange to pale yellow, even in lightness
@@ -93,13 +94,24 @@ _INK, _PAPER = "#18181c", "#fafaf8"
 _ARROWS = "#ffffff"
 
 
-def _figure(width: float, height: float) -> Figure:
-    """Make a figure of so many inches that no window belongs to."""
+def require_matplotlib() -> None:
+    """Say what to install where there is no matplotlib, before anything is learned in vain.
+
+    Raises:
+        MissingExtraError: there is none.
+    """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtraError("plots need matplotlib: pip install 'glitch-gym[plot]'") from error
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Make a figure of so many inches that no window belongs to."""
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure((width, height), dpi=120, facecolor=_PAPER, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -241,6 +253,7 @@ def plot_visits(frame: NDArray[np.uint8], world: GridWorld, trajectories: Trajec
         world: where the agents walked.
         trajectories: of the agents.
     """
+    require_matplotlib()
     from matplotlib.colors import LogNorm
 
     grid = world.grid
@@ -271,6 +284,7 @@ def plot_paths(
         trajectories: of the agents.
         agents: how many of them, evenly picked.
     """
+    require_matplotlib()
     from matplotlib.collections import LineCollection
 
     grid, offsets = world.grid, world.actions.offsets

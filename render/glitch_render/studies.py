@@ -26,6 +26,7 @@ from glitch_render.plots import (
     plot_rewards,
     plot_values,
     plot_visits,
+    require_matplotlib,
 )
 from glitch_render.recipe import Recipe
 from glitch_render.store import Store
@@ -71,6 +72,7 @@ def plot_layer(
     activation = frame_activation(frame, recipe, store=store)
     if kind == "activation":
         return activation_overlay(frame, activation)
+    require_matplotlib()
     layer, seed = recipe.layers[index], recipe.seed
     world = layer_world(layer, index, activation, *frame.shape[:2], seed=seed, store=store)
     if kind == "rewards":
