@@ -13,7 +13,7 @@ from glitch_gym.errors import SettingError
 from glitch_render.clip import PaintedLayer, Painter, Selection, open_episode_painter
 from glitch_render.episode import Episode, EpisodeTimeline
 
-__all__ = ["animation_selection", "open_animation_painter"]
+__all__ = ["animation_selection", "check_speed", "open_animation_painter"]
 
 _REST = Fraction(3, 2)
 """Seconds that the whole picture is shown at the end."""
@@ -53,6 +53,16 @@ class _Agents:
                 pixels[max(0, y - half) : y + half, max(0, x - half) : x + half] = 255
 
 
+def check_speed(speed: Fraction | float) -> None:
+    """Refuse a speed that shows nothing, before anything is learned.
+
+    Raises:
+        SettingError: not above 0 steps a second, or beyond all sense.
+    """
+    if not 0 < speed <= 100_000:
+        raise SettingError(f"speed must lie above 0 steps a second, not {float(speed):g}")
+
+
 def animation_selection(episode: Episode, selection: Selection, speed: Fraction) -> Selection:
     """Say how long a still is to be shown for an episode: all its steps, and a rest.
 
@@ -64,8 +74,7 @@ def animation_selection(episode: Episode, selection: Selection, speed: Fraction)
     Raises:
         SettingError: a speed that is not above 0.
     """
-    if not 0 < speed <= 100_000:
-        raise SettingError(f"speed must lie above 0 steps a second, not {float(speed):g}")
+    check_speed(speed)
     steps = sum(layer.trajectories.cells.shape[1] for layer in episode.layers)
     return replace(
         selection,

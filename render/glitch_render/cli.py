@@ -741,7 +741,11 @@ def animate(
 
         from glitch_gym.errors import SettingError
         from glitch_gym.picture import read_picture
-        from glitch_render.animate import animation_selection, open_animation_painter
+        from glitch_render.animate import (
+            animation_selection,
+            check_speed,
+            open_animation_painter,
+        )
         from glitch_render.clip import check_clip_output, parse_scale, write_clip
         from glitch_render.corrupt import corrupt_with_episode
         from glitch_render.footage import is_footage
@@ -749,8 +753,7 @@ def animate(
         resolved = _resolve_recipe(
             preset, recipe, settings or [], seed, backbone, activation, weights
         )
-        if not 0 < speed <= 100_000:
-            raise SettingError(f"speed must lie above 0 steps a second, not {speed:g}")
+        check_speed(speed)
         if not source.startswith("sample:") and is_footage(source):
             raise SettingError(f"{source} moves already; give a still")
         check_clip_output(output, source=source, force=force)
