@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 __all__ = [
     "GlitchError",
@@ -15,6 +16,7 @@ __all__ = [
     "MissingExtraError",
     "OutputError",
     "PictureError",
+    "Problem",
     "RecipeError",
     "ScriptError",
     "SettingError",
@@ -43,8 +45,30 @@ class ScriptError(GlitchError):
     """A script says what cannot be."""
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a recipe.
+
+    Args:
+        message: with the path of the setting.
+        line: of its text, from 1; ``None`` where there is no text.
+    """
+
+    message: str
+    line: int | None = None
+
+
 class RecipeError(GlitchError):
-    """A recipe has fields that are unknown or of the wrong type."""
+    """A recipe has fields that are unknown or of the wrong type.
+
+    Args:
+        message: all of it.
+        problems: one by one, where they are told apart.
+    """
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class MissingExtraError(GlitchError):

@@ -23,6 +23,7 @@ __all__ = [
     "births",
     "choose_action",
     "no_births",
+    "nobody",
     "rollout",
     "scripted",
 ]
@@ -58,6 +59,13 @@ class Trajectories:
     def n_stamps(self) -> int:
         """Number of stamps in all."""
         return int((self.cells >= 0).sum())
+
+
+def nobody() -> Trajectories:
+    """Give the trajectories of no agent, for a layer that is left out."""
+    return Trajectories(
+        np.empty((0, 0), np.int32), np.empty((0, 0), np.int32), np.empty(0, np.int32)
+    )
 
 
 @compiled

@@ -5,15 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from glitch_gym.errors import SettingError
-from glitch_render.clip import PaintedLayer, Painter, Selection, open_episode_painter
+from glitch_gym.picture import read_picture
+from glitch_render.clip import (
+    ClipProgress,
+    PaintedLayer,
+    Painter,
+    Report,
+    Selection,
+    check_clip_output,
+    open_episode_painter,
+    parse_scale,
+    write_clip,
+)
+from glitch_render.corrupt import Progress, corrupt_with_episode
 from glitch_render.episode import Episode, EpisodeTimeline
+from glitch_render.footage import is_footage
+from glitch_render.recipe import Recipe
+from glitch_render.store import Store
 
-__all__ = ["animation_selection", "check_speed", "open_animation_painter"]
+__all__ = ["animate_still", "animation_selection", "check_speed", "open_animation_painter"]
 
 _REST = Fraction(3, 2)
 """Seconds that the whole picture is shown at the end."""
@@ -118,3 +135,55 @@ def open_animation_painter(
     painter.layers = (*shown, _Agents(episode, layers)) if agents else shown
     painter.identity = f"{painter.identity} {speed} {agents}"
     return painter
+
+
+def animate_still(
+    source: str,
+    output: str | Path,
+    recipe: Recipe,
+    selection: Selection | None = None,
+    *,
+    speed: float = 10.0,
+    agents: bool = False,
+    force: bool = False,
+    store: Store | None = None,
+    learning: Progress | None = None,
+    progress: ClipProgress | None = None,
+) -> Report:
+    """Show a picture being eaten step by step, layer after layer, in a clip.
+
+    Args:
+        source: a picture, or ``sample:NAME``.
+        output: as of ``corrupt_clip``.
+        recipe: that corrupts it.
+        selection: frames a second, 25 by default, and how large.
+        speed: steps a second.
+        agents: show where they are.
+        force: replace an output that is there.
+        store: where activations, rewards and tables are kept, and recalled from.
+        learning: called as layers learn.
+        progress: called with the stages of painting.
+
+    Raises:
+        GlitchError: the source, the recipe or the output is wrong.
+    """
+    check_speed(speed)
+    if is_footage(source):
+        raise SettingError(f"{source} moves already; give a still")
+    check_clip_output(Path(output), source=source, force=force)
+    selection = selection or Selection()
+    frame = read_picture(source).frame
+    width, height = parse_scale(selection.scale, frame.shape[1], frame.shape[0])
+    if (width, height) != (frame.shape[1], frame.shape[0]):
+        scaled = Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)
+        frame = np.asarray(scaled)
+    _, episode = corrupt_with_episode(frame, recipe, progress=learning, store=store)
+    pace = Fraction(speed).limit_denominator(1000)
+    return write_clip(
+        source,
+        output,
+        lambda wanted: open_animation_painter(source, episode, wanted, speed=pace, agents=agents),
+        animation_selection(episode, selection, pace),
+        force=force,
+        progress=progress,
+    )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -166,7 +166,7 @@ def _resolve_recipe(
     if preset is not None and recipe is not None:
         raise typer.BadParameter("give --preset or --recipe, not both")
     activation = _chosen_activation(backbone, activation)
-    from glitch_render.media import recipe_data
+    from glitch_render.media import recipe_text
     from glitch_render.recipe import (
         DEFAULT_PRESET,
         apply_settings,
@@ -177,16 +177,16 @@ def _resolve_recipe(
 
     if recipe is not None:
         origin = str(recipe)
-        data = recipe_data(recipe)
+        text = recipe_text(recipe)
     else:
         origin = f"preset {preset or DEFAULT_PRESET}"
-        data = read_toml(preset_text(preset or DEFAULT_PRESET), origin)
-    data = apply_settings(data, settings)
+        text = preset_text(preset or DEFAULT_PRESET)
+    data = apply_settings(read_toml(text, origin), settings)
     overrides: dict[str, Any] = {"seed": seed, "activation": activation, "weights": weights}
     if activation is not None and weights is None:
         data.pop("weights", None)
     data |= {name: value for name, value in overrides.items() if value is not None}
-    return parse_recipe(data, origin)
+    return parse_recipe(data, origin, text=text)
 
 
 @app.command()
@@ -304,24 +304,19 @@ def _corrupt_still(
     walks: Path | None,
 ) -> None:
     from glitch_gym.errors import OutputError
-    from glitch_gym.picture import read_picture
-    from glitch_render.corrupt import corrupt_with_episode
     from glitch_render.episode import check_episode_path, save_episode
-    from glitch_render.media import check_output, write_picture
+    from glitch_render.still import corrupt_still
 
-    check_output(output, source=Path(source), force=force)
     if walks is not None:
         check_episode_path(walks)
         if walks.exists() and not force:
             raise OutputError(f"{walks} exists already; give --force to replace it")
-    picture = read_picture(source)
-    for note in picture.notes:
-        typer.echo(f"note: {note}", err=True)
-    if picture.alpha is not None and output.suffix.lower() in (".jpg", ".jpeg"):
-        typer.echo("note: JPEG has no transparency; the picture is laid on white", err=True)
     with _layer_bars(recipe) as progress:
-        frame, episode = corrupt_with_episode(picture.frame, recipe, progress=progress, store=store)
-    write_picture(output, frame, like=picture, recipe=recipe, force=force)
+        frame, episode, notes = corrupt_still(
+            source, output, recipe, force=force, store=store, progress=progress
+        )
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     if walks is not None:
         save_episode(walks, episode)
     typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]}, seed {recipe.seed})", err=True)
@@ -604,26 +599,13 @@ def presets_show(name: Annotated[str, typer.Argument(help="A preset's name.")]) 
 def list_effects() -> None:
     """List the effects with their parameters and ranges."""
     with _said_plainly():
-        from glitch_gym.reward import effect_noise
-        from glitch_render.effects import effects
+        from glitch_render.controls import effect_forms
 
-        for name, effect in effects().items():
-            noise = effect_noise([name])[name]
-            typer.echo(f"{name}: {effect.summary}")
-            typer.echo(f"    mean = {noise.mean:g}  of its reward noise; higher is more often")
-            typer.echo(f"    std = {noise.std:g}  of its reward noise, from 0")
-            for key, described in effect.parameters.model_fields.items():
-                choices = get_args(described.annotation)
-                limits = ", ".join(map(str, choices)) or _limits(described.metadata)
-                typer.echo(f"    {key} = {described.default}  {described.description} ({limits})")
-
-
-def _limits(metadata: list[Any]) -> str:
-    low = [str(one.ge) for one in metadata if getattr(one, "ge", None) is not None]
-    low += [f"above {one.gt}" for one in metadata if getattr(one, "gt", None) is not None]
-    high = [str(one.le) for one in metadata if getattr(one, "le", None) is not None]
-    high += [f"below {one.lt}" for one in metadata if getattr(one, "lt", None) is not None]
-    return "…".join([*low, *high]) or "any"
+        for form in effect_forms():
+            typer.echo(f"{form.name}: {form.summary}")
+            for one in form.controls:
+                default = f"{one.default:g}" if one.kind == "number" else one.default
+                typer.echo(f"    {one.name} = {default}  {one.help} ({one.limits()})")
 
 
 @app.command("activation")
@@ -674,6 +656,9 @@ def plot(
     source: Input,
     output: Output,
     layer: Annotated[int, typer.Option(min=1, help="Which layer of the recipe, from 1.")] = 1,
+    action: Annotated[
+        str | None, typer.Option(help="Of rewards, the one action to show, such as same_left.")
+    ] = None,
     preset: Preset = None,
     recipe: RecipeFile = None,
     settings: Settings = None,
@@ -700,7 +685,13 @@ def plot(
         frame = read_picture(source).frame
         with _layer_bars(resolved) as progress:
             drawn = plot_layer(
-                kind.value, frame, resolved, layer - 1, store=_store(no_cache), progress=progress
+                kind.value,
+                frame,
+                resolved,
+                layer - 1,
+                action=action,
+                store=_store(no_cache),
+                progress=progress,
             )
         write_picture(output, drawn, force=force)
     typer.echo(f"{output} ({drawn.shape[1]}×{drawn.shape[0]})", err=True)
@@ -734,50 +725,25 @@ def animate(
 ) -> None:
     """Show a picture being eaten step by step, layer after layer."""
     with _said_plainly():
-        from fractions import Fraction
-
-        import numpy
-        from PIL import Image
-
-        from glitch_gym.errors import SettingError
-        from glitch_gym.picture import read_picture
-        from glitch_render.animate import (
-            animation_selection,
-            check_speed,
-            open_animation_painter,
-        )
-        from glitch_render.clip import check_clip_output, parse_scale, write_clip
-        from glitch_render.corrupt import corrupt_with_episode
-        from glitch_render.footage import is_footage
+        from glitch_render.animate import animate_still, check_speed
+        from glitch_render.clip import check_clip_output
 
         resolved = _resolve_recipe(
             preset, recipe, settings or [], seed, backbone, activation, weights
         )
         check_speed(speed)
-        if not source.startswith("sample:") and is_footage(source):
-            raise SettingError(f"{source} moves already; give a still")
         check_clip_output(output, source=source, force=force)
-        selection = _selection(None, None, fps, scale, None)
-        frame = read_picture(source).frame
-        width, height = parse_scale(scale, frame.shape[1], frame.shape[0])
-        if (width, height) != (frame.shape[1], frame.shape[0]):
-            resized = Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)
-            frame = numpy.asarray(resized)
-        with _layer_bars(resolved) as learning:
-            _, episode = corrupt_with_episode(
-                frame, resolved, progress=learning, store=_store(no_cache)
-            )
-        pace = Fraction(speed).limit_denominator(1000)
-        selection = animation_selection(episode, selection, pace)
-        with _clip_bar() as progress:
-            report = write_clip(
+        with _layer_bars(resolved) as learning, _clip_bar() as progress:
+            report = animate_still(
                 source,
                 output,
-                lambda wanted: open_animation_painter(
-                    source, episode, wanted, speed=pace, agents=agents
-                ),
-                selection,
+                resolved,
+                _selection(None, None, fps, scale, None),
+                speed=speed,
+                agents=agents,
                 force=force,
+                store=_store(no_cache),
+                learning=learning,
                 progress=progress,
             )
         _say(output, report, resolved.seed)

@@ -239,7 +239,7 @@ class _Policies:
     def learn_all(self) -> None:
         """Learn every policy there is, shot by shot."""
         for shot in range(len(self._shots)):
-            for index in range(len(self._recipe.layers)):
+            for index, _ in self._recipe.painted:
                 self(shot, index)
 
     def _world(self, shot: int, index: int) -> GridWorld:
@@ -282,11 +282,12 @@ class _Policies:
         return self._keys[shot, index]
 
     def _report(self, shot: int) -> Callable[[int, int, int], None]:
-        layers = len(self._recipe.layers)
+        numbers = [index for index, _ in self._recipe.painted]
+        layers = len(numbers)
 
         def report(index: int, done: int, episodes: int) -> None:
             if self._progress is not None:
-                share = shot * layers + index + done / episodes
+                share = shot * layers + numbers.index(index) + done / episodes
                 self._progress("learning", round(100 * share), 100 * layers * len(self._shots))
 
         return report
@@ -445,7 +446,7 @@ def open_painter(
     policies.learn_all()
     layers = tuple(
         LayerTimeline(layer, index, plan, shots, policies, size[1], size[0], seed=recipe.seed)
-        for index, layer in enumerate(recipe.layers)
+        for index, layer in recipe.painted
     )
     for layer in layers:
         layer.check_births()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from glitch_agents.catalogue import LEARNERS
 from glitch_agents.policy import Policy, QTable, Ties
-from glitch_agents.rollout import Trajectories, as_table, rollout
+from glitch_agents.rollout import Trajectories, as_table, nobody, rollout
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation import (
     ACTIVATIONS,
@@ -295,13 +295,13 @@ def mask_digests(recipe: Recipe) -> list[str]:
         PictureError: one cannot be read; with its layer.
     """
     digests = []
-    for number, layer in enumerate(recipe.layers, 1):
+    for index, layer in recipe.painted:
         if layer.mask is None:
             continue
         try:
             digests.append(content_digest(read_picture(layer.mask).frame))
         except PictureError as error:
-            raise PictureError(f"layers.{number}.mask: {error}") from error
+            raise PictureError(f"layers.{index + 1}.mask: {error}") from error
     return digests
 
 
@@ -332,6 +332,7 @@ def corrupt(
     frame: NDArray[np.uint8],
     recipe: Recipe,
     *,
+    onto: NDArray[np.uint8] | None = None,
     activation: Activation | None = None,
     progress: Progress | None = None,
     store: Store | None = None,
@@ -341,6 +342,8 @@ def corrupt(
     Args:
         frame: uint8 (height, width, 3), RGB; it is not changed.
         recipe: what to do.
+        onto: the same picture at another size, such as a small one for a preview: it is painted in
+            place of ``frame``, by agents that learned and walked on ``frame``.
         activation: of the frame, where it is known already, in place of the recipe's.
         progress: called as layers learn, with (layer index, episodes done, episodes).
         store: where activations, rewards and tables are kept, and recalled from.
@@ -352,7 +355,7 @@ def corrupt(
         GlitchError: the frame, or a setting of the recipe with this frame, is wrong.
     """
     painted, _ = corrupt_with_episode(
-        frame, recipe, activation=activation, progress=progress, store=store
+        frame, recipe, onto=onto, activation=activation, progress=progress, store=store
     )
     return painted
 
@@ -361,37 +364,51 @@ def corrupt_with_episode(
     frame: NDArray[np.uint8],
     recipe: Recipe,
     *,
+    onto: NDArray[np.uint8] | None = None,
     activation: Activation | None = None,
     progress: Progress | None = None,
     store: Store | None = None,
 ) -> tuple[NDArray[np.uint8], Episode]:
     """Corrupt a still frame by a recipe, and give the walks that did it as well.
 
-    Arguments and errors as of ``corrupt``.
+    Arguments and errors as of ``corrupt``. Nobody walks in layers that are left out.
     """
     check_frame(frame)
+    onto = frame if onto is None else onto
+    check_frame(onto)
     mask_digests(recipe)
     if activation is None:
         activation = frame_activation(frame, recipe, store=store)
     height, width = frame.shape[:2]
     # Grids and masks come before anything is learned: one that does not fit is known at once
-    worlds = [
-        layer_world(layer, index, activation, height, width, seed=recipe.seed, store=store)
-        for index, layer in enumerate(recipe.layers)
-    ]
-    overlays = [
-        layer_overlay(layer, activation.map, height, width, seconds=None) for layer in recipe.layers
-    ]
-    painted = frame
+    worlds = {
+        index: layer_world(layer, index, activation, height, width, seed=recipe.seed, store=store)
+        for index, layer in recipe.painted
+    }
+    overlays = {
+        index: layer_overlay(layer, activation.map, *onto.shape[:2], seconds=None)
+        for index, layer in recipe.painted
+    }
+    for world in worlds.values():
+        world.grid.edges(*onto.shape[:2])
+    painted = onto
     walks = []
-    for index, (layer, world) in enumerate(zip(recipe.layers, worlds, strict=True)):
+    for index, layer in enumerate(recipe.layers):
+        parameters = {name: one.parameters for name, one in layer.effects.items()}
+        if index not in worlds:
+            grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
+            actions = ActionSet(tuple(layer.effects), layer.moves)
+            walks.append(EpisodeLayer(grid, actions, nobody(), parameters))
+            continue
+        world = worlds[index]
         policy = layer_policy(
             layer, index, world, painted, seed=recipe.seed, progress=progress, store=store
         )
         trajectories = layer_trajectories(layer, index, world, policy, seed=recipe.seed)
-        parameters = {name: one.parameters for name, one in layer.effects.items()}
         walks.append(
             EpisodeLayer(world.grid, world.actions, trajectories, parameters, overlays[index])
         )
         painted = replay_layer(painted, walks[-1], index, recipe.seed)
+    if painted is onto:
+        painted = onto.copy()
     return painted, Episode(tuple(walks), recipe.seed, recipe)

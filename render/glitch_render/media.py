@@ -28,7 +28,7 @@ __all__ = [
     "SUFFIXES",
     "check_output",
     "read_recipe",
-    "recipe_data",
+    "recipe_text",
     "write_picture",
 ]
 
@@ -166,16 +166,16 @@ def write_picture(
     write_bytes(target, content)
 
 
-def recipe_data(path: str | Path) -> dict[str, Any]:
-    """Read the data of a recipe from a TOML file, or from a picture or clip that carries one.
+def recipe_text(path: str | Path) -> str:
+    """Read the text of a recipe from a TOML file, or from a picture or clip that carries one.
 
     Raises:
-        RecipeError: missing, malformed, or a picture or clip without a recipe.
+        RecipeError: missing, unreadable, or a picture or clip without a recipe.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in (*SUFFIXES, *CLIPS, *ANIMATIONS):
-        return read_toml(read_recipe_file(path), str(path))
+        return read_recipe_file(path)
     if not path.is_file():
         raise RecipeError(f"recipe not found: {path}")
     text = _text_of_clip(path) if suffix in CLIPS else _text_of_picture(path)
@@ -183,7 +183,7 @@ def recipe_data(path: str | Path) -> dict[str, Any]:
         raise RecipeError(
             f"{path} carries no recipe: was it made, or saved again, by another program?"
         )
-    return read_toml(str(text), str(path))
+    return text
 
 
 def _text_of_clip(path: Path) -> str | None:
@@ -224,4 +224,5 @@ def read_recipe(path: str | Path) -> Recipe:
     Raises:
         RecipeError: missing, malformed, or a picture or clip without a recipe.
     """
-    return parse_recipe(recipe_data(path), str(path))
+    text = recipe_text(path)
+    return parse_recipe(read_toml(text, str(path)), str(path), text=text)

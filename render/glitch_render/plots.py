@@ -19,7 +19,8 @@ from glitch_agents.rollout import Trajectories
 from glitch_gym.actions import MOVES
 from glitch_gym.activation import Activation
 from glitch_gym.dynamics import GridWorld
-from glitch_gym.errors import MissingExtraError
+from glitch_gym.errors import MissingExtraError, unknown_name
+from glitch_gym.grid import Grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "activation_caption",
     "activation_overlay",
+    "draw_grid",
     "figure_pixels",
     "plot_learning",
     "plot_paths",
@@ -90,6 +92,30 @@ def activation_overlay(frame: NDArray[np.uint8], activation: Activation) -> NDAr
     return np.asarray(image)
 
 
+def draw_grid(frame: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
+    """Draw the lines of a grid over a picture, light on dark and dark on light.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB; it is not changed.
+        grid: whose cells are shown.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        GridError: the grid is finer than the frame.
+    """
+    row_edges, col_edges = grid.edges(*frame.shape[:2])
+    lines = np.zeros(frame.shape[:2], np.bool_)
+    lines[row_edges[1:-1]] = True
+    lines[:, col_edges[1:-1]] = True
+    drawn = frame.copy()
+    below = drawn[lines].astype(np.int16)
+    ink = np.where(below.mean(axis=1, keepdims=True) < 128, 255, 0)
+    drawn[lines] = ((2 * below + 3 * ink) // 5).astype(np.uint8)
+    return drawn
+
+
 _INK, _PAPER = "#18181c", "#fafaf8"
 _ARROWS = "#ffffff"
 
@@ -140,20 +166,38 @@ def _over_picture(frame: NDArray[np.uint8], world: GridWorld, title: str) -> tup
     return figure, axes
 
 
-def plot_rewards(world: GridWorld) -> Figure:
+def plot_rewards(
+    world: GridWorld, *, frame: NDArray[np.uint8] | None = None, action: str | None = None
+) -> Figure:
     """Draw the reward field of each action: effects down, moves across, one scale for all.
 
     Args:
         world: whose reward field it is.
+        frame: uint8 (height, width, 3), RGB, over which one action's field is drawn.
+        action: the one, such as ``same_left``.
+
+    Raises:
+        SettingError: the world has no such action.
     """
     grid, actions = world.grid, world.actions
+    if action is not None and action not in actions.names:
+        raise unknown_name("action", action, actions.names)
+    if action is not None and frame is not None:
+        figure, axes = _over_picture(frame, world, f"reward of {action}")
+        field = world.reward_field[: grid.picture_rows, : grid.picture_cols]
+        extent = (-0.5, grid.picture_cols - 0.5, grid.picture_rows - 0.5, -0.5)
+        shown = axes.imshow(
+            field[:, :, actions.names.index(action)], cmap="inferno", extent=extent,
+            aspect="auto", alpha=0.8, interpolation="nearest",
+        )  # fmt: skip
+        figure.colorbar(shown, ax=axes, label="reward", shrink=0.8)
+        return figure
     rows, cols = len(actions.effects), actions.n_moves
     picture = world.reward_field[: grid.picture_rows, : grid.picture_cols]
     low, high = float(picture.min()), float(picture.max())
     side = 2.0
     tall = side * min(2.5, max(0.4, grid.picture_rows / grid.picture_cols))
     figure = _figure(side * cols + 1.2, (tall + 0.32) * rows + 0.4)
-    shown: Any = None
     for index, name in enumerate(actions.names):
         axes = figure.add_subplot(rows, cols, index + 1)
         shown = axes.imshow(

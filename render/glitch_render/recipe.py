@@ -10,8 +10,9 @@ import copy
 import dataclasses
 import json
 import math
+import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -38,7 +39,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from glitch_agents.catalogue import LEARNERS, make_learner
 from glitch_agents.learning import Learner
 from glitch_agents.schedule import Schedule
-from glitch_gym.errors import GlitchError, RecipeError, unknown_name
+from glitch_gym.errors import GlitchError, Problem, RecipeError, unknown_name
 from glitch_gym.reward import Noise, effect_noise
 from glitch_render.effects import EffectParameters, effects, get_effect
 from glitch_render.keyframes import Keyframes, highest, parse_keyframes
@@ -48,15 +49,35 @@ __all__ = [
     "LayerEffect",
     "Recipe",
     "apply_settings",
+    "line_of",
     "load_preset",
     "parse_recipe",
     "preset_names",
     "preset_text",
     "read_toml",
+    "settings_model",
 ]
 
 DEFAULT_PRESET = "undertow"
 """What the command line paints with unless told otherwise."""
+
+
+def _shown(
+    group: str,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    log: bool = False,
+    limits: tuple[float, float] | None = None,
+    whole: bool = False,
+) -> dict[str, Any]:
+    """Say where a setting stands among others, and over which values its slider goes.
+
+    ``limits`` and ``whole`` are for settings whose type does not say what is right.
+    """
+    span = None if low is None or high is None else [low, high]
+    known = {"limits": None if limits is None else list(limits), "whole": whole}
+    return {"group": group, "span": span, "log": log, **known}
 
 
 @dataclass(frozen=True)
@@ -84,13 +105,41 @@ class LayerEffect:
 
 
 @lru_cache(maxsize=64)
-def _settings_model(name: str) -> type[BaseModel]:
-    """Make the model of an effect's table: its own parameters, its noise and its weight."""
+def settings_model(name: str) -> type[BaseModel]:
+    """Make the model of an effect's table: its own parameters, its noise and its weight.
+
+    Args:
+        name: of the effect.
+    """
     noise = effect_noise([name])[name]
     fields: dict[str, Any] = {
-        "mean": (float, Field(noise.mean, allow_inf_nan=False)),
-        "std": (float, Field(noise.std, ge=0, allow_inf_nan=False)),
-        "weight": (Keyed, Field(0.0)),
+        "mean": (
+            float,
+            Field(
+                noise.mean,
+                allow_inf_nan=False,
+                description="of its reward noise; higher is more often",
+                json_schema_extra=_shown("reward", -1, 1),
+            ),
+        ),
+        "std": (
+            float,
+            Field(
+                noise.std,
+                ge=0,
+                allow_inf_nan=False,
+                description="of its reward noise",
+                json_schema_extra=_shown("reward", 0, 1),
+            ),
+        ),
+        "weight": (
+            Keyed,
+            Field(
+                0.0,
+                description="added to the value of its actions as agents walk",
+                json_schema_extra=_shown("reward", -2, 2),
+            ),
+        ),
     }
     return cast(
         type[BaseModel],
@@ -101,7 +150,7 @@ def _settings_model(name: str) -> type[BaseModel]:
 def _layer_effect(name: str, value: Any) -> LayerEffect:
     if isinstance(value, LayerEffect):
         return value
-    settings = _settings_model(name).model_validate_json(json.dumps(value))
+    settings = settings_model(name).model_validate_json(json.dumps(value))
     given = settings.model_dump()
     noise = Noise(given.pop("mean"), given.pop("std"))
     del given["weight"]
@@ -224,83 +273,185 @@ class Layer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    grid: tuple[Side, Side] = Field(strict=False, description="(rows, cols)")
+    grid: tuple[Side, Side] = Field(
+        strict=False, description="(rows, cols)", json_schema_extra=_shown("grid", 2, 200, log=True)
+    )
     fit: Literal["pad", "stretch"] = Field(
-        "pad", description="square cells with the rest prohibited, or the grid over the whole frame"
+        "pad",
+        description="square cells with the rest prohibited, or the grid over the whole frame",
+        json_schema_extra=_shown("grid"),
     )
     orient: Literal["auto", "fixed"] = Field(
-        "auto", description="auto lays the grid's longer side along the picture's"
+        "auto",
+        description="auto lays the grid's longer side along the picture's",
+        json_schema_extra=_shown("grid"),
     )
-    moves: Literal[4, 8] = Field(4, description="8 adds the diagonals")
+    moves: Literal[4, 8] = Field(
+        4, description="8 adds the diagonals", json_schema_extra=_shown("grid")
+    )
     effects: Annotated[dict[str, LayerEffect], PlainValidator(_layer_effects)] = Field(
         default_factory=lambda: _layer_effects(["same", "pixelate", "desaturate", "invert"]),
         description="effect names, each with mean and std of its reward noise and its parameters",
     )
 
     objective: Literal["escape", "linger"] = Field(
-        "escape", description="run out through what is active, or stay where it is active"
+        "escape",
+        description="run out through what is active, or stay where it is active",
+        json_schema_extra=_shown("reward"),
     )
     reward_range: tuple[Finite, Finite] | None = Field(
-        None, strict=False, description="rewards of activation 0 and 1, in place of the objective's"
+        None,
+        strict=False,
+        description="rewards of activation 0 and 1, in place of the objective's",
+        json_schema_extra=_shown("reward", -1, 1),
     )
-    exit_reward: Finite | None = Field(None, description="in place of the objective's")
-    prohibited_reward: Finite = Field(-1.0, description="for walking into a prohibited cell")
-    invert: bool = Field(False, description="use 1 − activation")
+    exit_reward: Finite | None = Field(
+        None, description="in place of the objective's", json_schema_extra=_shown("reward", -1, 2)
+    )
+    prohibited_reward: Finite = Field(
+        -1.0,
+        description="for walking into a prohibited cell",
+        json_schema_extra=_shown("reward", -2, 0),
+    )
+    invert: bool = Field(
+        False, description="use 1 − activation", json_schema_extra=_shown("reward")
+    )
     median: Annotated[int, Field(ge=1, le=99), BeforeValidator(_odd)] = Field(
-        3, description="side of the median filter over the rewards, in cells, odd"
+        3,
+        description="side of the median filter over the rewards, in cells, odd",
+        json_schema_extra=_shown("reward", 1, 15),
     )
 
     learner: Annotated[str, AfterValidator(_known_learner)] = Field(
-        "q_learning", description="who learns: a name, or module:Class for a learner of your own"
+        "q_learning",
+        description="who learns: a name, or module:Class for a learner of your own",
+        json_schema_extra=_shown("learning"),
     )
-    iterations: Count = Field(10_000, description="training episodes")
-    alpha: Rate = Field(0.1, description="learning rate in 0…1, or {start, end, over, shape}")
-    gamma: Share = Field(0.95, description="discount")
-    epsilon: Rate = Field(0.1, description="exploration in 0…1, or {start, end, over, shape}")
-    initial: Finite = Field(0.0, description="value of an action before it is tried")
-    ties: Literal["random", "first"] = Field("random", description="among equal best actions")
+    iterations: Count = Field(
+        10_000,
+        description="training episodes",
+        json_schema_extra=_shown("learning", 100, 1_000_000, log=True),
+    )
+    alpha: Rate = Field(
+        0.1,
+        description="learning rate in 0…1, or {start, end, over, shape}",
+        json_schema_extra=_shown("learning", 0, 1, limits=(0, 1)),
+    )
+    gamma: Share = Field(0.95, description="discount", json_schema_extra=_shown("learning", 0, 1))
+    epsilon: Rate = Field(
+        0.1,
+        description="exploration in 0…1, or {start, end, over, shape}",
+        json_schema_extra=_shown("learning", 0, 1, limits=(0, 1)),
+    )
+    initial: Finite = Field(
+        0.0,
+        description="value of an action before it is tried",
+        json_schema_extra=_shown("learning", -2, 2),
+    )
+    ties: Literal["random", "first"] = Field(
+        "random", description="among equal best actions", json_schema_extra=_shown("learning")
+    )
 
-    agents: KeyedCount = Field(1_000, description="how many walk the picture, or {seconds = many}")
-    lifetime: Annotated[int, Field(ge=1, le=100_000)] = Field(20, description="steps of an agent")
-    repeat_agents: bool = Field(False, description="draw all agents afresh at every step")
-    preserve: bool = Field(True, description="in video, keep the layer's history over the frames")
+    agents: KeyedCount = Field(
+        1_000,
+        description="how many walk the picture, or {seconds = many}",
+        json_schema_extra=_shown("walk", 1, 50_000, log=True, limits=(1, 1e8), whole=True),
+    )
+    lifetime: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        20, description="steps of an agent", json_schema_extra=_shown("walk", 1, 200, log=True)
+    )
+    repeat_agents: bool = Field(
+        False, description="draw all agents afresh at every step", json_schema_extra=_shown("walk")
+    )
+    preserve: bool = Field(
+        True,
+        description="in video, keep the layer's history over the frames",
+        json_schema_extra=_shown("clip"),
+    )
     trail: Frames | None = Field(
         None,
         description="in video, how many steps back preserve reaches; by default all, or 10 "
         "lifetimes where endless agents have effects that need pixels",
+        json_schema_extra=_shown("clip", 1, 500, log=True),
     )
     steps_per_frame: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        1, description="in video, steps that agents take at once"
+        1,
+        description="in video, steps that agents take at once",
+        json_schema_extra=_shown("clip", 1, 20),
     )
-    hold: Frames = Field(1, description="in video, frames from one step to the next")
+    hold: Frames = Field(
+        1,
+        description="in video, frames from one step to the next",
+        json_schema_extra=_shown("clip", 1, 50),
+    )
     start: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
-        0, description="in video, frame of the first births"
+        0,
+        description="in video, frame of the first births",
+        json_schema_extra=_shown("clip", 0, 500),
     )
     ramp: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
-        0, description="in video, frames over which births are spread"
+        0,
+        description="in video, frames over which births are spread",
+        json_schema_extra=_shown("clip", 0, 500),
     )
-    respawn: bool = Field(False, description="in video, be born again when a lifetime is over")
+    respawn: bool = Field(
+        False,
+        description="in video, be born again when a lifetime is over",
+        json_schema_extra=_shown("clip"),
+    )
     explore: KeyedShare = Field(
-        0.0, description="probability of a random action as agents walk, or {seconds = probability}"
+        0.0,
+        description="probability of a random action as agents walk, or {seconds = probability}",
+        json_schema_extra=_shown("walk", 0, 1, limits=(0, 1)),
     )
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="0 follows the best action; above, actions are drawn by softmax"
+        0.0,
+        description="0 follows the best action; above, actions are drawn by softmax",
+        json_schema_extra=_shown("walk", 0, 2),
     )
-    born_above: Share | None = Field(None, description="births only where activation ≥ this")
-    born_below: Share | None = Field(None, description="births only where activation ≤ this")
+    born_above: Share | None = Field(
+        None, description="births only where activation ≥ this", json_schema_extra=_shown("walk")
+    )
+    born_below: Share | None = Field(
+        None, description="births only where activation ≤ this", json_schema_extra=_shown("walk")
+    )
 
     opacity: KeyedShare = Field(
-        1.0, description="of the layer over what was before, 0…1, or {seconds = opacity}"
+        1.0,
+        description="of the layer over what was before, 0…1, or {seconds = opacity}",
+        json_schema_extra=_shown("overlay", 0, 1, limits=(0, 1)),
     )
     blend: Blend = Field(
-        "normal", description="how the layer meets what was before, where agents have been"
+        "normal",
+        description="how the layer meets what was before, where agents have been",
+        json_schema_extra=_shown("overlay"),
     )
     mask: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="a picture that holds the layer to where it is white"
+        None,
+        description="a picture that holds the layer to where it is white",
+        json_schema_extra=_shown("overlay"),
     )
-    mask_above: Share | None = Field(None, description="show the layer where activation ≥ this")
-    mask_below: Share | None = Field(None, description="show the layer where activation ≤ this")
-    mask_soft: Share = Field(0.0, description="edge of the mask, as a share of the height")
+    mask_above: Share | None = Field(
+        None,
+        description="show the layer where activation ≥ this",
+        json_schema_extra=_shown("overlay"),
+    )
+    mask_below: Share | None = Field(
+        None,
+        description="show the layer where activation ≤ this",
+        json_schema_extra=_shown("overlay"),
+    )
+    mask_soft: Share = Field(
+        0.0,
+        description="edge of the mask, as a share of the height",
+        json_schema_extra=_shown("overlay", 0, 0.2),
+    )
+
+    mute: bool = Field(
+        False,
+        description="leave the layer out; the others keep their numbers, and so their draws",
+    )
+    solo: bool = Field(False, description="leave out every layer that is not solo")
 
     @field_serializer("effects")
     def _write_effects(self, value: dict[str, LayerEffect]) -> dict[str, Any]:
@@ -336,9 +487,15 @@ class Recipe(BaseModel):
         description="efficientnet_lite0, resnet18, spectral_residual, edges, or a mask picture",
     )
     weights: str | None = Field(None, description="file with weights for the network")
-    cam_every: Frames = Field(8, description="in video, frames from one activation to the next")
+    cam_every: Frames = Field(
+        8,
+        description="in video, frames from one activation to the next",
+        json_schema_extra=_shown("clip", 1, 50),
+    )
     cam_smoothing: Annotated[float, Field(ge=0, le=10_000)] = Field(
-        12.0, description="in video, frames that activations are smoothed over; 0 for none"
+        12.0,
+        description="in video, frames that activations are smoothed over; 0 for none",
+        json_schema_extra=_shown("clip", 0, 50),
     )
     layers: tuple[Layer, ...] = Field(strict=False)
 
@@ -351,9 +508,63 @@ class Recipe(BaseModel):
             raise PydanticCustomError("layers", "should be 1 to 64 layers")
         return value
 
-    def to_toml(self) -> str:
-        """Write the recipe as TOML, every setting spelled out."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+    @property
+    def painted(self) -> tuple[tuple[int, Layer], ...]:
+        """The layers that are painted, with their numbers from 0: not those that are muted.
+
+        If any is solo, those that are solo and nothing else.
+        """
+        solo = any(layer.solo for layer in self.layers)
+        return tuple(
+            (index, layer)
+            for index, layer in enumerate(self.layers)
+            if not layer.mute and (layer.solo or not solo)
+        )
+
+    def to_toml(self, *, brief: bool = False) -> str:
+        """Write the recipe as TOML.
+
+        Args:
+            brief: leave out what is as it would be anyhow; else every setting is spelled out.
+        """
+        data = self.model_dump(mode="json", exclude_none=True)
+        if brief:
+            data = {
+                name: value
+                for name, value in data.items()
+                if name in ("layers", "seed") or value != _usual(Recipe, name)
+            }
+            data["layers"] = [_brief_layer(layer) for layer in data["layers"]]
+        # One line for what is short: tomli-w gives each entry of a list its own
+        return _SHORT_LIST.sub(
+            lambda found: f"[{', '.join(found[1].replace(',', '').split())}]", tomli_w.dumps(data)
+        )
+
+
+_SHORT_LIST = re.compile(r"\[\n((?:    [-+\d.e]+,\n)+)\]")
+
+
+def _usual(model: type[BaseModel], name: str) -> Any:
+    """Give a setting's default, as it is written."""
+    default = model.model_fields[name].get_default(call_default_factory=True)
+    return list(default) if isinstance(default, tuple) else default
+
+
+def _brief_layer(layer: Mapping[str, Any]) -> dict[str, Any]:
+    brief = {
+        name: value
+        for name, value in layer.items()
+        if name not in ("grid", "effects") and value != _usual(Layer, name)
+    }
+    effects = {
+        name: {
+            key: value
+            for key, value in settings.items()
+            if value != _usual(settings_model(name), key)
+        }
+        for name, settings in layer["effects"].items()
+    }
+    return {"grid": layer["grid"], **brief, "effects": effects}
 
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
@@ -387,31 +598,71 @@ def _near(error: Any) -> str:
     elif len(location) == 4 and location[2] in ("alpha", "epsilon"):
         known = {field.name for field in dataclasses.fields(Schedule)}
     elif len(location) == 5 and location[2] == "effects" and location[3] in effects():
-        known = set(_settings_model(str(location[3])).model_fields)
+        known = set(settings_model(str(location[3])).model_fields)
     else:
         return ""
     hint = str(unknown_name("setting", str(last), known)).partition(": ")[2]
     return f"; {hint}"
 
 
+_TABLE = re.compile(r"\s*(\[\[?)([^\[\]]+)\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+
+def line_of(text: str, path: Sequence[int | str]) -> int:
+    """Find the line of TOML where a setting stands, or else the nearest table around it.
+
+    Args:
+        text: of the file.
+        path: of the setting; entries of lists are counted from 0.
+
+    Returns:
+        The line's number, from 1.
+    """
+    wanted = tuple(str(part) for part in path)
+    counted: dict[str, int] = {}
+    table: tuple[str, ...] = ()
+    best, deepest = 1, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := _TABLE.match(line):
+            first, *others = _keys(found[2])
+            if found[1] == "[[" and not others:
+                counted[first] = counted.get(first, -1) + 1
+            entry = (str(counted[first]),) if first in counted else ()
+            here = table = (first, *entry, *others)
+        elif found := _KEY.match(line):
+            here = (*table, *_keys(found[1]))
+        else:
+            continue
+        if len(here) > deepest and here == wanted[: len(here)]:
+            best, deepest = number, len(here)
+    return best
+
+
+def _keys(dotted: str) -> list[str]:
+    return [key.strip().strip("\"'") for key in dotted.split(".")]
+
+
 def _path(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
 
 
-def _explain(error: ValidationError) -> list[str]:
-    lines = []
+def _explain(error: ValidationError, text: str) -> list[Problem]:
+    problems = []
     for one in error.errors():
         unknown = one["type"] in _UNKNOWN or "not a known setting" in one["msg"]
-        lines.append(f"{_path(one['loc'])} {_message(one)}{_near(one) if unknown else ''}")
-    return lines
+        message = f"{_path(one['loc'])} {_message(one)}{_near(one) if unknown else ''}"
+        problems.append(Problem(message, line_of(text, one["loc"]) if text else None))
+    return sorted(problems, key=lambda problem: problem.line or 0)
 
 
-def parse_recipe(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
+def parse_recipe(data: Mapping[str, Any], origin: str = "recipe", *, text: str = "") -> Recipe:
     """Check a recipe that was read from TOML.
 
     Args:
         data: as ``tomllib`` gives it.
         origin: its file, for messages.
+        text: that it was read from, with which each error says its line.
 
     Raises:
         RecipeError: whatever is wrong with it: every error, each with its path.
@@ -419,9 +670,15 @@ def parse_recipe(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(dict(data))
     except ValidationError as error:
-        lines = _explain(error)
-        head = f"{origin}: " if len(lines) == 1 else f"{origin} has {len(lines)} errors:\n  "
-        raise RecipeError(head + "\n  ".join(lines)) from error
+        raise _recipe_error(_explain(error, text), origin) from error
+
+
+def _recipe_error(problems: list[Problem], origin: str) -> RecipeError:
+    lines = [
+        one.message if one.line is None else f"line {one.line}: {one.message}" for one in problems
+    ]
+    head = f"{origin}: " if len(lines) == 1 else f"{origin} has {len(lines)} errors:\n  "
+    return RecipeError(head + "\n  ".join(lines), tuple(problems))
 
 
 def read_toml(text: str, origin: str) -> dict[str, Any]:
@@ -433,7 +690,10 @@ def read_toml(text: str, origin: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{origin}: {error}") from error
+        found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
+        line = int(found[1]) if found else text.count("\n") + 1
+        problem = Problem(str(error)[: found.start()] if found else str(error), line)
+        raise RecipeError(f"{origin}: {error}", (problem,)) from error
 
 
 def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:

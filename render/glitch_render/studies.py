@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from glitch_agents.planning import ExactPlanner, optimality
 from glitch_agents.rollout import as_table
+from glitch_gym.activation import Activation
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import unknown_name
 from glitch_gym.randomness import derive_key
@@ -46,6 +47,8 @@ def plot_layer(
     recipe: Recipe,
     index: int = 0,
     *,
+    action: str | None = None,
+    activation: Activation | None = None,
     store: Store | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.uint8]:
@@ -56,6 +59,8 @@ def plot_layer(
         frame: uint8 (height, width, 3), RGB.
         recipe: whose layer it is.
         index: of the layer, from 0.
+        action: the one whose rewards are plotted; all by default.
+        activation: of the frame, where it is known already, in place of the recipe's.
         store: where activations, rewards and tables are kept, and recalled from.
         progress: called as the layer learns.
 
@@ -63,20 +68,21 @@ def plot_layer(
         uint8 (height, width, 3), of the plot's own size.
 
     Raises:
-        SettingError: an unknown kind.
+        SettingError: an unknown kind or action.
         MissingExtraError: matplotlib is missing.
         GlitchError: the frame, or a setting of the recipe with this frame, is wrong.
     """
     if kind not in KINDS:
         raise unknown_name("plot", kind, KINDS)
-    activation = frame_activation(frame, recipe, store=store)
+    if activation is None:
+        activation = frame_activation(frame, recipe, store=store)
     if kind == "activation":
         return activation_overlay(frame, activation)
     require_matplotlib()
     layer, seed = recipe.layers[index], recipe.seed
     world = layer_world(layer, index, activation, *frame.shape[:2], seed=seed, store=store)
     if kind == "rewards":
-        return figure_pixels(plot_rewards(world))
+        return figure_pixels(plot_rewards(world, frame=frame, action=action))
     if kind == "learning":
         return _learning(frame, recipe, index, progress)
     policy = layer_policy(layer, index, world, frame, seed=seed, progress=progress, store=store)
