@@ -749,6 +749,24 @@ def animate(
         _say(output, report, resolved.seed)
 
 
+@app.command("studio")
+def studio(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[PICTURE]", help="A picture or clip to open.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine.")] = 7860,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+    no_cache: NoCache = False,
+) -> None:
+    """Open the studio: the whole filter in a browser page, for this machine alone."""
+    with _said_plainly():
+        from glitch_render.studio.server import open_studio
+
+        open_studio(port=port, browser=browser, opening=source, store=_store(no_cache))
+
+
 def main() -> None:
     """Run the command line: exit code 1 for bad input, 2 for wrong usage, 130 for Ctrl-C."""
     app()

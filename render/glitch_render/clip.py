@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
 from glitch_agents.rollout import as_table
-from glitch_gym.activation import release_networks
+from glitch_gym.activation import Activation, release_networks
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingError
 from glitch_gym.output import write_error
@@ -320,6 +320,7 @@ class Painter:
         layers: that are painted, one after another.
         recipe: that says so, as text; it goes into the output.
         identity: of all that decides what is painted.
+        activation_of: gives the activation that a frame's agents learned by.
     """
 
     footage: Footage
@@ -329,6 +330,7 @@ class Painter:
     layers: tuple[PaintedLayer, ...]
     recipe: str
     identity: str
+    activation_of: Callable[[int], Activation] | None = None
     _reader: Iterator[tuple[int, av.VideoFrame]] | None = field(default=None, init=False)
     _read: tuple[int, av.VideoFrame] | None = field(default=None, init=False)
     _past: tuple[deque[NDArray[np.uint8]], ...] = field(default=(), init=False)
@@ -346,6 +348,29 @@ class Painter:
                 return self._read[1]
             self._read = following
         return self._read[1]
+
+    def frame_at(self, time: Fraction) -> int:
+        """Give the number of the frame that is shown at a time of the source.
+
+        Raises:
+            SettingError: the time is outside the clip.
+        """
+        plan = self.plan
+        begins = int(self.look.times[0]) * self.footage.time_base
+        ends = begins + plan.end * plan.time_base
+        if not begins <= time < ends:
+            raise SettingError(
+                f"{float(time):g} s is outside the clip, which goes from {float(begins):g} to "
+                f"{float(ends):g} s"
+            )
+        wanted = float((time - begins) / plan.time_base)
+        return int(np.searchsorted(plan.times, wanted + 1e-6, side="right")) - 1
+
+    def untouched(self, frame: int) -> NDArray[np.uint8]:
+        """Give a frame as it is before it is painted: uint8 (height, width, 3)."""
+        self._enter(frame)
+        number = int(self.plan.sources[frame])
+        return pixels_of(self.footage, self._source_frame(number), self.size)[0]
 
     def _enter(self, frame: int) -> None:
         number = int(self.plan.sources[frame])
@@ -451,7 +476,16 @@ def open_painter(
     for layer in layers:
         layer.check_births()
     text = recipe.to_toml()
-    return Painter(footage, look, plan, size, layers, text, "\n".join([text, *masks]))
+    return Painter(
+        footage,
+        look,
+        plan,
+        size,
+        layers,
+        text,
+        "\n".join([text, *masks]),
+        lambda frame: shots.activation(shots.shot_of(frame)),
+    )
 
 
 def open_episode_painter(
@@ -500,17 +534,7 @@ def preview_frame(
         GlitchError: as ``open_painter``.
     """
     painter = open_painter(source, recipe, selection, store=store, progress=progress)
-    plan, base = painter.plan, painter.footage.time_base
-    place = at - int(painter.look.times[0]) * base
-    ends = plan.end * plan.time_base
-    if not 0 <= place < ends:
-        begins = int(painter.look.times[0]) * base
-        raise SettingError(
-            f"{float(at):g} s is outside the clip, which goes from {float(begins):g} to "
-            f"{float(begins + ends):g} s"
-        )
-    wanted = place / plan.time_base
-    number = int(np.searchsorted(plan.times, float(wanted) + 1e-6, side="right")) - 1
+    number = painter.frame_at(at)
     pixels, alpha = next(painter.frames(number, number + 1))
     return pixels.astype(np.uint8, copy=False), alpha
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -17,9 +17,17 @@ from pydantic.fields import FieldInfo
 from glitch_agents.catalogue import LEARNERS
 from glitch_gym.activation import ACTIVATIONS
 from glitch_render.effects import effects
-from glitch_render.recipe import Layer, Recipe, settings_model
+from glitch_render.recipe import Layer, Recipe, load_preset, settings_model
 
-__all__ = ["Control", "EffectForm", "controls_of", "effect_forms", "layer_form", "recipe_form"]
+__all__ = [
+    "Control",
+    "EffectForm",
+    "controls_of",
+    "effect_forms",
+    "forms",
+    "layer_form",
+    "recipe_form",
+]
 
 _LOOSE_SPAN = 10.0
 
@@ -30,6 +38,7 @@ class Control:
 
     Args:
         name: of the setting.
+        label: what to call it.
         kind: a number, a pair of them, a switch, one of some choices, or a text.
         help: what it does.
         default: as recipes write it; ``None`` where the setting can be left open, or is asked for.
@@ -39,11 +48,14 @@ class Control:
         high: the most, likewise.
         span: of a slider, within the limits.
         log: whether the slider goes by factors.
+        step: from one right value to the next, where it is not a matter of ``whole``.
+        file: whether a text names a picture.
         choices: what can be chosen; of a text, what can be suggested.
         group: of settings that it stands with.
     """
 
     name: str
+    label: str
     kind: Literal["number", "pair", "switch", "choice", "text"]
     help: str
     default: Any = None
@@ -53,6 +65,8 @@ class Control:
     high: float | None = None
     span: tuple[float, float] | None = None
     log: bool = False
+    step: float | None = None
+    file: bool = False
     choices: tuple[Any, ...] = ()
     group: str = ""
 
@@ -115,12 +129,24 @@ def _control(name: str, field: FieldInfo) -> Control | None:
     whole = int in types and float not in types
     limits = extra.get("limits")
     low, high = limits or _limits(metadata, whole)
-    log = bool(extra.get("log"))
     span = _span(extra.get("span"), low, high, default) if kind in ("number", "pair") else None
     return Control(
-        name, kind, field.description or "", default, optional, whole or bool(extra.get("whole")),
-        low, high, span, log, choices, str(extra.get("group", "")),
-    )  # fmt: skip
+        name=name,
+        label=field.title or name.replace("_", " "),
+        kind=kind,
+        help=field.description or "",
+        default=default,
+        optional=optional,
+        whole=whole or bool(extra.get("whole")),
+        low=low,
+        high=high,
+        span=span,
+        log=bool(extra.get("log")),
+        step=extra.get("step"),
+        file=bool(extra.get("file")),
+        choices=choices,
+        group=str(extra.get("group", "")),
+    )
 
 
 def _choices(name: str, types: list[Any]) -> tuple[Any, ...]:
@@ -197,3 +223,14 @@ def effect_forms() -> tuple[EffectForm, ...]:
         EffectForm(name, effect.summary, controls_of(settings_model(name)))
         for name, effect in effects().items()
     )
+
+
+def forms() -> dict[str, Any]:
+    """Give all forms as a table of plain values, and a layer that looks well to begin with."""
+    layer = load_preset().layers[0]
+    return {
+        "layer": [asdict(one) for one in layer_form()],
+        "recipe": [asdict(one) for one in recipe_form()],
+        "effects": {one.name: asdict(one) for one in effect_forms()},
+        "new_layer": layer.model_dump(mode="json", exclude_none=True),
+    }

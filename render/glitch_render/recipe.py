@@ -70,13 +70,21 @@ def _shown(
     log: bool = False,
     limits: tuple[float, float] | None = None,
     whole: bool = False,
+    step: int | None = None,
+    file: bool = False,
 ) -> dict[str, Any]:
     """Say where a setting stands among others, and over which values its slider goes.
 
-    ``limits`` and ``whole`` are for settings whose type does not say what is right.
+    ``limits``, ``whole`` and ``step`` are for settings whose type does not say what is right,
+    ``file`` is for those that name a picture.
     """
     span = None if low is None or high is None else [low, high]
-    known = {"limits": None if limits is None else list(limits), "whole": whole}
+    known = {
+        "limits": None if limits is None else list(limits),
+        "whole": whole,
+        "step": step,
+        "file": file,
+    }
     return {"group": group, "span": span, "log": log, **known}
 
 
@@ -118,7 +126,8 @@ def settings_model(name: str) -> type[BaseModel]:
             Field(
                 noise.mean,
                 allow_inf_nan=False,
-                description="of its reward noise; higher is more often",
+                title="importance",
+                description="mean of its reward noise; higher is more often",
                 json_schema_extra=_shown("reward", -1, 1),
             ),
         ),
@@ -128,7 +137,8 @@ def settings_model(name: str) -> type[BaseModel]:
                 noise.std,
                 ge=0,
                 allow_inf_nan=False,
-                description="of its reward noise",
+                title="spread",
+                description="standard deviation of its reward noise",
                 json_schema_extra=_shown("reward", 0, 1),
             ),
         ),
@@ -319,7 +329,7 @@ class Layer(BaseModel):
     median: Annotated[int, Field(ge=1, le=99), BeforeValidator(_odd)] = Field(
         3,
         description="side of the median filter over the rewards, in cells, odd",
-        json_schema_extra=_shown("reward", 1, 15),
+        json_schema_extra=_shown("reward", 1, 15, step=2),
     )
 
     learner: Annotated[str, AfterValidator(_known_learner)] = Field(
@@ -429,7 +439,7 @@ class Layer(BaseModel):
     mask: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="a picture that holds the layer to where it is white",
-        json_schema_extra=_shown("overlay"),
+        json_schema_extra=_shown("overlay", file=True),
     )
     mask_above: Share | None = Field(
         None,

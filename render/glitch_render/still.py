@@ -54,7 +54,7 @@ def corrupt_still(
     return frame, episode, notes
 
 
-def preview_size(height: int, width: int, longest: int, *, cells: int = 1) -> tuple[int, int]:
+def preview_size(height: int, width: int, *, longest: int, cells: int = 1) -> tuple[int, int]:
     """Choose a size for a preview of a picture: its proportions, and no side beyond a limit.
 
     Args:

@@ -1,0 +1,44 @@
+"""Masks that were uploaded: kept where a recipe finds them tomorrow."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from glitch_gym.activation import content_digest
+from glitch_gym.errors import PictureError
+from glitch_gym.picture import read_picture
+from glitch_render.media import write_picture
+
+__all__ = ["keep_mask"]
+
+
+def keep_mask(path: str) -> str:
+    """Keep a picture that was uploaded as a mask, among the user's own files.
+
+    A recipe names its masks by their paths, so they must outlive the page. The name is made of what
+    the picture shows, and of nothing of the upload's own.
+
+    Args:
+        path: of the upload.
+
+    Returns:
+        the path of the mask.
+
+    Raises:
+        PictureError: not a picture, or no upload.
+        OutputError: it cannot be kept.
+    """
+    from platformdirs import user_data_path
+
+    uploaded = Path(path).resolve()
+    if not uploaded.is_relative_to(Path(tempfile.gettempdir()).resolve()):
+        raise PictureError("only a file that was uploaded can be kept as a mask")
+    frame = read_picture(uploaded).frame
+    folder = user_data_path("glitch-gym", appauthor=False) / "masks"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / f"{content_digest(frame)}.png"
+    if not kept.exists():
+        write_picture(kept, frame)
+    uploaded.unlink(missing_ok=True)
+    return str(kept)

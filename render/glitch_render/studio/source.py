@@ -1,0 +1,140 @@
+"""What is opened in the studio: a still or a clip, with what there is to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_gym.errors import RecipeError
+from glitch_gym.picture import Picture, read_picture
+from glitch_render.footage import Footage, is_footage, open_footage
+from glitch_render.media import recipe_text
+from glitch_render.still import preview_size, resized
+
+__all__ = ["LONG_CLIP", "Source", "open_source"]
+
+LONGEST = 1920
+"""Pixels of the longer side of what the page shows; what is larger is shown smaller."""
+
+LONG_CLIP = 120.0
+"""Seconds from which on a clip is opened with a range, since each frame of it is looked through."""
+
+_FIRST_RANGE = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What is opened.
+
+    Args:
+        path: to be read, or ``sample:NAME``.
+        name: what the person calls it.
+        kind: a still or a clip.
+        width: in pixels.
+        height: likewise.
+        picture: of a still.
+        footage: of a clip.
+        recipe: text of the recipe that it was made by, if it is ours.
+    """
+
+    path: str
+    name: str
+    kind: Literal["still", "clip"]
+    width: int
+    height: int
+    picture: Picture | None = None
+    footage: Footage | None = None
+    recipe: str | None = None
+
+    @property
+    def stem(self) -> str:
+        """Its name without a suffix."""
+        return PurePosixPath(self.name).stem or "picture"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long a clip lasts, where its file says so."""
+        if self.footage is None:
+            return None
+        if self.footage.length is None and self.footage.n_frames is not None:
+            return float(self.footage.n_frames / self.footage.rate)
+        return self.footage.length
+
+    @property
+    def first_range(self) -> tuple[float | None, float | None]:
+        """The range of seconds that a clip is opened with."""
+        long = self.seconds is not None and self.seconds > LONG_CLIP
+        return (0.0, _FIRST_RANGE) if long else (None, None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was converted on the way in."""
+        if self.picture is not None:
+            return self.picture.notes
+        return self.footage.notes if self.footage is not None else ()
+
+    def describe(self) -> str:
+        """Say in a line what it is."""
+        size = f"{self.name} · {self.width}×{self.height}"
+        if self.footage is None:
+            return size
+        length = "" if self.seconds is None else f" · {clock(self.seconds)}"
+        sound = " · with sound" if self.footage.audio else ""
+        return f"{size}{length} · {float(self.footage.rate):.4g} fps{sound}"
+
+    def small(self, cells: int) -> NDArray[np.uint8] | None:
+        """Give a still as the page shows it, or ``None`` where that is the still itself.
+
+        Args:
+            cells: of the finest grid, along its longer side.
+        """
+        if self.picture is None:
+            return None
+        size = preview_size(self.height, self.width, longest=LONGEST, cells=cells)
+        if size == (self.height, self.width):
+            return None
+        return resized(self.picture.frame, *size)
+
+
+def clock(seconds: float) -> str:
+    """Write a time: ``4.2 s``, ``1:05`` or ``2:00:00``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def open_source(path: str, name: str) -> Source:
+    """Find out what a file is, and read it if it is a still.
+
+    Args:
+        path: of the file, or ``sample:NAME``.
+        name: what the person calls it.
+
+    Raises:
+        GlitchError: it is neither a picture nor a clip, or is damaged.
+    """
+    if is_footage(path):
+        footage = open_footage(path)
+        return Source(
+            path, name, "clip", footage.width, footage.height, footage=footage,
+            recipe=_recipe_in(path),
+        )  # fmt: skip
+    picture = read_picture(path)
+    height, width = picture.frame.shape[:2]
+    return Source(path, name, "still", width, height, picture=picture, recipe=_recipe_in(path))
+
+
+def _recipe_in(path: str) -> str | None:
+    """Give the recipe that a file of ours carries."""
+    if path.startswith("sample:") or not Path(path).suffix:
+        return None
+    try:
+        return recipe_text(path)
+    except RecipeError:
+        return None
