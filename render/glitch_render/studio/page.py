@@ -6,26 +6,26 @@ is, then what came of it.
 
 from __future__ import annotations
 
-import functools
 import html
-import inspect
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 
 from glitch_gym.errors import GlitchError
 from glitch_gym.picture import SAMPLES
 from glitch_render.controls import forms
-from glitch_render.media import recipe_text
+from glitch_render.media import CLIPS, recipe_text
 from glitch_render.recipe import load_preset, preset_names
 from glitch_render.studio.jobs import Job, Stopped
 from glitch_render.studio.masks import keep_mask
-from glitch_render.studio.session import Session, Sessions
+from glitch_render.studio.session import Session, Sessions, moves
 from glitch_render.studio.source import clock
 
 __all__ = ["build_page", "page_css", "page_theme"]
@@ -64,6 +64,15 @@ _SIZES = ("as it is", "1080p", "720p", "480p", "360p")
 _TICK = 0.05
 _SAY_AFTER = 4
 """Ticks before progress is shown: what is over sooner needs none."""
+
+
+@dataclass
+class _Screen:
+    """What a tab shows: the picture, the line below it, and whether the last change was wrong."""
+
+    stage: dict[str, Any] = field(default_factory=lambda: {"kind": "empty"})
+    status: dict[str, Any] = field(default_factory=lambda: said("nothing is open"))
+    failed: bool = False
 
 
 def _asset(name: str) -> str:
@@ -145,6 +154,11 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
     def session_of(request: gr.Request) -> Session:
         return sessions.of(str(request.session_hash))
 
+    screens: WeakKeyDictionary[Session, _Screen] = WeakKeyDictionary()
+
+    def screen_of(session: Session) -> _Screen:
+        return screens.setdefault(session, _Screen())
+
     def on_unload(request: gr.Request) -> None:
         sessions.end(str(request.session_hash))
 
@@ -175,7 +189,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                         scale=1, min_width=150, container=False,
                     )  # fmt: skip
                     grid = gr.Checkbox(
-                        False, label="Grid", elem_id="grid", container=False, scale=0, min_width=70
+                        False, label="Grid", elem_id="grid", container=False, scale=0, min_width=60
                     )
                 stage = _part("stage", '<div class="stage" data-kind="empty"></div>')
                 at = gr.Slider(
@@ -195,7 +209,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 gr.Column(scale=5, min_width=320, elem_id="right"),
                 gr.Tabs(elem_id="tabs", selected="picture") as tabs,
             ):
-                with gr.Tab("Picture", id="picture"):
+                with gr.Tab("Picture", id="picture", render_children=True):
                     source = gr.File(
                         label="A photograph, GIF or clip", elem_id="source", type="filepath",
                         height=130,
@@ -214,19 +228,20 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                             sources=["webcam"], type="filepath", label="Webcam", elem_id="webcam",
                             format="png", buttons=[],
                         )  # fmt: skip
-                with gr.Tab("Layers", id="layers"):
+                with gr.Tab("Layers", id="layers", render_children=True):
                     layers = _part(
-                        "layers", '<div class="layers"></div>', {}, known=f"const form = {json.dumps(forms())};",
+                        "layers", '<div class="layers"></div>', {},
+                        known=f"const form = {json.dumps(forms())};",
                         server_functions=[_named(mask_kept, "keep_mask")],
                     )  # fmt: skip
-                with gr.Tab("Recipe", id="recipe"):
+                with gr.Tab("Recipe", id="recipe", render_children=True):
                     text = _part("recipe", '<div class="recipe"></div>', {})
                     save = gr.HTML("", elem_id="save", padding=False)
                     recipe_file = gr.File(
                         label="Load a recipe: a .toml, or a picture or clip made by us",
                         elem_id="recipe-file", type="filepath", height=110,
                     )  # fmt: skip
-                with gr.Tab("Export", id="export"):
+                with gr.Tab("Export", id="export", render_children=True):
                     kind = gr.Dropdown(
                         list(_STILL_FORMATS.items()), value=".png", label="Format",
                         elem_id="format",
@@ -252,35 +267,8 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                     )  # fmt: skip
                     download = _part("download", '<div class="download"></div>', {})
 
-        everything = [
-            undo, redo, seed, view, action, grid, stage, at, status, presets, tabs, source, about,
-            own_recipe, samples, webcam, layers, text, save, recipe_file, kind, span, start, end,
-            seconds, size, sound, export, cancel, exporting, download,
-        ]  # fmt: skip
-
-        # What the page shows of a session
-
-        def strip(session: Session) -> Updates:
-            items = [
-                {
-                    "name": name,
-                    "label": name,
-                    "title": load_preset(name).description,
-                    "image": session.thumbnails.get(name),
-                }
-                for name in preset_names()
-            ]
-            return {presets: {"items": items, "chosen": session.draft.preset}}
-
-        def written(session: Session, *, own: bool = False) -> Updates:
-            problems = [{"line": one.line, "message": one.message} for one in session.problems]
-            shown = session.draft.text if session.unread is None else session.unread
-            return {text: {"text": shown, "problems": problems, "own": own}}
-
-        def layered(session: Session) -> Updates:
-            data = session.draft.recipe.model_dump(mode="json", exclude_none=True)
-            clip = session.source is not None and session.source.kind == "clip"
-            return {layers: {"recipe": data, "layer": session.view.layer, "clip": clip}}
+        # What the page shows of a session. An update of a part that has a script is its whole
+        # value: told that there is none, gradio gives a part that is not on the page yet nonsense.
 
         def steps(session: Session) -> Updates:
             history = session.history
@@ -292,39 +280,50 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                     value=_in(session.view.action, session.actions),
                     visible=session.view.kind == "rewards",
                 ),
+                presets: _strip(session),
+                status: screen_of(session).status,
             }
 
-        def all_of_it(session: Session) -> Updates:
-            return (
-                strip(session) | written(session) | layered(session) | steps(session)
-                | {seed: session.draft.recipe.seed}
-            )  # fmt: skip
+        def written(session: Session, *, own: bool = False) -> Updates:
+            problems = [{"line": one.line, "message": one.message} for one in session.problems]
+            shown = session.draft.text if session.unread is None else session.unread
+            return {text: {"text": shown, "problems": problems, "own": own}}
+
+        def layered(session: Session) -> Updates:
+            data = session.draft.recipe.model_dump(mode="json", exclude_none=True)
+            clip = session.source is not None and session.source.kind == "clip"
+            return {layers: {"recipe": data, "layer": session.view.layer, "clip": clip}}
+
+        def whole_recipe(session: Session) -> Updates:
+            return steps(session) | written(session) | layered(session) | {
+                seed: session.draft.recipe.seed
+            }  # fmt: skip
 
         def opened(session: Session) -> Updates:
-            """Show what was opened, and what goes with its kind."""
+            """Show what is open, and what goes with its kind."""
             found = session.source
-            assert found is not None
+            if found is None:
+                return {one: gr.skip() for one in of_source if one is not about} | {about: ""}
             clip = found.kind == "clip"
-            length = found.seconds or 0.0
             begin, finish = session.view.span
             notes = [*found.notes]
             if begin is not None or finish is not None:
                 notes.append(
-                    f"This clip is long, so its first {clock(finish or 0)} are chosen under "
-                    f"Export; every frame of what is chosen is looked through first."
+                    f"This clip is long: its first {clock(finish or 0)} are chosen under Export. "
+                    f"Every frame of what is chosen is looked through first."
                 )
             formats = _CLIP_FORMATS if clip else _STILL_FORMATS
             first = next(iter(formats.values()))
             return {
-                about: gr.update(value=_about(found.describe(), notes)),
+                about: _about(found.describe(), notes),
                 own_recipe: gr.update(visible=found.recipe is not None),
                 at: gr.update(
-                    visible=clip, minimum=0, maximum=max(length, 0.1), value=0,
+                    visible=clip,
+                    maximum=max(found.seconds or 0.0, 0.1),
+                    value=0,
                     step=1 / float(found.footage.rate) if found.footage else 0.1,
                 ),
                 view: "result",
-                source: None,
-                webcam: None,
                 kind: gr.update(choices=list(formats.items()), value=first),
                 span: gr.update(visible=clip),
                 start: begin if clip else None,
@@ -332,271 +331,263 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 seconds: gr.update(visible=False),
                 size: gr.update(visible=clip),
                 sound: gr.update(visible=bool(found.footage and found.footage.audio)),
-                exporting: said(""),
-                download: {},
                 tabs: gr.update(selected="layers"),
-                stage: {"kind": "empty"},
-            }  # fmt: skip
+            }
 
-        def refresh(session: Session, first: Updates) -> Iterator[Updates]:
-            """Show what is known at once, then what the view shows of it."""
-            if session.source is None:
-                yield first
-                return
-            job = session.start("preview", session.show)
-            if first:
-                yield first
-            ticks = 0
-            while not job.wait(_TICK):
-                ticks += 1
-                if job.stopped:
-                    return
-                if ticks >= _SAY_AFTER and ticks % 3 == 0:
-                    yield {status: _progress(job)}
-            if job.stopped or session.job("preview") is not job:
-                return
-            try:
-                shown = job.result()
-            except Stopped:
-                return
-            except BaseException as error:
-                yield {status: _trouble(error)}
-                return
-            looked_at = {
-                "kind": shown.kind, "image": shown.image, "before": shown.before,
-                "width": shown.width, "height": shown.height, "caption": shown.caption,
-                "number": session.next_number(),
-            }  # fmt: skip
-            yield {stage: looked_at, status: said(session.source.describe())}
+        of_recipe = [undo, redo, action, presets, status, text, layers, seed]
+        of_source = [
+            about, own_recipe, at, view, kind, span, start, end, seconds, size, sound, tabs,
+        ]  # fmt: skip
 
-        # What each control does
+        def wrong(session: Session, message: str) -> None:
+            """Say what is wrong; what is shown stays."""
+            screen = screen_of(session)
+            screen.failed = True
+            screen.status = said(message, "wrong")
 
-        def on_load(request: gr.Request) -> Iterator[Updates]:
+        def right(session: Session) -> None:
+            """Have what is new shown."""
+            screen_of(session).failed = False
+            session.stop("preview")
+
+        # What each control does: at once what is known at once
+
+        def on_load(request: gr.Request) -> Updates:
             session = session_of(request)
+            if opening is not None and session.source is None:
+                open_it(session, opening, opening.rpartition("/")[2])
             link = f'<a class="save" href="/recipe/{session.token}" download>Save the recipe</a>'
-            first = all_of_it(session) | {save: link, samples: _samples()}
-            if opening is None:
-                yield first
-                return
-            yield from show_opened(session, opening, opening.rpartition("/")[2], first)
+            return whole_recipe(session) | opened(session) | {save: link, samples: _samples()}
 
-        def show_opened(
-            session: Session, path: str, name: str, first: Updates | None = None
-        ) -> Iterator[Updates]:
+        def open_it(session: Session, path: str, name: str) -> None:
             try:
                 session.open(path, name)
             except GlitchError as error:
                 session.forget_upload(path)
-                yield (first or {}) | {status: said(str(error), "wrong"), source: None,
-                                       webcam: None}  # fmt: skip
+                wrong(session, str(error))
                 return
             session.settle()
-            yield from refresh(session, (first or {}) | opened(session) | all_of_it(session))
+            right(session)
+            screen_of(session).stage = {"kind": "empty"}
 
-        def on_upload(path: str | None, request: gr.Request) -> Iterator[Updates]:
-            if not path:
-                return
+        def on_upload(path: str | None, request: gr.Request) -> Updates:
             session = session_of(request)
-            try:
-                kept = session.keep_upload(path)
-            except OSError as error:
-                yield {status: said(f"the upload cannot be kept: {error.strerror}", "wrong")}
-                return
-            yield from show_opened(session, kept, Path(path).name)
+            if path:
+                try:
+                    open_it(session, session.keep_upload(path), Path(path).name)
+                except OSError as error:
+                    wrong(session, f"the upload cannot be kept: {error.strerror}")
+            return whole_recipe(session) | opened(session) | {source: None, webcam: None}
 
-        def on_sample(request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
+        def on_sample(request: gr.Request, event: gr.EventData) -> Updates:
+            session = session_of(request)
             name = str(event._data.get("name"))
-            yield from show_opened(session_of(request), f"sample:{name}", name)
+            open_it(session, f"sample:{name}", name)
+            return whole_recipe(session) | opened(session)
 
-        def on_thumbnails(request: gr.Request) -> Iterator[Updates]:
-            session = session_of(request)
-            if session.source is None or session.thumbnails:
-                return
-            job = session.start("thumbnails", session.make_thumbnails)
-            count = 0
-            over = False
-            while not over:
-                over = job.wait(0.3)
-                if job.stopped:
-                    return
-                if len(session.thumbnails) != count:
-                    count = len(session.thumbnails)
-                    yield strip(session)
-
-        def on_preset(request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
+        def on_preset(request: gr.Request, event: gr.EventData) -> Updates:
             session = session_of(request)
             session.take_preset(str(event._data.get("name")))
-            yield from refresh(session, all_of_it(session))
+            right(session)
+            return whole_recipe(session)
 
-        def on_layers(value: dict[str, Any], request: gr.Request) -> Iterator[Updates]:
+        def on_layers(value: dict[str, Any], request: gr.Request) -> Updates:
             session = session_of(request)
             session.look(layer=int(value.get("layer", 0)))
-            if not session.take_data(value["recipe"], str(value.get("touched", ""))):
-                message = "; ".join(one.message for one in session.problems)
-                yield {status: said(message, "wrong")}
-                return
-            first = written(session) | steps(session) | strip(session)
-            yield from refresh(session, first)
+            if session.take_data(value["recipe"], str(value.get("touched", ""))):
+                right(session)
+            else:
+                wrong(session, "\n".join(one.message for one in session.problems))
+                session.forget_problems()
+            return steps(session) | written(session)
 
-        def on_select(value: dict[str, Any], request: gr.Request) -> Iterator[Updates]:
+        def on_select(value: dict[str, Any], request: gr.Request) -> Updates:
             session = session_of(request)
             session.look(layer=int(value.get("layer", 0)))
-            if session.view.kind == "result" and not session.view.grid:
-                yield steps(session)
-                return
-            yield from refresh(session, steps(session))
+            right(session)
+            return steps(session)
 
-        def on_text(value: dict[str, Any], request: gr.Request) -> Iterator[Updates]:
+        def on_text(value: dict[str, Any], request: gr.Request) -> Updates:
             session = session_of(request)
-            if not session.take_text(str(value.get("text", ""))):
-                yield written(session, own=True)
-                return
-            yield from refresh(session, all_of_it(session) | written(session, own=True))
+            if session.take_text(str(value.get("text", ""))):
+                right(session)
+            else:
+                wrong(session, "the recipe has errors, so the one before them is shown")
+            return whole_recipe(session) | written(session, own=True)
 
-        def on_recipe_file(path: str | None, request: gr.Request) -> Iterator[Updates]:
-            if not path:
-                return
+        def on_recipe_file(path: str | None, request: gr.Request) -> Updates:
             session = session_of(request)
-            kept = session.keep_upload(path)
-            try:
-                found = recipe_text(kept)
-            except GlitchError as error:
-                message = str(error).replace(kept, Path(path).name)
-                yield {status: said(message, "wrong"), recipe_file: None}
-                return
-            finally:
+            if path:
+                kept = session.keep_upload(path)
+                try:
+                    take_recipe(session, recipe_text(kept))
+                except GlitchError as error:
+                    wrong(session, str(error).replace(kept, Path(path).name))
                 session.forget_upload(kept)
-            yield from take_recipe(session, found, {recipe_file: None})
+            return whole_recipe(session) | {recipe_file: None}
 
-        def on_own_recipe(request: gr.Request) -> Iterator[Updates]:
+        def on_own_recipe(request: gr.Request) -> Updates:
             session = session_of(request)
             if session.source is not None and session.source.recipe is not None:
-                yield from take_recipe(session, session.source.recipe, {})
+                take_recipe(session, session.source.recipe)
+            return whole_recipe(session)
 
-        def take_recipe(session: Session, found: str, first: Updates) -> Iterator[Updates]:
+        def take_recipe(session: Session, found: str) -> None:
             session.settle()
-            if not session.take_text(found):
-                yield (
-                    first
-                    | written(session)
-                    | {
-                        status: said("this recipe has errors: they stand under Recipe", "wrong"),
-                        tabs: gr.update(selected="recipe"),
-                    }
-                )
-                return
+            if session.take_text(found):
+                right(session)
+            else:
+                wrong(session, "this recipe has errors; they stand under Recipe")
             session.settle()
-            yield from refresh(session, first | all_of_it(session))
 
-        def on_seed(value: float | None, request: gr.Request) -> Iterator[Updates]:
+        def on_seed(value: float | None, request: gr.Request) -> Updates:
             session = session_of(request)
-            if value is None:
-                return
-            try:
-                session.take_seed(int(value), "seed")
-            except GlitchError as error:
-                yield {status: said(str(error), "wrong")}
-                return
-            changed = all_of_it(session)
-            del changed[seed]
-            yield from refresh(session, changed)
+            if value is not None:
+                try:
+                    session.take_seed(int(value), "seed")
+                    right(session)
+                except GlitchError as error:
+                    wrong(session, str(error))
+            shown = whole_recipe(session)
+            del shown[seed]
+            return shown
 
-        def on_dice(request: gr.Request) -> Iterator[Updates]:
+        def on_dice(request: gr.Request) -> Updates:
             session = session_of(request)
             session.roll()
-            yield from refresh(session, all_of_it(session))
+            right(session)
+            return whole_recipe(session)
 
-        def on_undo(request: gr.Request) -> Iterator[Updates]:
+        def on_undo(request: gr.Request) -> Updates:
             session = session_of(request)
             session.undo()
-            yield from refresh(session, all_of_it(session))
+            right(session)
+            return whole_recipe(session)
 
-        def on_redo(request: gr.Request) -> Iterator[Updates]:
+        def on_redo(request: gr.Request) -> Updates:
             session = session_of(request)
             session.redo()
-            yield from refresh(session, all_of_it(session))
+            right(session)
+            return whole_recipe(session)
 
-        def on_view(
-            chosen: str, named: str | None, lines: bool, request: gr.Request
-        ) -> Iterator[Updates]:
+        def on_view(chosen: str, named: str | None, lines: bool, request: gr.Request) -> Updates:
             session = session_of(request)
             session.look(kind=chosen, action=named, grid=lines)
-            yield from refresh(session, steps(session))
+            right(session)
+            return steps(session)
 
-        def on_time(value: float, request: gr.Request) -> Iterator[Updates]:
+        def on_time(value: float, request: gr.Request) -> None:
             session = session_of(request)
             session.look(at=float(value))
-            yield from refresh(session, {})
+            right(session)
 
-        def on_span(
-            begin: float | None, finish: float | None, request: gr.Request
-        ) -> Iterator[Updates]:
+        def on_span(begin: float | None, finish: float | None, request: gr.Request) -> Updates:
             session = session_of(request)
             if begin is not None and finish is not None and finish <= begin:
-                yield {status: said("the end must come after the start", "wrong")}
-                return
-            session.look(span=(begin or None, finish))
-            yield from refresh(session, {})
+                wrong(session, "the end must come after the start")
+            else:
+                session.look(span=(begin or None, finish))
+                right(session)
+            return {status: screen_of(session).status}
 
         def on_format(suffix: str, request: gr.Request) -> Updates:
             session = session_of(request)
-            still = session.source is None or session.source.kind == "still"
-            moving = suffix not in (".png", ".jpg", "frame.png") and not (
-                still and suffix == ".webp"
-            )
-            heard = (
-                session.source is not None and session.source.footage is not None
-                and bool(session.source.footage.audio)
-            )  # fmt: skip
-            animation = suffix in (".gif", ".webp", ".apng", "frame.png")
+            found = session.source
+            still = found is None or found.kind == "still"
+            moving = moves(suffix, still=still)
+            heard = found is not None and found.footage is not None and bool(found.footage.audio)
             return {
                 seconds: gr.update(visible=moving and still),
                 size: gr.update(visible=moving),
-                sound: gr.update(visible=heard and not animation),
+                sound: gr.update(visible=heard and suffix in CLIPS),
             }
 
+        # What takes time
+
+        def on_show(request: gr.Request) -> Iterator[Updates]:
+            """Show what the view shows, when it is there; until then how far it is."""
+            session = session_of(request)
+            screen = screen_of(session)
+            if session.source is None or screen.failed:
+                yield {stage: screen.stage, status: screen.status}
+                return
+            job = session.start("preview", session.show)
+            ticks = 0
+            while not job.wait(_TICK):
+                ticks += 1
+                if ticks >= _SAY_AFTER and ticks % 3 == 0 and not job.stopped:
+                    yield {stage: screen.stage, status: _progress(job)}
+            try:
+                shown = job.result()
+            except Stopped:
+                shown = None
+            except BaseException as error:
+                if not job.stopped:
+                    screen.status = _trouble(error)
+                shown = None
+            if shown is not None and session.job("preview") is job and not screen.failed:
+                line = session.source.describe()
+                screen.status = said(f"{line} — {shown.caption}" if shown.caption else line)
+                screen.stage = asdict(shown) | {"number": session.next_number()}
+            yield {stage: screen.stage, status: screen.status}
+
+        def on_thumbnails(request: gr.Request) -> Iterator[Updates]:
+            session = session_of(request)
+            yield {presets: _strip(session)}
+            if session.source is None or session.thumbnails:
+                return
+            job = session.start("thumbnails", session.make_thumbnails)
+            count, over = 0, False
+            while not over and not job.stopped:
+                over = job.wait(0.3)
+                if len(session.thumbnails) != count:
+                    count = len(session.thumbnails)
+                    yield {presets: _strip(session)}
+
         def on_export(
-            suffix: str,
-            length: float | None,
-            scale: str,
-            heard: bool,
-            request: gr.Request,
+            suffix: str, length: float | None, scale: str, heard: bool, request: gr.Request
         ) -> Iterator[Updates]:
             session = session_of(request)
             if session.source is None:
-                yield {exporting: said("nothing is open", "wrong")}
+                yield {exporting: said("nothing is open", "wrong"), download: {}}
                 return
-            asked = {
-                "seconds": float(length or 6.0),
-                "scale": None if scale == _SIZES[0] else scale,
-                "sound": heard,
-            }
-            job = session.start("export", lambda report: session.export(suffix, report, **asked))
+            chosen_size = None if scale == _SIZES[0] else scale
+            job = session.start(
+                "export",
+                lambda report: session.export(
+                    suffix, report, seconds=float(length or 6), scale=chosen_size, sound=heard
+                ),
+            )
             yield {
-                export: gr.update(interactive=False), cancel: gr.update(visible=True),
-                exporting: said("starting…", "working"), download: {},
-            }  # fmt: skip
-            ended: Updates = {export: gr.update(interactive=True), cancel: gr.update(visible=False)}
+                export: gr.update(interactive=False),
+                cancel: gr.update(visible=True),
+                exporting: said("starting…", "working"),
+                download: {},
+            }
             while not job.wait(0.2):
-                yield {exporting: _progress(job)}
+                yield {exporting: _progress(job), download: {}}
+            saved: dict[str, str] = {}
             try:
                 done = job.result()
             except Stopped:
-                yield ended | {exporting: said("the export was stopped")}
+                line = said("the export was stopped")
             except BaseException as error:
-                yield ended | {exporting: _trouble(error)}
+                line = _trouble(error)
             else:
-                notes = "".join(f" · {note}" for note in done.notes)
+                notes = "".join(f"\n{note}" for note in done.notes)
+                line = said(f"{done.summary}{notes}", "done")
                 address = f"/download/{session.token}/{session.next_number()}"
-                yield ended | {
-                    exporting: said(f"{done.summary}{notes}", "done"),
-                    download: {"address": address, "name": done.name},
-                }
+                saved = {"address": address, "name": done.name}
+            yield {
+                export: gr.update(interactive=True),
+                cancel: gr.update(visible=False),
+                exporting: line,
+                download: saved,
+            }
 
         def on_cancel(request: gr.Request) -> None:
             session_of(request).stop("export")
 
-        # Every change starts work of its own, which stops that of the change before
         usual: dict[str, Any] = {
             "show_progress": "hidden",
             "concurrency_limit": None,
@@ -605,37 +596,52 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
         }
         one_by_one = usual | {"trigger_mode": "always_last"}
 
-        def listen(event: Any, handler: Any, inputs: Any = None, **settings: Any) -> Any:
-            return event(_heard(handler, {status: gr.skip()}), inputs, everything,
-                         **(usual | settings))  # fmt: skip
+        def shown_after(event: Any) -> Any:
+            # Each change is shown by work of its own, which stops that of the change before
+            return event.then(on_show, None, [stage, status], **usual)
 
-        for event, handler, inputs in (
-            (page.load, on_load, None),
-            (source.upload, on_upload, source),
-            (webcam.input, on_upload, webcam),
-            (samples.choose, on_sample, None),
-        ):
-            listen(listen(event, handler, inputs).then, on_thumbnails)
-        listen(presets.choose, on_preset)
-        listen(layers.edit, on_layers, layers)
-        listen(layers.select, on_select, layers)
-        listen(text.edit, on_text, text)
-        listen(recipe_file.upload, on_recipe_file, recipe_file)
-        listen(own_recipe.click, on_own_recipe)
-        listen(seed.input, on_seed, seed)
-        listen(dice.click, on_dice)
-        listen(undo.click, on_undo)
-        listen(redo.click, on_redo)
-        for control in (view, action, grid):
-            listen(control.input, on_view, [view, action, grid])
-        listen(at.input, on_time, at, **one_by_one)
+        openings: tuple[tuple[Any, Any, Any, list[Any]], ...] = (
+            (page.load, on_load, None, [save, samples]),
+            (source.upload, on_upload, source, [source, webcam]),
+            (webcam.input, on_upload, webcam, [source, webcam]),
+            (samples.choose, on_sample, None, []),
+        )
+        for event, handler, inputs, more in openings:
+            opens = event(handler, inputs, [*of_recipe, *of_source, *more], **usual)
+            shown_after(opens).then(on_thumbnails, None, presets, **usual)
+        beside_layers = [one for one in of_recipe if one not in (layers, seed)]
+        beside_seed = [one for one in of_recipe if one is not seed]
+        beside_both = [one for one in beside_layers if one is not text]
+        changes: tuple[tuple[Any, Any, Any, list[Any]], ...] = (
+            (presets.choose, on_preset, None, of_recipe),
+            (layers.edit, on_layers, layers, beside_layers),
+            (layers.select, on_select, layers, beside_both),
+            (text.edit, on_text, text, of_recipe),
+            (recipe_file.upload, on_recipe_file, recipe_file, [*of_recipe, recipe_file]),
+            (own_recipe.click, on_own_recipe, None, of_recipe),
+            (seed.input, on_seed, seed, beside_seed),
+            (dice.click, on_dice, None, of_recipe),
+            (undo.click, on_undo, None, of_recipe),
+            (redo.click, on_redo, None, of_recipe),
+            (view.input, on_view, [view, action, grid], beside_both),
+            (action.input, on_view, [view, action, grid], beside_both),
+            (grid.input, on_view, [view, action, grid], beside_both),
+        )
+        for event, handler, inputs, outputs in changes:
+            shown_after(event(handler, inputs, outputs, **usual))
+        shown_after(at.input(on_time, at, None, **one_by_one))
         for control in (start, end):
-            listen(control.input, on_span, [start, end], **one_by_one)
-        listen(kind.input, on_format, kind)
-        listen(export.click, on_export, [kind, seconds, size, sound], trigger_mode="once")
+            shown_after(control.input(on_span, [start, end], status, **one_by_one))
+        kind.input(on_format, kind, [seconds, size, sound], **usual)
+        export.click(
+            on_export,
+            [kind, seconds, size, sound],
+            [export, cancel, exporting, download],
+            **(usual | {"trigger_mode": "once"}),
+        )
         cancel.click(on_cancel, None, None, **usual)
         page.unload(on_unload)
-    return page
+    return cast(gr.Blocks, page)
 
 
 def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -644,25 +650,21 @@ def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return function
 
 
-def _heard(handler: Callable[..., Any], nothing: Updates) -> Callable[..., Any]:
-    """Let a handler that may have nothing to say say so: gradio would empty the whole page."""
-    if not inspect.isgeneratorfunction(handler):
-        return handler
-
-    @functools.wraps(handler)
-    def heard(*arguments: Any) -> Iterator[Updates]:
-        silent = True
-        for updates in handler(*arguments):
-            silent = False
-            yield updates or nothing
-        if silent:
-            yield nothing
-
-    return heard
-
-
 def _in(name: str | None, names: tuple[str, ...]) -> str:
     return name if name in names else names[0]
+
+
+def _strip(session: Session) -> dict[str, Any]:
+    items = [
+        {
+            "name": name,
+            "label": name,
+            "title": load_preset(name).description,
+            "image": session.thumbnails.get(name),
+        }
+        for name in preset_names()
+    ]
+    return {"items": items, "chosen": session.draft.preset}
 
 
 def _samples() -> dict[str, Any]:

@@ -147,7 +147,6 @@ def _add_files(app: Any, sessions: Sessions) -> None:
             raise HTTPException(404, "this tab is closed")
         return found
 
-    @app.get("/shown/{token}/{name}")
     def shown(token: str, name: str) -> Response:
         found = session(token).image(name)
         if found is None:
@@ -155,7 +154,6 @@ def _add_files(app: Any, sessions: Sessions) -> None:
         content, kind = found
         return Response(content, media_type=kind, headers={"Cache-Control": "max-age=3600"})
 
-    @app.get("/sample/{name}")
     def sample(name: str) -> Response:
         if name not in SAMPLES:
             raise HTTPException(404, "no such sample")
@@ -167,7 +165,6 @@ def _add_files(app: Any, sessions: Sessions) -> None:
         small = resized(frame, *preview_size(height, width, longest=200))
         return Response(encode_picture(small, ".jpg"), media_type="image/jpeg")
 
-    @app.get("/recipe/{token}")
     def recipe(token: str) -> Response:
         draft = session(token).draft
         name = f"{draft.preset or 'recipe'}.toml"
@@ -177,9 +174,13 @@ def _add_files(app: Any, sessions: Sessions) -> None:
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
 
-    @app.get("/download/{token}/{number}")
     def download(token: str, number: int) -> Response:
         exported = session(token).exported
         if exported is None or not exported.path.exists():
             raise HTTPException(404, "this export is no longer kept")
         return FileResponse(exported.path, filename=exported.name)
+
+    app.add_api_route("/shown/{token}/{name}", shown)
+    app.add_api_route("/sample/{name}", sample)
+    app.add_api_route("/recipe/{token}", recipe)
+    app.add_api_route("/download/{token}/{number}", download)

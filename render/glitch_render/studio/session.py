@@ -30,7 +30,7 @@ from glitch_render.animate import animate_still
 from glitch_render.clip import Painter, Selection, corrupt_clip, open_painter, preview_frame
 from glitch_render.corrupt import corrupt, frame_activation
 from glitch_render.history import History
-from glitch_render.media import ANIMATIONS, CLIPS, write_picture
+from glitch_render.media import ANIMATIONS, CLIPS, SUFFIXES, write_picture
 from glitch_render.plots import draw_grid
 from glitch_render.recipe import (
     DEFAULT_PRESET,
@@ -46,7 +46,7 @@ from glitch_render.studies import plot_layer
 from glitch_render.studio.jobs import Job, Report
 from glitch_render.studio.source import LONGEST, Source, clock, open_source
 
-__all__ = ["Draft", "Export", "Session", "Sessions", "Shown", "View"]
+__all__ = ["Draft", "Export", "Session", "Sessions", "Shown", "View", "moves"]
 
 _log = logging.getLogger("glitch_gym.studio")
 
@@ -202,6 +202,10 @@ class Session:
         shutil.move(path, target)
         return str(target)
 
+    def forget_problems(self) -> None:
+        """Let the recipe be what it was before what was wrong."""
+        self.problems, self.unread = (), None
+
     def forget_upload(self, path: str) -> None:
         """Throw an upload out that is of no use."""
         if Path(path).parent == self.folder:
@@ -298,7 +302,7 @@ class Session:
         self._settled()
 
     def _settled(self) -> None:
-        self.problems, self.unread = (), None
+        self.forget_problems()
         layers = len(self.draft.recipe.layers)
         if self.view.layer >= layers:
             self.view = replace(self.view, layer=layers - 1)
@@ -652,9 +656,7 @@ class Session:
                 write_picture(path, frame, like=Picture(frame, alpha), recipe=recipe, force=True)
                 notes, size = (), (frame.shape[1], frame.shape[0])
                 length = ""
-            elif (source.kind == "still" and ending not in (*CLIPS, *ANIMATIONS)) or (
-                source.kind == "still" and suffix == ".webp"
-            ):
+            elif not moves(suffix, still=source.kind == "still"):
                 report("painting", 0, None)
                 frame, _, notes = corrupt_still(
                     source.path, path, recipe, force=True, store=self.store,
@@ -720,6 +722,18 @@ class Sessions:
         """Close all."""
         for tab in list(self._by_tab):
             self.end(tab)
+
+
+def moves(suffix: str, *, still: bool) -> bool:
+    """Say whether an export is a clip or an animation.
+
+    Args:
+        suffix: as ``Session.export`` takes it.
+        still: whether it is made of a still: its ``.webp`` is a picture.
+    """
+    if suffix.startswith("frame"):
+        return False
+    return suffix in (*CLIPS, *ANIMATIONS) and not (still and suffix in SUFFIXES)
 
 
 def _preset_draft(name: str) -> Draft:

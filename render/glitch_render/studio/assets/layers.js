@@ -41,6 +41,14 @@ function choose(index) {
 
 /* The heads of the layers */
 
+function copy_sign() {
+  const made = make("span", { class: "copy" });
+  made.innerHTML = '<svg viewBox="0 0 16 16" width="13" height="13" fill="none" ' +
+    'stroke="currentColor" stroke-width="1.6"><rect x="5.5" y="5.5" width="9" height="9" rx="1.5"/>' +
+    '<path d="M10.5 2.8V2.5a1 1 0 0 0-1-1h-7a1 1 0 0 0-1 1v7a1 1 0 0 0 1 1h.3"/></svg>';
+  return made;
+}
+
 function head(layer, index) {
   const effects = Object.keys(layer.effects).join(", ");
   const button = (label, sign, pressed, act, disabled = false) => make("button", {
@@ -64,7 +72,7 @@ function head(layer, index) {
       button("Solo", "S", !!layer.solo, () => { layer.solo = !layer.solo; edited(""); }),
       button("Move up", "↑", null, move(-1), index === 0),
       button("Move down", "↓", null, move(1), index === recipe.layers.length - 1),
-      button("Duplicate", "⧉", null, () => {
+      button("Duplicate", copy_sign(), null, () => {
         recipe.layers.splice(index + 1, 0, structuredClone(layer));
         choose(index + 1);
         edited("");

@@ -16,7 +16,6 @@ const empty = make(
   make("strong", {}, "Drop a photograph, a GIF or a clip here"),
   make("span", {}, "or choose one under Picture"),
 );
-const caption = make("p", { class: "caption" });
 const whole = make("button", {
   type: "button", class: "whole", "aria-pressed": "false", title: "Show pixels at their own size",
   onclick: () => {
@@ -25,7 +24,7 @@ const whole = make("button", {
     fit();
   },
 }, "1:1");
-stage.append(empty, box, clip, make("div", { class: "below" }, caption, whole));
+stage.append(empty, box, clip, whole);
 let shown = {};
 let asked = 0;
 
@@ -57,6 +56,7 @@ async function loaded(address) {
 
 async function show() {
   const wanted = props.value || {};
+  if (wanted.number && wanted.number === shown.number) return;
   const number = ++asked;
   if (wanted.kind === "compare" || wanted.kind === "picture") {
     // Fetched before it is shown, so that the picture never blinks
@@ -77,7 +77,6 @@ async function show() {
   else place();
   if (wanted.kind === "clip") clip.src = wanted.image;
   else clip.removeAttribute("src");
-  caption.textContent = wanted.caption || "";
   fit();
 }
 
