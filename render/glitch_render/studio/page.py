@@ -68,11 +68,39 @@ _SAY_AFTER = 4
 
 @dataclass
 class _Screen:
-    """What a tab shows: the picture, the line below it, and whether the last change was wrong."""
+    """What a tab shows.
+
+    Args:
+        stage: the picture.
+        status: the line below it.
+        shows: what it was made of.
+        failed: whether the last change was wrong.
+    """
 
     stage: dict[str, Any] = field(default_factory=lambda: {"kind": "empty"})
     status: dict[str, Any] = field(default_factory=lambda: said("nothing is open"))
+    shows: object = None
     failed: bool = False
+
+
+class _Upload(gr.File):
+    """A file as it was uploaded: gradio's own would leave an empty one beside it."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        """Give the path of the upload."""
+        return None if payload is None else payload.path
+
+
+class _Webcam(gr.Image):
+    """A still as the browser took it: gradio's own would be encoded once more."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        """Give the path of the upload."""
+        return None if payload is None else payload.path
 
 
 def _asset(name: str) -> str:
@@ -210,7 +238,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 gr.Tabs(elem_id="tabs", selected="picture") as tabs,
             ):
                 with gr.Tab("Picture", id="picture", render_children=True):
-                    source = gr.File(
+                    source = _Upload(
                         label="A photograph, GIF or clip", elem_id="source", type="filepath",
                         height=130,
                     )  # fmt: skip
@@ -224,7 +252,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                         label="Sample pictures", elem_id="samples",
                     )  # fmt: skip
                     with gr.Accordion("Take a picture with the webcam", open=False):
-                        webcam = gr.Image(
+                        webcam = _Webcam(
                             sources=["webcam"], type="filepath", label="Webcam", elem_id="webcam",
                             format="png", buttons=[],
                         )  # fmt: skip
@@ -237,7 +265,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 with gr.Tab("Recipe", id="recipe", render_children=True):
                     text = _part("recipe", '<div class="recipe"></div>', {})
                     save = gr.HTML("", elem_id="save", padding=False)
-                    recipe_file = gr.File(
+                    recipe_file = _Upload(
                         label="Load a recipe: a .toml, or a picture or clip made by us",
                         elem_id="recipe-file", type="filepath", height=110,
                     )  # fmt: skip
@@ -342,7 +370,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
         def wrong(session: Session, message: str) -> None:
             """Say what is wrong; what is shown stays."""
             screen = screen_of(session)
-            screen.failed = True
+            screen.failed, screen.shows = True, None
             screen.status = said(message, "wrong")
 
         def right(session: Session) -> None:
@@ -508,7 +536,8 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             """Show what the view shows, when it is there; until then how far it is."""
             session = session_of(request)
             screen = screen_of(session)
-            if session.source is None or screen.failed:
+            wanted = session.wanted()
+            if session.source is None or screen.failed or screen.shows == wanted:
                 yield {stage: screen.stage, status: screen.status}
                 return
             job = session.start("preview", session.show)
@@ -523,11 +552,12 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 shown = None
             except BaseException as error:
                 if not job.stopped:
-                    screen.status = _trouble(error)
+                    screen.shows, screen.status = None, _trouble(error)
                 shown = None
             if shown is not None and session.job("preview") is job and not screen.failed:
                 line = session.source.describe()
                 screen.status = said(f"{line} — {shown.caption}" if shown.caption else line)
+                screen.shows = wanted
                 screen.stage = asdict(shown) | {"number": session.next_number()}
             yield {stage: screen.stage, status: screen.status}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -119,6 +121,7 @@ def _serve(taken: socket.socket, sessions: Sessions, browser: bool, opening: str
         server_port=taken.getsockname()[1], footer_links=[], ssr_mode=False, mcp_server=False,
         pwa=False, enable_monitoring=False, run_history=False, show_error=True,
     )  # fmt: skip
+    logging.getLogger("uvicorn.error").addFilter(_not_cut_short)
     config = uvicorn.Config(
         app, log_level="warning", timeout_graceful_shutdown=_GRACE, ws="none", lifespan="on"
     )
@@ -130,6 +133,11 @@ def _serve(taken: socket.socket, sessions: Sessions, browser: bool, opening: str
         opened.daemon = True
         opened.start()
     server.run(sockets=[taken])
+
+
+def _not_cut_short(record: logging.LogRecord) -> bool:
+    """Leave out that a page's connection was cut short, which is how a stop looks from inside."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _add_files(app: Any, sessions: Sessions) -> None:

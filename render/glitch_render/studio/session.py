@@ -5,9 +5,11 @@ Nothing here knows of the page: it takes plain values and gives plain values.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import re
 import secrets
 import shutil
 from collections import OrderedDict
@@ -200,6 +202,8 @@ class Session:
         plain = suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ""
         target = self.folder / f"upload-{self.next_number()}{plain}"
         shutil.move(path, target)
+        with contextlib.suppress(OSError):
+            Path(path).parent.rmdir()
         return str(target)
 
     def forget_problems(self) -> None:
@@ -380,6 +384,15 @@ class Session:
         return f"/shown/{self.token}/{name}"
 
     # What is shown
+
+    def wanted(self) -> tuple[Any, ...]:
+        """Give all that decides what ``show`` makes: the same is the same picture."""
+        view = self.view
+        if view.kind == "result" and not view.grid:
+            view = replace(view, layer=0)
+        if view.kind != "rewards":
+            view = replace(view, action=None)
+        return (self.source, self.draft.recipe, view)
 
     def show(self, report: Report) -> Shown:
         """Make what the view shows of the source and the recipe as they are now.
@@ -645,6 +658,7 @@ class Session:
         # One place for all, so that an export that was stopped is gone on with
         path = self.folder / f"export{ending}"
         path.unlink(missing_ok=True)
+        name = f"{source.stem}-{draft.preset or 'glitched'}{ending}"
         self.exported = None
         notes: tuple[str, ...]
         try:
@@ -676,10 +690,12 @@ class Session:
                 size = done.size
                 length = f" · {done.frames} frames, {clock(done.seconds)}"
         except GlitchError as error:
-            said = str(error).replace(source.path, source.name).replace(f"{self.folder}/", "")
-            raise type(error)(said.replace(": go on with --resume", "")) from error
+            said = re.sub(
+                rf"{re.escape(str(self.folder))}/\S*?export\S*?(?=[:\s]|$)", name, str(error)
+            )
+            said = said.replace(source.path, source.name).replace(": go on with --resume", "")
+            raise type(error)(said) from error
         megabytes = path.stat().st_size / 1e6
-        name = f"{source.stem}-{draft.preset or 'glitched'}{ending}"
         summary = f"{name} · {size[0]}×{size[1]}{length} · {megabytes:.1f} MB"
         self.exported = Export(path, name, notes, summary)
         return self.exported

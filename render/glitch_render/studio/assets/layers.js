@@ -11,7 +11,7 @@ const editor = make("div", { class: "editor" });
 const hint = make("p", { class: "hint", "aria-hidden": "true" });
 const add = make("button", { type: "button", class: "add", onclick: () => {
   recipe.layers.push(structuredClone(form.new_layer));
-  choose(recipe.layers.length - 1);
+  pick(recipe.layers.length - 1);
   edited("");
 } }, "Add a layer");
 root.append(list, add, editor, hint);
@@ -31,10 +31,14 @@ function edited(what) {
   heads();
 }
 
-function choose(index) {
+function pick(index) {
   chosen = index;
   heads();
   draw();
+}
+
+function choose(index) {
+  pick(index);
   props.value = { recipe, layer: chosen, touched, clip };
   trigger("select");
 }
@@ -58,7 +62,7 @@ function head(layer, index) {
   const move = (by) => () => {
     const [moved] = recipe.layers.splice(index, 1);
     recipe.layers.splice(index + by, 0, moved);
-    choose(index + by);
+    pick(index + by);
     edited("");
   };
   const size = Array.isArray(layer.grid) ? layer.grid.join("×") : "";
@@ -74,12 +78,12 @@ function head(layer, index) {
       button("Move down", "↓", null, move(1), index === recipe.layers.length - 1),
       button("Duplicate", copy_sign(), null, () => {
         recipe.layers.splice(index + 1, 0, structuredClone(layer));
-        choose(index + 1);
+        pick(index + 1);
         edited("");
       }),
       button("Remove", "✕", null, () => {
         recipe.layers.splice(index, 1);
-        choose(Math.min(chosen > index ? chosen - 1 : chosen, recipe.layers.length - 1));
+        pick(Math.min(chosen > index ? chosen - 1 : chosen, recipe.layers.length - 1));
         edited("");
       }, recipe.layers.length === 1)));
 }

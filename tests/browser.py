@@ -1,0 +1,210 @@
+"""A real studio, and a real browser on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome")
+     if (found := shutil.which(name))), None,
+)  # fmt: skip
+WITHOUT_SANDBOX = ["--no-sandbox"] if os.geteuid() == 0 else []
+WEBCAM = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+def require_chromium():
+    """Skip where there is no browser; on CI there is one."""
+    if CHROMIUM is None:
+        assert not os.environ.get("CI"), "CI tests the studio in a browser"
+        pytest.skip("needs chromium: apt install chromium")
+    pytest.importorskip("playwright")
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@dataclass
+class Studio:
+    """A studio that is running.
+
+    Args:
+        process: of its server.
+        port: that it listens on.
+        folder: where its temporary files are.
+        said: file with what it printed.
+    """
+
+    process: subprocess.Popen
+    port: int
+    folder: Path
+    said: Path
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def files(self):
+        """What lies in the folder for temporary files."""
+        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+
+    def stop(self, kind=signal.SIGINT):
+        """Stop it as Ctrl-C does; gives its exit code."""
+        self.process.send_signal(kind)
+        return self.process.wait(30)
+
+
+@contextlib.contextmanager
+def studio(folder, *arguments, env=None, temporary=None):
+    """Start a studio; its temporary files go into ``folder``."""
+    temporary = temporary or folder / "temporary"
+    temporary.mkdir(exist_ok=True)
+    port, said = free_port(), folder / "said.txt"
+    with said.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "glitch_render.cli", "studio", "--no-browser",
+             "--port", str(port), *map(str, arguments)],
+            cwd=folder,
+            env=os.environ | {"TMPDIR": str(temporary)} | (env or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    running = Studio(process, port, temporary, said)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(running.address).close()
+                break
+            assert process.poll() is None, said.read_text()
+            time.sleep(0.1)
+        yield running
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+class Page:
+    """A tab with the studio in it.
+
+    Args:
+        page: of playwright.
+        studio: that it shows.
+        query: of its address.
+    """
+
+    def __init__(self, page, studio, query=""):
+        self.page = page
+        self.studio = studio
+        self.requests = []
+        self.errors = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._heard)
+        page.goto(f"{studio.address}/{query}")
+        page.wait_for_selector("#presets button")
+
+    def _heard(self, message):
+        if message.type == "error" and "ERR_" not in message.text:
+            self.errors.append(message.text)
+
+    def number(self):
+        """Number of the picture that is shown."""
+        return int(self.page.locator(".stage").get_attribute("data-number") or 0)
+
+    @contextlib.contextmanager
+    def shows_anew(self, timeout=20_000):
+        """Wait until another picture is shown than before."""
+        before = self.number()
+        yield
+        self.page.wait_for_function(
+            "before => { const stage = document.querySelector('.stage');"
+            " return stage && Number(stage.dataset.number || 0) > before"
+            " && stage.dataset.kind !== 'empty'; }",
+            arg=before,
+            timeout=timeout,
+        )
+
+    def open(self, path):
+        """Give a file to the upload."""
+        with self.shows_anew():
+            self.page.set_input_files("#source input[type=file]", str(path))
+
+    def refuse(self, path, words):
+        """Give a file that must be refused with these words."""
+        self.tab("Picture")
+        self.page.set_input_files("#source input[type=file]", str(path))
+        return self.says(words)
+
+    def says(self, words, where="#status", timeout=20_000):
+        """Wait until the line of the status says words; gives the whole line."""
+        line = self.page.locator(f"{where} .status")
+        line.filter(has_text=re.compile(words)).wait_for(timeout=timeout)
+        return line.inner_text()
+
+    def sample(self, name):
+        with self.shows_anew():
+            self.page.click(f"#samples button[data-name={name}]")
+
+    def tab(self, name):
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+    def picture(self):
+        """The bytes of the picture that is shown."""
+        address = self.page.locator(".stage img.after").get_attribute("src")
+        return urllib.request.urlopen(self.studio.address + address).read()
+
+    def recipe(self):
+        """The recipe as it is saved."""
+        token = self.page.locator(".stage img.after").get_attribute("src").split("/")[2]
+        address = f"{self.studio.address}/recipe/{token}"
+        return urllib.request.urlopen(address).read().decode()
+
+    def export(self, folder, label=None, timeout=120_000):
+        """Export, and save what comes of it; gives its path."""
+        self.tab("Export")
+        if label is not None:
+            self.choose_format(label)
+        with self.page.expect_download(timeout=timeout) as waiting:
+            self.page.click("#export-button")
+        path = folder / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        self.says("MB", "#exporting")
+        return path
+
+    def choose_format(self, label):
+        self.page.get_by_label("Format").click()
+        self.page.get_by_role("option", name=label, exact=True).click()
+
+    def unfold(self):
+        """Open every section of the layer's form."""
+        self.page.eval_on_selector_all(
+            ".layers details", "all => all.forEach(one => one.open = true)"
+        )
+
+    def write_recipe(self, text):
+        self.tab("Recipe")
+        self.page.get_by_label("Recipe, as TOML").fill(text)
+
+    def slide(self, label, value):
+        """Move a slider of the form to a place in 0…1000."""
+        self.page.get_by_label(f"{label}, slider", exact=True).evaluate(
+            "(slider, value) => { slider.value = value;"
+            " slider.dispatchEvent(new Event('input', { bubbles: true })); }",
+            value,
+        )
