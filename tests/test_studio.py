@@ -448,6 +448,34 @@ def test_a_newer_change_stops_the_work_of_an_older_one(tab):
     assert "chelsea" in tab.says("chelsea")
 
 
+def test_a_mask_is_uploaded_and_stays_where_the_recipe_finds_it(browser, tmp_path, photo):
+    mask = tmp_path / "half.png"
+    half = np.zeros((30, 45), np.uint8)
+    half[:, 20:] = 255
+    Image.fromarray(half).save(mask)
+    with studio(tmp_path, photo, env={"XDG_DATA_HOME": str(tmp_path / "data")}) as one:
+        tab = Page(browser.new_page(), one)
+        tab.says("my cat")
+        with tab.shows_anew():
+            tab.write_recipe(QUICK)
+        tab.tab("Layers")
+        tab.unfold()
+        tab.page.get_by_label("Set mask", exact=True).click()
+        with tab.shows_anew():
+            tab.page.set_input_files("input[aria-label='mask, file']", str(mask))
+        (layer,) = saved(tab).layers
+        assert read_picture(layer.mask).frame.shape == (30, 45, 3)
+        exported = tab.export(tmp_path)
+        tab.page.close()
+        one.stop()
+    changed = (read_picture(exported).frame != read_picture(photo).frame).any(axis=2)
+    assert not changed[:, :190].any()
+    assert changed[:, 210:].any()
+    again = tmp_path / "again.png"
+    by_the_command_line("corrupt", photo, "-o", again, "--recipe", exported)
+    assert again.read_bytes() == exported.read_bytes()
+
+
 def test_tabs_do_not_disturb_each_other(browser, running, tab):
     other = Page(browser.new_page(), running)
     tab.sample("chelsea")
@@ -472,6 +500,7 @@ def test_the_webcam_gives_a_still(browser, running):
     tab.page.locator("#webcam").get_by_text("Click to Access Webcam").click()
     capture = tab.page.locator("#webcam button[aria-label^=capture]")
     capture.wait_for()
+    tab.page.wait_for_function("document.querySelector('#webcam video').readyState >= 2")
     with tab.shows_anew():
         capture.click()
     assert "×" in tab.says("png")
@@ -509,6 +538,15 @@ def test_nothing_is_cut_off_sideways(browser, running, size, scheme):
         tab.tab(name)
         page.wait_for_timeout(200)
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], name
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll('button, input, select, textarea, a')]
+              .filter(one => one.checkVisibility() && !one.closest('.strip, [aria-hidden=true]'))
+              .filter(one => !one.closest('[role=tablist]'))
+              .filter(one => { const { left, right, width } = one.getBoundingClientRect();
+                return width > 0 && (left < 0 || right > innerWidth); })
+              .map(one => one.outerHTML.slice(0, 150))"""
+        )
+        assert cut == [], name
     stage = page.locator(".stage .box").bounding_box()
     assert stage["width"] <= size[0]
     assert stage["height"] > 200

@@ -6,10 +6,11 @@ is, then what came of it.
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -61,6 +62,8 @@ _CLIP_FORMATS = {
     "PNG of this frame": "frame.png",
 }
 _SIZES = ("as it is", "1080p", "720p", "480p", "360p")
+_MOST_AT_ONCE = 240
+"""Events of all tabs together that can be under way."""
 _TICK = 0.05
 _SAY_AFTER = 4
 """Ticks before progress is shown: what is over sooner needs none."""
@@ -83,24 +86,13 @@ class _Screen:
     failed: bool = False
 
 
-class _Upload(gr.File):
-    """A file as it was uploaded: gradio's own would leave an empty one beside it."""
+def _as_uploaded(component: Any) -> None:
+    """Have a component give the path of the upload, and nothing else.
 
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        """Give the path of the upload."""
-        return None if payload is None else payload.path
-
-
-class _Webcam(gr.Image):
-    """A still as the browser took it: gradio's own would be encoded once more."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        """Give the path of the upload."""
-        return None if payload is None else payload.path
+    Gradio's own would leave an empty file beside it, or encode the picture once more. A subclass
+    would have gradio write a file of types beside this one.
+    """
+    component.preprocess = lambda payload: None if payload is None else payload.path
 
 
 def _asset(name: str) -> str:
@@ -238,7 +230,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 gr.Tabs(elem_id="tabs", selected="picture") as tabs,
             ):
                 with gr.Tab("Picture", id="picture", render_children=True):
-                    source = _Upload(
+                    source = gr.File(
                         label="A photograph, GIF or clip", elem_id="source", type="filepath",
                         height=130,
                     )  # fmt: skip
@@ -252,7 +244,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                         label="Sample pictures", elem_id="samples",
                     )  # fmt: skip
                     with gr.Accordion("Take a picture with the webcam", open=False):
-                        webcam = _Webcam(
+                        webcam = gr.Image(
                             sources=["webcam"], type="filepath", label="Webcam", elem_id="webcam",
                             format="png", buttons=[],
                         )  # fmt: skip
@@ -265,7 +257,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 with gr.Tab("Recipe", id="recipe", render_children=True):
                     text = _part("recipe", '<div class="recipe"></div>', {})
                     save = gr.HTML("", elem_id="save", padding=False)
-                    recipe_file = _Upload(
+                    recipe_file = gr.File(
                         label="Load a recipe: a .toml, or a picture or clip made by us",
                         elem_id="recipe-file", type="filepath", height=110,
                     )  # fmt: skip
@@ -275,8 +267,15 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                         elem_id="format",
                     )  # fmt: skip
                     with gr.Row(visible=False) as span:
-                        start = gr.Number(label="From, in seconds", minimum=0, elem_id="start")
-                        end = gr.Number(label="To, in seconds", minimum=0, elem_id="end")
+                        start = gr.Number(
+                            label="From, in seconds",
+                            minimum=0,
+                            placeholder="the start",
+                            elem_id="start",
+                        )
+                        end = gr.Number(
+                            label="To, in seconds", minimum=0, placeholder="the end", elem_id="end"
+                        )
                     seconds = gr.Number(
                         6, label="Length, in seconds", minimum=0.1, maximum=3600, visible=False,
                         elem_id="seconds",
@@ -294,6 +293,9 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                         said(""), elem_id="exporting",
                     )  # fmt: skip
                     download = _part("download", '<div class="download"></div>', {})
+
+        for uploaded in (source, webcam, recipe_file):
+            _as_uploaded(uploaded)
 
         # What the page shows of a session. An update of a part that has a script is its whole
         # value: told that there is none, gradio gives a part that is not on the page yet nonsense.
@@ -330,8 +332,10 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
         def opened(session: Session) -> Updates:
             """Show what is open, and what goes with its kind."""
             found = session.source
-            if found is None:
-                return {one: gr.skip() for one in of_source if one is not about} | {about: ""}
+            if found is None or screen_of(session).failed:
+                # What was open stays open, as it was
+                line = "" if found is None else _about(found.describe(), [])
+                return {one: gr.skip() for one in of_source} | {about: line}
             clip = found.kind == "clip"
             begin, finish = session.view.span
             notes = [*found.notes]
@@ -618,6 +622,14 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
         def on_cancel(request: gr.Request) -> None:
             session_of(request).stop("export")
 
+        async def listening(request: gr.Request) -> AsyncIterator[None]:
+            # A page that has nothing under way closes its line to the server, and can lose what is
+            # asked at that very moment: something is always under way
+            session = session_of(request)
+            yield
+            while not session.closed:
+                await asyncio.sleep(1)
+
         usual: dict[str, Any] = {
             "show_progress": "hidden",
             "concurrency_limit": None,
@@ -670,7 +682,10 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             **(usual | {"trigger_mode": "once"}),
         )
         cancel.click(on_cancel, None, None, **usual)
+        page.load(listening, None, None, **usual)
         page.unload(on_unload)
+    page.max_threads = _MOST_AT_ONCE
+    page.queue(default_concurrency_limit=None, api_open=False)
     return cast(gr.Blocks, page)
 
 

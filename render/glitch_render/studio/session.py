@@ -12,6 +12,7 @@ import logging
 import re
 import secrets
 import shutil
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -611,6 +612,10 @@ class Session:
             cells = _finest(recipe)
             onto = resized(frame, *preview_size(*frame.shape[:2], longest=_THUMBNAIL, cells=cells))
             report("thumbnails", number, len(names))
+            # What is being waited for comes first
+            while self.busy("preview", "export"):
+                time.sleep(0.05)
+                report("thumbnails", number, len(names))
             try:
                 painted = corrupt(
                     frame,
