@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,17 @@ def require_chromium():
     if CHROMIUM is None:
         pytest.skip("needs chromium: apt install chromium")
     pytest.importorskip("playwright")
+
+
+def fetch(address, body=None, headers=None):
+    """Fetch what is at an address: its status, and its bytes."""
+    request = urllib.request.Request(address, body, headers or {})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
 
 
 def free_port():
@@ -166,13 +178,13 @@ class Page:
     def picture(self):
         """The bytes of the picture that is shown."""
         address = self.page.locator(".stage img.after").get_attribute("src")
-        return urllib.request.urlopen(self.studio.address + address).read()
+        return fetch(self.studio.address + address)[1]
 
     def recipe(self):
         """The recipe as it is saved."""
         token = self.page.locator(".stage img.after").get_attribute("src").split("/")[2]
         address = f"{self.studio.address}/recipe/{token}"
-        return urllib.request.urlopen(address).read().decode()
+        return fetch(address)[1].decode()
 
     def export(self, folder, label=None, timeout=120_000):
         """Export, and save what comes of it; gives its path."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from glitch_gym.errors import GlitchError, MissingExtraError, OutputError
 from glitch_render.store import Store
+from glitch_render.studio.source import open_source
 
 if TYPE_CHECKING:
     from glitch_render.studio.session import Session, Sessions
@@ -69,9 +70,12 @@ def open_studio(
 
     Raises:
         PortError: the port is taken.
+        GlitchError: what is to be opened cannot be.
         MissingExtraError: gradio is not installed.
         KeyboardInterrupt: Ctrl-C; nothing is left behind.
     """
+    if opening is not None:
+        open_source(opening, opening)
     taken = _listen(port)
     try:
         folder = Path(tempfile.mkdtemp(prefix="glitch-gym-studio-"))
