@@ -11,7 +11,8 @@ from glitch_agents import optimality
 from glitch_agents.planning import state_values
 from glitch_agents.rollout import as_table
 from glitch_gym.activation import Activation, compute_activation
-from glitch_gym.errors import MissingExtraError
+from glitch_gym.errors import GridError, MissingExtraError, SettingError
+from glitch_gym.grid import fit_grid
 from glitch_render.corrupt import (
     frame_activation,
     layer_policy,
@@ -21,6 +22,7 @@ from glitch_render.corrupt import (
 from glitch_render.plots import (
     activation_caption,
     activation_overlay,
+    draw_grid,
     plot_learning,
     plot_paths,
     plot_policy,
@@ -178,3 +180,29 @@ def test_without_matplotlib_it_is_said_what_to_install(small, learned, monkeypat
         with pytest.raises(MissingExtraError, match=r"glitch-gym\[plot\]"):
             draw()
     assert plot_layer("activation", small, RECIPE).shape == small.shape
+
+
+def test_the_lines_of_a_grid_are_light_on_dark_and_dark_on_light(small):
+    grid = fit_grid((4, 6), *small.shape[:2], fit="stretch")
+    drawn = draw_grid(small, grid)
+    changed = (drawn != small).any(axis=2)
+    assert changed[40].mean() > 0.95
+    assert changed[:, 120].mean() > 0.95
+    assert not changed[1:39, 1:39].any()
+    for shade in (10, 245):
+        flat = np.full_like(small, shade)
+        lined = draw_grid(flat, grid)
+        assert abs(int(lined[40, 5, 0]) - shade) > 100
+    with pytest.raises(GridError):
+        draw_grid(small[:3], grid)
+
+
+def test_the_rewards_of_one_action_are_drawn_over_the_picture(tmp_path, small):
+    frames = {
+        action: plot_layer("rewards", small, RECIPE, action=action)
+        for action in ("same_left", "invert_up", None)
+    }
+    assert all(frame.std() > 10 for frame in frames.values())
+    assert (frames["same_left"] != frames["invert_up"]).any()
+    with pytest.raises(SettingError, match="did you mean 'same_left'"):
+        plot_layer("rewards", small, RECIPE, action="same_lef")

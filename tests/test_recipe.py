@@ -12,6 +12,7 @@ from glitch_render.recipe import (
     Layer,
     Recipe,
     apply_settings,
+    line_of,
     load_preset,
     parse_recipe,
     preset_names,
@@ -235,3 +236,52 @@ def test_the_posts_presets_are_its_published_settings():
 def test_unknown_presets_are_refused_with_the_nearest():
     with pytest.raises(SettingError, match="did you mean 'weave'"):
         preset_text("weav")
+
+
+def test_a_brief_recipe_says_the_same_in_fewer_words():
+    for name in preset_names():
+        recipe = load_preset(name)
+        brief = recipe.to_toml(brief=True)
+        assert parse(brief) == recipe
+        assert len(brief) < 0.7 * len(recipe.to_toml())
+    assert "grid = [40, 20]\n" in load_preset().to_toml(brief=True)
+    assert "alpha" not in parse(GOOD).to_toml(brief=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (("seed",), 2),
+        (("layers", 0, "grid"), 5),
+        (("layers", 0, "epsilon", "over"), 7),
+        (("layers", 1), 8),
+        (("layers", 1, "lifetime"), 8),
+        (("layers", 1, "agents"), 10),
+        (("layers", 1, "effects", "artifact", "quality"), 13),
+        (("layers", 5, "grid"), 1),
+    ],
+)
+def test_settings_are_found_at_their_lines(path, line):
+    assert line_of(GOOD, path) == line
+
+
+def test_lines_are_found_in_tables_of_their_own_and_dotted_keys():
+    text = '[[layers]] # first\ngrid = [1, 2]\n\n[layers.effects."same"]\nmean = 0\n'
+    assert line_of(text, ("layers", 0, "effects", "same", "mean")) == 5
+    assert line_of(text, ("layers", 0, "effects", "same", "std")) == 4
+    assert line_of("[[layers]]\neffects.same.std = -1\n", ("layers", 0, "effects", "same")) == 1
+    assert line_of(
+        "[[layers]]\neffects.same.std = -1\n", ("layers", 0, "effects", "same", "std")
+    ) == 2  # fmt: skip
+
+
+def test_errors_of_a_file_say_their_lines(tmp_path):
+    from glitch_render.media import read_recipe
+
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace("agents = 30", "agents = 0").replace("seed = 7", "seed = -7"))
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path)
+    _, first, second = str(caught.value).splitlines()
+    assert first.startswith("  line 2: seed ")
+    assert second.startswith("  line 10: layers.2.agents ")

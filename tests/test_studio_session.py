@@ -1,0 +1,287 @@
+"""What one tab of the studio has open, without a page."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+from clips import make_clip, scene
+from PIL import Image
+
+from glitch_gym.errors import PictureError, RecipeError, SettingError
+from glitch_gym.picture import read_picture
+from glitch_render.corrupt import corrupt
+from glitch_render.recipe import load_preset, parse_recipe, read_toml
+from glitch_render.store import Store
+from glitch_render.studio.jobs import Job, Stopped
+from glitch_render.studio.masks import keep_mask
+from glitch_render.studio.session import Session, Sessions
+from glitch_render.studio.source import clock, open_source
+
+QUICK = """
+seed = 3
+activation = "edges"
+[[layers]]
+grid = [20, 30]
+fit = "stretch"
+iterations = 300
+agents = 60
+[layers.effects.same]
+[layers.effects.invert]
+"""
+
+
+@pytest.fixture
+def session(tmp_path):
+    (tmp_path / "sessions").mkdir()
+    one = Session(tmp_path / "sessions", Store(tmp_path / "cache"))
+    yield one
+    one.close()
+    assert list((tmp_path / "sessions").iterdir()) == []
+
+
+def shown(session, address):
+    content, _ = session.image(address.rpartition("/")[2])
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def silent(*_):
+    pass
+
+
+def test_what_is_shown_is_the_corruption_and_what_was_before(session, tmp_path, chelsea):
+    session.open("sample:chelsea", "chelsea")
+    assert session.take_text(QUICK)
+    made = session.show(silent)
+    wanted = corrupt(chelsea, session.draft.recipe)
+    assert np.abs(shown(session, made.image).astype(int) - wanted).mean() < 2
+    assert np.abs(shown(session, made.before).astype(int) - chelsea).mean() < 2
+    assert (made.width, made.height) == (451, 300)
+
+
+def test_a_large_picture_is_shown_small_and_looks_like_its_export(session, tmp_path, chelsea):
+    large = np.asarray(Image.fromarray(chelsea).resize((2880, 1920), Image.Resampling.BICUBIC))
+    Image.fromarray(large).save(tmp_path / "large.png")
+    session.open(str(tmp_path / "large.png"), "large.png")
+    session.take_text(QUICK)
+    made = session.show(silent)
+    small = shown(session, made.image)
+    assert max(small.shape) == 1920
+    assert "1920×1280" in made.caption
+    path = session.export(".png", silent).path
+    full = Image.fromarray(read_picture(path).frame).resize((1920, 1280), Image.Resampling.BOX)
+    assert np.abs(small.astype(int) - np.asarray(full)).mean() < 4
+
+
+def test_a_transparent_picture_stays_transparent(session, tmp_path, small):
+    alpha = np.zeros(small.shape[:2], np.uint8)
+    alpha[:, 100:] = 255
+    Image.fromarray(np.dstack([small, alpha])).save(tmp_path / "cut out.png")
+    session.open(str(tmp_path / "cut out.png"), "cut out.png")
+    session.take_text(QUICK)
+    content, kind = session.image(session.show(silent).image.rpartition("/")[2])
+    assert kind == "image/png"
+    with Image.open(io.BytesIO(content)) as image:
+        np.testing.assert_array_equal(np.asarray(image)[:, :, 3], alpha)
+
+
+def test_what_was_wrong_leaves_what_was_right(session):
+    before = session.draft
+    assert not session.take_text("seed = 1\n[[layers]]\ngrid = 3\n")
+    assert [problem.line for problem in session.problems] == [3]
+    assert session.draft is before
+    assert not session.take_data({"layers": []})
+    assert session.draft is before
+    with pytest.raises(SettingError):
+        session.take_preset("nothing")
+    with pytest.raises(SettingError, match="seed"):
+        session.take_seed(-1)
+    assert session.draft is before
+    session.take_seed(5)
+    assert session.problems == ()
+
+
+def test_a_recipe_that_is_a_preset_is_known_as_it(session):
+    session.take_text(load_preset("weave").to_toml(brief=True))
+    assert session.draft.preset == "weave"
+    session.take_seed(9)
+    assert session.draft.preset is None
+
+
+def test_text_that_was_written_is_kept_as_it_was_written(session):
+    session.take_text(QUICK + "# a remark\n")
+    assert session.draft.text.endswith("# a remark\n")
+    data = session.draft.recipe.model_dump(mode="json", exclude_none=True)
+    data["layers"][0]["agents"] = 61
+    session.take_data(data, "layers.0.agents")
+    assert "remark" not in session.draft.text
+    session.undo()
+    assert session.draft.text.endswith("# a remark\n")
+
+
+def test_only_the_newest_images_are_kept(session, small):
+    addresses = [session.keep_image(small[:4, :4]) for _ in range(200)]
+    assert session.image(addresses[0].rpartition("/")[2]) is None
+    assert session.image(addresses[-1].rpartition("/")[2]) is not None
+
+
+def test_uploads_lie_under_names_of_our_own(session, tmp_path, small):
+    for name in ("cat.png", "we;rd & $(name).JPG", "x.tar.gz", "none", "y.far-too-long-suffix"):
+        path = tmp_path / name
+        Image.fromarray(small).save(path, "png")
+        kept = session.keep_upload(str(path))
+        assert not path.exists()
+        assert session.folder.samefile(kept.rpartition("/")[0])
+        assert kept.rpartition("/")[2].startswith("upload-")
+        assert ";" not in kept
+        assert "-suffix" not in kept
+        session.forget_upload(kept)
+    assert list(session.folder.iterdir()) == []
+
+
+def test_what_was_uploaded_is_thrown_out_when_something_else_is_opened(session, tmp_path, small):
+    Image.fromarray(small).save(tmp_path / "cat.png")
+    kept = session.keep_upload(str(tmp_path / "cat.png"))
+    session.open(kept, "cat.png")
+    (tmp_path / "bad.png").write_text("no picture")
+    with pytest.raises(PictureError, match=r"^dog\.png is not a picture"):
+        session.open(str(tmp_path / "bad.png"), "dog.png")
+    assert session.source.name == "cat.png"
+    session.open("sample:balloon", "balloon")
+    assert list(session.folder.iterdir()) == []
+
+
+def test_a_clip_is_described_and_shown_at_any_time(session, tmp_path):
+    path = make_clip(tmp_path / "walk.mp4", scene(20, 320, 240), rate=10, sounds=[440])
+    source = session.open(str(path), "walk.mp4")
+    assert source.describe() == "walk.mp4 · 320×240 · 2.0 s · 10 fps · with sound"
+    session.take_text(QUICK)
+    pictures = []
+    for at in (0.0, 1.05, 99.0):
+        session.look(at=at)
+        made = session.show(silent)
+        pictures.append(made.caption)
+    assert pictures == [
+        "frame 1 of 20, at 0.00 s", "frame 11 of 20, at 1.00 s", "frame 20 of 20, at 1.90 s",
+    ]  # fmt: skip
+    session.look(span=(1.0, 1.5), at=1.2)
+    assert session.show(silent).caption == "frame 3 of 5, at 1.20 s"
+    session.look(kind="walk")
+    with pytest.raises(SettingError, match="a clip walks as it plays"):
+        session.show(silent)
+    for kind in ("activation", "policy"):
+        session.look(kind=kind)
+        assert shown(session, session.show(silent).image).std() > 10
+
+
+def test_thumbnails_of_all_presets_are_made_and_stop_when_asked(session):
+    session.open("sample:chelsea", "chelsea")
+    job = session.start("thumbnails", session.make_thumbnails)
+    while not session.thumbnails:
+        assert not job.wait(0.01)
+    session.stop("thumbnails")
+    with pytest.raises(Stopped):
+        job.result()
+    assert 0 < len(session.thumbnails) < 22
+
+
+def test_a_newer_job_of_a_name_stops_the_older_one(session):
+    def work(report):
+        while True:
+            report("working", 1, 10)
+            time.sleep(0.01)
+
+    older = session.start("preview", work)
+    newer = session.start("preview", lambda report: "done")
+    assert newer.result() == "done"
+    with pytest.raises(Stopped):
+        older.result()
+    other = session.start("export", work)
+    assert session.busy("export")
+    assert not session.busy("preview")
+    session.stop("export")
+    assert other.wait(5)
+
+
+def test_a_job_says_how_far_it_is_and_what_went_wrong():
+    go = threading.Event()
+
+    def work(report):
+        report("painting", 0, 100)
+        time.sleep(0.2)
+        report("painting", 50, 100)
+        go.wait()
+        raise ValueError("paint is out")
+
+    job = Job(work)
+    while job.stage[1] < 50:
+        time.sleep(0.01)
+    assert job.stage == ("painting", 50, 100)
+    assert 0.1 < job.time_left < 5
+    go.set()
+    with pytest.raises(ValueError, match="paint is out"):
+        job.result()
+
+
+def test_sessions_end_with_their_tabs_and_leave_nothing(tmp_path):
+    sessions = Sessions(tmp_path, None)
+    one, other = sessions.of("one"), sessions.of("other")
+    assert sessions.of("one") is one
+    assert one is not other
+    assert sessions.by_token(other.token) is other
+    sessions.end("one")
+    sessions.end("one")
+    assert one.closed
+    assert sessions.by_token(one.token) is None
+    sessions.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_uploads_become_masks(tmp_path, monkeypatch, small):
+    import tempfile
+
+    (tmp_path / "uploads").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "uploads"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    outside = tmp_path / "secret.png"
+    Image.fromarray(small).save(outside)
+    with pytest.raises(PictureError, match="only a file that was uploaded"):
+        keep_mask(str(outside))
+    with pytest.raises(PictureError, match="only a file that was uploaded"):
+        keep_mask(str(tmp_path / "uploads" / ".." / "secret.png"))
+    assert outside.exists()
+    inside = tmp_path / "uploads" / "mask.png"
+    Image.fromarray(small).save(inside)
+    np.testing.assert_array_equal(read_picture(keep_mask(str(inside))).frame, small)
+    assert not inside.exists()
+
+
+def test_sources_are_told_apart_and_know_their_recipe(tmp_path, small):
+    from glitch_render.media import write_picture
+
+    recipe = parse_recipe(read_toml(QUICK, "quick"))
+    write_picture(tmp_path / "ours.webp", small, recipe=recipe)
+    ours = open_source(str(tmp_path / "ours.webp"), "ours.webp")
+    assert ours.recipe == recipe.to_toml()
+    assert ours.kind == "still"
+    assert open_source("sample:balloon", "balloon").recipe is None
+    (tmp_path / "mine.png").write_bytes((tmp_path / "ours.webp").read_bytes())
+    assert open_source(str(tmp_path / "mine.png"), "mine.png").width == 240
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.25, "4.2 s"), (65, "1:05"), (7200, "2:00:00"), (3725.4, "1:02:05")]
+)
+def test_times_are_written_as_clocks_write_them(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_a_recipe_error_has_its_problems_one_by_one():
+    text = 'seed = "x"\n\n[[layers]]\ngrid = [4, 4]\nagent = 3\n'
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(read_toml(text, "r"), "r", text=text)
+    assert [problem.line for problem in caught.value.problems] == [1, 5]
+    assert "did you mean 'agents'?" in caught.value.problems[1].message
