@@ -356,17 +356,17 @@ def test_a_clip_is_scrubbed_and_exported_to_the_end_with_its_sound(tab, clip, tm
     assert "3.0 s" in tab.says("walk.mp4")
     with tab.shows_anew():
         tab.write_recipe(QUICK)
-    tab.says("frame 1 of 30, at 0.00 s")
-    with tab.shows_anew():
-        tab.page.locator("#at input[type=number]").fill("1.5")
-        tab.page.keyboard.press("Tab")
     tab.says("frame 16 of 30, at 1.50 s")
+    with tab.shows_anew():
+        tab.page.locator("#at input[type=number]").fill("2.2")
+        tab.page.keyboard.press("Tab")
+    tab.says("frame 23 of 30, at 2.20 s")
 
     (tmp_path / "quick.toml").write_text(QUICK)
     frame = tab.export(tmp_path, "PNG of this frame")
     by_the_command_line(
         "corrupt", clip, "-o", tmp_path / "frame.png", "--recipe", tmp_path / "quick.toml",
-        "--preview", "1.5",
+        "--preview", "2.2",
     )  # fmt: skip
     assert frame.read_bytes() == (tmp_path / "frame.png").read_bytes()
     shown = tmp_path / "shown.jpg"
@@ -698,7 +698,7 @@ def test_a_disk_that_fills_during_an_export_is_told_and_nothing_stays(browser, t
     try:
         with studio(tmp_path, film("bigbuckbunny"), temporary=disk) as one:
             tab = Page(browser.new_page(), one)
-            tab.says("frame 1 of 132")
+            tab.says("frame \\d+ of 132")
             tab.tab("Export")
             tab.page.click("#export-button")
             assert "the disk is full" in tab.says("disk", "#exporting", 120_000)
@@ -716,7 +716,7 @@ def test_a_disk_that_fills_during_an_export_is_told_and_nothing_stays(browser, t
 def test_a_browser_that_closes_during_a_render_stops_it(browser, tmp_path):
     with studio(tmp_path, film("bigbuckbunny")) as one:
         tab = Page(browser.new_page(), one)
-        tab.says("frame 1 of 132")
+        tab.says("frame \\d+ of 132")
         tab.tab("Export")
         tab.page.click("#export-button")
         tab.says("frame \\d+ of 132", "#exporting")
@@ -728,7 +728,7 @@ def test_a_browser_that_closes_during_a_render_stops_it(browser, tmp_path):
             time.sleep(0.1)
         assert one.files() == []
         again = Page(browser.new_page(), one)
-        again.says("frame 1 of 132")
+        again.says("frame \\d+ of 132")
         again.page.close()
 
 
@@ -738,7 +738,7 @@ def test_nothing_is_left_when_the_studio_is_stopped_in_the_middle_of_work(
 ):
     with studio(tmp_path, film("bigbuckbunny")) as one:
         tab = Page(browser.new_page(), one)
-        tab.says("frame 1 of 132")
+        tab.says("frame \\d+ of 132")
         tab.tab("Export")
         tab.page.click("#export-button")
         tab.says("frame \\d+ of 132", "#exporting")

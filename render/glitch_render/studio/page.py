@@ -352,7 +352,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 at: gr.update(
                     visible=clip,
                     maximum=max(found.seconds or 0.0, 0.1),
-                    value=0,
+                    value=session.view.at,
                     step=1 / float(found.footage.rate) if found.footage else 0.1,
                 ),
                 view: "result",

@@ -183,7 +183,9 @@ class Session:
         self.stop("preview", "thumbnails", "export", "walk")
         with self._lock:
             self.source = source
-            self.view = replace(self.view, kind="result", at=0.0, span=source.first_range)
+            self.view = replace(
+                self.view, kind="result", at=source.first_time, span=source.first_range
+            )
             self.thumbnails = {}
             self._painter = self._result = None
         if before is not None:

@@ -71,6 +71,12 @@ class Source:
         return (0.0, _FIRST_RANGE) if long else (None, None)
 
     @property
+    def first_time(self) -> float:
+        """The time of a clip that is looked at first: halfway, when agents have been at work."""
+        end = self.first_range[1] or self.seconds or 0.0
+        return round(end / 2, 2)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was converted on the way in."""
         if self.picture is not None:
