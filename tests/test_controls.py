@@ -92,7 +92,8 @@ def test_every_effect_has_a_form_and_every_preset_fits_the_forms():
             assert set(layer) <= settings
             for effect, table in layer["effects"].items():
                 assert set(table) <= known[effect]
-    assert {one.name for one in recipe_form()} == set(Recipe.model_fields) - {"layers"}
+    beside = {"layers", "seed", "description", "family"}
+    assert {one.name for one in recipe_form()} == set(Recipe.model_fields) - beside
 
 
 def test_the_layer_that_a_new_one_begins_as_is_right():

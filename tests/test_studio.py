@@ -566,9 +566,43 @@ def test_every_setting_of_a_layer_and_an_effect_has_a_control(tab):
     shown = set(tab.page.eval_on_selector_all(
         ".layers .editor > details > .row", "all => all.map(one => one.dataset.name)"
     ))  # fmt: skip
-    in_clips = {name for name, one in Layer.model_fields.items()
-                if (one.json_schema_extra or {}).get("group") == "clip"}  # fmt: skip
-    assert shown == set(Layer.model_fields) - in_clips - {"effects", "mute", "solo"}
+    of_the_recipe = {"activation", "weights", "cam_every", "cam_smoothing"}
+    assert shown == set(Layer.model_fields) - {"effects", "mute", "solo"} | of_the_recipe
+
+
+def test_where_the_subject_is_can_be_found_in_other_ways(tab):
+    tab.sample("chelsea")
+    with tab.shows_anew():
+        tab.write_recipe(QUICK)
+    tab.tab("Layers")
+    tab.unfold()
+    with tab.shows_anew():
+        tab.page.get_by_label("activation", exact=True).fill("spectral_residual")
+        tab.page.keyboard.press("Tab")
+    assert saved(tab).activation == "spectral_residual"
+    tab.page.get_by_label("activation", exact=True).fill("edgs")
+    tab.page.keyboard.press("Tab")
+    assert "did you mean 'edges'?" in tab.says("edges")
+
+
+def test_a_file_that_is_dropped_anywhere_on_the_page_is_opened(tab, photo):
+    import base64
+
+    with tab.shows_anew():
+        tab.page.evaluate(
+            """content => {
+              const bytes = Uint8Array.from(atob(content), one => one.charCodeAt(0));
+              const carried = new DataTransfer();
+              carried.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+              const stage = document.querySelector(".stage");
+              for (const kind of ["dragenter", "dragover", "drop"]) {
+                stage.dispatchEvent(new DragEvent(kind,
+                  { bubbles: true, cancelable: true, dataTransfer: carried }));
+              }
+            }""",
+            base64.b64encode(photo.read_bytes()).decode(),
+        )
+    assert "451×300" in tab.says("dropped.png")
 
 
 def test_a_plug_ins_effect_appears_without_code_of_the_page(browser, tmp_path):

@@ -47,6 +47,7 @@ from glitch_render.footage import (
     open_footage,
     pixels_of,
 )
+from glitch_render.inscription import inscribe
 from glitch_render.media import ANIMATIONS, CLIPS, RECIPE_KEY
 from glitch_render.recipe import Recipe
 from glitch_render.shots import FramePlan, Look, Shots, frames_from, look_through, plan_frames
@@ -826,6 +827,8 @@ def _join(
             if encoding.kind == "animation":
                 paths = [path for _, path in parts]
                 join_animation(joined, paths, encoding, painter.plan, footage.loop)
+                if painter.recipe:
+                    inscribe(joined, painter.recipe)
             else:
                 begin = int(look.times[0]) * footage.time_base
                 notes = join_clip(

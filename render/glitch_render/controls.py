@@ -213,8 +213,8 @@ def layer_form() -> tuple[Control, ...]:
 
 
 def recipe_form() -> tuple[Control, ...]:
-    """Describe the settings of a recipe that stand before its layers."""
-    return controls_of(Recipe)
+    """Describe the settings of a recipe that say where the subject of its picture is."""
+    return tuple(one for one in controls_of(Recipe) if one.group)
 
 
 def effect_forms() -> tuple[EffectForm, ...]:

@@ -27,6 +27,7 @@ __all__ = [
     "RECIPE_KEY",
     "SUFFIXES",
     "check_output",
+    "exif_with",
     "read_recipe",
     "recipe_text",
     "write_picture",
@@ -75,6 +76,14 @@ def check_output(output: Path, *, source: Path | None = None, force: bool = Fals
             raise OutputError(f"{output} exists already; give --force to replace it")
 
 
+def exif_with(text: str) -> bytes:
+    """Give a block of EXIF with a recipe's text in it."""
+    exif = Image.Exif()
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _CHARSET + text.encode()
+    exif[_SOFTWARE] = _PROGRAM
+    return exif.tobytes()
+
+
 def encode_picture(
     frame: NDArray[np.uint8],
     suffix: str,
@@ -118,10 +127,7 @@ def encode_picture(
         else:
             options |= {"quality": 95, "subsampling": 0}
         if text is not None:
-            exif = Image.Exif()
-            exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _CHARSET + text.encode()
-            exif[_SOFTWARE] = _PROGRAM
-            block = exif.tobytes()
+            block = exif_with(text)
             if suffix != ".webp" and len(block) > _JPEG_EXIF_LIMIT:
                 raise OutputError(
                     "this recipe is too long for the metadata of a JPEG; write a PNG or a WebP"
@@ -207,6 +213,9 @@ def _text_of_picture(path: Path) -> str | None:
             with Image.open(path) as image:
                 if image.format == "PNG":
                     text = getattr(image, "text", {}).get(RECIPE_KEY)
+                elif image.format == "GIF":
+                    head, _, found = image.info.get("comment", b"").partition(b"\n")
+                    text = found.decode() if head == RECIPE_KEY.encode() else None
                 else:
                     # Cameras write comments too: only a picture of ours has a recipe in it
                     exif = image.getexif()

@@ -495,17 +495,22 @@ class Recipe(BaseModel):
         "efficientnet_lite0",
         min_length=1,
         description="efficientnet_lite0, resnet18, spectral_residual, edges, or a mask picture",
+        json_schema_extra=_shown("subject", file=True),
     )
-    weights: str | None = Field(None, description="file with weights for the network")
+    weights: str | None = Field(
+        None,
+        description="file with weights for the network",
+        json_schema_extra=_shown("subject"),
+    )
     cam_every: Frames = Field(
         8,
         description="in video, frames from one activation to the next",
-        json_schema_extra=_shown("clip", 1, 50),
+        json_schema_extra=_shown("subject", 1, 50),
     )
     cam_smoothing: Annotated[float, Field(ge=0, le=10_000)] = Field(
         12.0,
         description="in video, frames that activations are smoothed over; 0 for none",
-        json_schema_extra=_shown("clip", 0, 50),
+        json_schema_extra=_shown("subject", 0, 50),
     )
     layers: tuple[Layer, ...] = Field(strict=False)
 

@@ -321,8 +321,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
 
         def layered(session: Session) -> Updates:
             data = session.draft.recipe.model_dump(mode="json", exclude_none=True)
-            clip = session.source is not None and session.source.kind == "clip"
-            return {layers: {"recipe": data, "layer": session.view.layer, "clip": clip}}
+            return {layers: {"recipe": data, "layer": session.view.layer}}
 
         def whole_recipe(session: Session) -> Updates:
             return steps(session) | written(session) | layered(session) | {

@@ -17,11 +17,10 @@ const add = make("button", { type: "button", class: "add", onclick: () => {
 root.append(list, add, editor, hint);
 let recipe = { layers: [] };
 let chosen = 0;
-let clip = false;
 let touched = "";
 const opened = new Set(["effects", "walk"]);
 const send = sparingly(() => {
-  props.value = { recipe, layer: chosen, touched, clip };
+  props.value = { recipe, layer: chosen, touched };
   trigger("edit");
 }, 90);
 
@@ -39,7 +38,7 @@ function pick(index) {
 
 function choose(index) {
   pick(index);
-  props.value = { recipe, layer: chosen, touched, clip };
+  props.value = { recipe, layer: chosen, touched };
   trigger("select");
 }
 
@@ -306,13 +305,14 @@ function draw() {
   for (const control of form.layer) (groups[control.group] ||= []).push(control);
   const order = Object.keys(GROUPS).filter((id) => id in groups);
   order.push(...Object.keys(groups).filter((id) => !(id in GROUPS)));
-  const shown = ["walk", ...order.filter((id) => id !== "walk")]
-    .filter((id) => id !== "clip" || clip);
+  const shown = ["walk", ...order.filter((id) => id !== "walk")];
   editor.replaceChildren(
     section("effects", "Effects",
       ...Object.keys(layer.effects).map((name) => effect_box(layer, name)), more),
     ...shown.map((id) => section(id, GROUPS[id] || id,
-      ...groups[id].map((control) => row(control, layer, `layers.${chosen}`, "")))));
+      ...groups[id].map((control) => row(control, layer, `layers.${chosen}`, "")))),
+    section("subject", "Where the subject is, for all layers",
+      ...form.recipe.map((control) => row(control, recipe, "recipe", ""))));
   editor.scrollTop = at;
 }
 
@@ -320,7 +320,6 @@ function show() {
   const given = props.value || {};
   if (!given.recipe) return;
   recipe = structuredClone(given.recipe);
-  clip = !!given.clip;
   chosen = Math.min(given.layer || 0, recipe.layers.length - 1);
   heads();
   draw();
