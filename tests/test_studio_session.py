@@ -44,7 +44,7 @@ def session(tmp_path):
 
 
 def shown(session, address):
-    content, _ = session.image(address.rpartition("/")[2])
+    content, _ = session.album.find(address.rpartition("/")[2])
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
@@ -82,7 +82,7 @@ def test_a_transparent_picture_stays_transparent(session, tmp_path, small):
     Image.fromarray(np.dstack([small, alpha])).save(tmp_path / "cut out.png")
     session.open(str(tmp_path / "cut out.png"), "cut out.png")
     session.take_text(QUICK)
-    content, kind = session.image(session.show(silent).image.rpartition("/")[2])
+    content, kind = session.album.find(session.show(silent).image.rpartition("/")[2])
     assert kind == "image/png"
     with Image.open(io.BytesIO(content)) as image:
         np.testing.assert_array_equal(np.asarray(image)[:, :, 3], alpha)
@@ -123,9 +123,9 @@ def test_text_that_was_written_is_kept_as_it_was_written(session):
 
 
 def test_only_the_newest_images_are_kept(session, small):
-    addresses = [session.keep_image(small[:4, :4]) for _ in range(200)]
-    assert session.image(addresses[0].rpartition("/")[2]) is None
-    assert session.image(addresses[-1].rpartition("/")[2]) is not None
+    addresses = [session.album.keep(small[:4, :4]) for _ in range(200)]
+    assert session.album.find(addresses[0].rpartition("/")[2]) is None
+    assert session.album.find(addresses[-1].rpartition("/")[2]) is not None
 
 
 def test_uploads_lie_under_names_of_our_own(session, tmp_path, small):

@@ -24,9 +24,10 @@ from glitch_gym.picture import SAMPLES
 from glitch_render.controls import forms
 from glitch_render.media import CLIPS, recipe_text
 from glitch_render.recipe import load_preset, preset_names
+from glitch_render.studio.easel import moves
 from glitch_render.studio.jobs import Job, Stopped
 from glitch_render.studio.masks import keep_mask
-from glitch_render.studio.session import Session, Sessions, moves
+from glitch_render.studio.session import Session, Sessions
 from glitch_render.studio.source import clock
 
 __all__ = ["build_page", "page_css", "page_theme"]
@@ -78,12 +79,22 @@ class _Screen:
         status: the line below it.
         shows: what it was made of.
         failed: whether the last change was wrong.
+        heard: the number of the last change that came from each part.
     """
 
     stage: dict[str, Any] = field(default_factory=lambda: {"kind": "empty"})
     status: dict[str, Any] = field(default_factory=lambda: said("nothing is open"))
     shows: object = None
     failed: bool = False
+    heard: dict[str, int] = field(default_factory=dict)
+
+    def is_news(self, part: str, value: dict[str, Any]) -> bool:
+        """Say whether a change is newer than those before: they can come in another order."""
+        number = int(value.get("sent", 0))
+        if number <= self.heard.get(part, 0):
+            return False
+        self.heard[part] = number
+        return True
 
 
 def _as_uploaded(component: Any) -> None:
@@ -424,6 +435,8 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
 
         def on_layers(value: dict[str, Any], request: gr.Request) -> Updates:
             session = session_of(request)
+            if not screen_of(session).is_news("layers", value):
+                return steps(session) | written(session)
             session.look(layer=int(value.get("layer", 0)))
             if session.take_data(value["recipe"], str(value.get("touched", ""))):
                 right(session)
@@ -440,6 +453,8 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
 
         def on_text(value: dict[str, Any], request: gr.Request) -> Updates:
             session = session_of(request)
+            if not screen_of(session).is_news("text", value):
+                return whole_recipe(session) | written(session, own=True)
             if session.take_text(str(value.get("text", ""))):
                 right(session)
             else:
@@ -561,7 +576,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 line = session.source.describe()
                 screen.status = said(f"{line} — {shown.caption}" if shown.caption else line)
                 screen.shows = wanted
-                screen.stage = asdict(shown) | {"number": session.next_number()}
+                screen.stage = asdict(shown) | {"number": session.album.next_number()}
             yield {stage: screen.stage, status: screen.status}
 
         def on_thumbnails(request: gr.Request) -> Iterator[Updates]:
@@ -609,7 +624,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             else:
                 notes = "".join(f"\n{note}" for note in done.notes)
                 line = said(f"{done.summary}{notes}", "done")
-                address = f"/download/{session.token}/{session.next_number()}"
+                address = f"/download/{session.token}/{session.album.next_number()}"
                 saved = {"address": address, "name": done.name}
             yield {
                 export: gr.update(interactive=True),

@@ -160,7 +160,7 @@ def _add_files(app: Any, sessions: Sessions) -> None:
         return found
 
     def shown(token: str, name: str) -> Response:
-        found = session(token).image(name)
+        found = session(token).album.find(name)
         if found is None:
             raise HTTPException(404, "this picture is no longer kept")
         content, kind = found

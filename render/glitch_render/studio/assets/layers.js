@@ -19,8 +19,9 @@ let recipe = { layers: [] };
 let chosen = 0;
 let touched = "";
 const opened = new Set(["effects", "walk"]);
+let sent = 0;
 const send = sparingly(() => {
-  props.value = { recipe, layer: chosen, touched };
+  props.value = { recipe, layer: chosen, touched, sent: ++sent };
   trigger("edit");
 }, 90);
 
@@ -38,7 +39,7 @@ function pick(index) {
 
 function choose(index) {
   pick(index);
-  props.value = { recipe, layer: chosen, touched };
+  props.value = { recipe, layer: chosen, touched, sent };
   trigger("select");
 }
 

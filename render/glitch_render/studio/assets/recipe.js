@@ -29,11 +29,12 @@ function go(line) {
 }
 
 let sending = null;
+let sent = 0;
 area.addEventListener("input", () => {
   count();
   clearTimeout(sending);
   sending = setTimeout(() => {
-    props.value = { text: area.value, problems: wrong };
+    props.value = { text: area.value, problems: wrong, sent: ++sent };
     trigger("edit");
   }, 350);
 });
