@@ -21,6 +21,7 @@ __all__ = [
     "ScriptError",
     "SettingError",
     "WeightsError",
+    "is_interrupt",
     "unknown_name",
 ]
 
@@ -95,3 +96,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> SettingError:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
     return SettingError(f"unknown {kind} {name!r}: {hint}")
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Say whether Ctrl-C is behind an error: compiled code that is being loaded wraps it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

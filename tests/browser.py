@@ -139,7 +139,7 @@ class Page:
         return int(self.page.locator(".stage").get_attribute("data-number") or 0)
 
     @contextlib.contextmanager
-    def shows_anew(self, timeout=20_000):
+    def shows_anew(self, timeout=60_000):
         """Wait until another picture is shown than before."""
         before = self.number()
         yield
@@ -162,7 +162,7 @@ class Page:
         self.page.set_input_files("#source input[type=file]", str(path))
         return self.says(words)
 
-    def says(self, words, where="#status", timeout=20_000):
+    def says(self, words, where="#status", timeout=60_000):
         """Wait until the line of the status says words; gives the whole line."""
         line = self.page.locator(f"{where} .status")
         line.filter(has_text=re.compile(words)).wait_for(timeout=timeout)

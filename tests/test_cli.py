@@ -324,3 +324,22 @@ def test_the_version_is_said():
     result = run("--version")
     assert result.exit_code == 0
     assert result.stdout.startswith("glitch-gym 0.")
+
+
+def test_ctrl_c_inside_code_that_is_being_loaded_is_ctrl_c_all_the_same(folder, monkeypatch):
+    def interrupted(*_, **__):
+        # What compiled code makes of a Ctrl-C that comes while it is read from its cache
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    monkeypatch.setattr("glitch_render.still.corrupt_with_episode", interrupted)
+    result = run(*IN_OUT, *QUICK)
+    assert result.exit_code == 130
+    assert result.stderr == "stopped\n"
+    monkeypatch.setattr(
+        "glitch_render.still.corrupt_with_episode", lambda *_, **__: (_ for _ in ()).throw(
+            SystemError("of another kind"))
+    )  # fmt: skip
+    assert isinstance(run(*IN_OUT, *QUICK).exception, SystemError)

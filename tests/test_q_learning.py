@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference
 
-from glitch_agents import QLearning, Schedule
+from glitch_agents import QLearning, Sarsa, Schedule
 from glitch_agents.problem import lifetime_of
 from glitch_gym.actions import ActionSet
 from glitch_gym.dynamics import grid_world
@@ -155,3 +155,17 @@ def test_ctrl_c_gives_what_has_been_learned(heeds_ctrl_c):
 def test_bad_settings_are_refused(call, message):
     with pytest.raises(SettingError, match=message):
         call()
+
+
+def test_the_first_of_very_many_episodes_does_not_wait_for_the_rates_of_all():
+    """Rates are made chunk by chunk: those of 10¹² episodes would fill any memory."""
+
+    class EnoughError(Exception):
+        pass
+
+    def progress(done, episodes):
+        raise EnoughError
+
+    for learner in (QLearning(), Sarsa()):
+        with pytest.raises(EnoughError):
+            learner.learn(small_world(), episodes=10**12, progress=progress)

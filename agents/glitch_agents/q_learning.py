@@ -184,7 +184,6 @@ class QLearning(TabularLearner):
             ties[:, action // 64] |= best << np.uint64(action % 64)
         there_by_move = np.ascontiguousarray(problem.next_state[:, : problem.n_moves])
         move_of = np.arange(n_actions) % problem.n_moves
-        alphas, epsilons = self._rates(episodes)
         key = derive_key(seed, "q_learning")
 
         def run(first: int, last: int) -> None:
@@ -195,8 +194,7 @@ class QLearning(TabularLearner):
                 problem.start_cumulative,
                 table,
                 ties,
-                alphas[first:last],
-                epsilons[first:last],
+                *self._rates(first, last, episodes),
                 float(self.gamma),
                 lifetime,
                 self.ties == "first",

@@ -273,10 +273,13 @@ class TabularLearner:
             raise SettingError(f"the table to start with is {start.values.shape}, not {shape}")
         return start.by_state
 
-    def _rates(self, episodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _rates(
+        self, first: int, last: int, episodes: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give α and ε of the episodes [first, last): of all at once they would fill the memory."""
         alpha = as_schedule(self.alpha, "alpha", 0, 1)
         epsilon = as_schedule(self.epsilon, "epsilon", 0, 1)
-        return alpha.values(0, episodes, episodes), epsilon.values(0, episodes, episodes)
+        return alpha.values(first, last, episodes), epsilon.values(first, last, episodes)
 
     def _tables(
         self, values: NDArray[np.float32]
@@ -307,7 +310,6 @@ class TabularLearner:
         values: NDArray[np.float32],
     ) -> QTable:
         tables = self._tables(values)
-        alphas, epsilons = self._rates(episodes)
         traces = self._traces(lifetime)
         key = derive_key(seed, type(self).__name__)
 
@@ -321,8 +323,7 @@ class TabularLearner:
                 problem.start_cumulative,
                 *tables,
                 *traces,
-                alphas[first:last],
-                epsilons[first:last],
+                *self._rates(first, last, episodes),
                 float(self.gamma),
                 self._decay(),
                 lifetime,
@@ -345,14 +346,14 @@ class TabularLearner:
         n_states, n_actions = values.shape
         lifetime = lifetime_of(env)
         tables = self._tables(values)
-        alphas, epsilons = self._rates(episodes)
         traces = self._traces(lifetime)
         key = derive_key(seed, type(self).__name__)
         first_ties = self.ties == "first"
 
         def run(first: int, last: int) -> None:
+            alphas, epsilons = self._rates(first, last, episodes)
             for index in range(first, last):
-                episode, epsilon = np.uint64(stream(key, index)), float(epsilons[index])
+                episode, epsilon = np.uint64(stream(key, index)), float(epsilons[index - first])
                 state = int(env.reset(seed=seed if index == 0 else None)[0])
                 action = _choose(tables[0], state, epsilon, first_ties, episode, 0)
                 traced = 0
@@ -366,7 +367,7 @@ class TabularLearner:
                         )
                     traced = _update(
                         self.algorithm, *tables, *traces, traced, state, action, float(reward),
-                        there, following, float(alphas[index]), float(self.gamma), epsilon,
+                        there, following, float(alphas[index - first]), float(self.gamma), epsilon,
                         self._decay(), np.uint64(draw(episode, 3 * step + 3)),
                     )  # fmt: skip
                     if terminated or truncated:

@@ -47,7 +47,7 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 @contextmanager
 def _said_plainly() -> Iterator[None]:
     """Turn errors that a person can act on into a line and exit code 1."""
-    from glitch_gym.errors import GlitchError
+    from glitch_gym.errors import GlitchError, is_interrupt
 
     handler = _Warnings()
     logging.getLogger("glitch_gym").addHandler(handler)
@@ -57,7 +57,9 @@ def _said_plainly() -> Iterator[None]:
         yield
     except GlitchError as error:
         _fail(str(error))
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, SystemError) as error:
+        if not is_interrupt(error):
+            raise
         kept = getattr(error, "kept", 0)
         more = f"; {error}: go on with --resume" if kept else ""
         typer.echo(f"stopped{more}", err=True)

@@ -28,7 +28,13 @@ from glitch_agents.policy import QTable
 from glitch_agents.rollout import as_table
 from glitch_gym.activation import Activation, release_networks
 from glitch_gym.dynamics import GridWorld
-from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingError
+from glitch_gym.errors import (
+    GlitchError,
+    OutputError,
+    PictureError,
+    SettingError,
+    is_interrupt,
+)
 from glitch_gym.output import write_error
 from glitch_render.corrupt import Start, layer_policy, layer_world, mask_digests, table_key
 from glitch_render.encoding import (
@@ -759,7 +765,7 @@ def _render_parts(
         kept = sum(min(segment, len(plan) - first) for first, path in parts if path.exists())
         if kept == 0:
             shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, KeyboardInterrupt):
+        if is_interrupt(error):
             raise Interrupted(kept, len(plan)) from None
         if isinstance(error, GlitchError) and kept:
             raise OutputError(
@@ -847,7 +853,7 @@ def _join(
         with contextlib.suppress(OSError):
             joined.unlink()
         count = len(painter.plan)
-        if isinstance(error, KeyboardInterrupt):
+        if is_interrupt(error):
             raise Interrupted(count, count) from None
         if isinstance(error, OSError):
             error = write_error(target, error)

@@ -137,6 +137,9 @@ def _serve(taken: socket.socket, sessions: Sessions, browser: bool, opening: str
         opened.daemon = True
         opened.start()
     server.run(sockets=[taken])
+    if server.started:
+        # Only a signal ends it; one that the shell has told it to ignore is lost on the way
+        raise KeyboardInterrupt
 
 
 def _not_cut_short(record: logging.LogRecord) -> bool:
