@@ -526,6 +526,29 @@ def test_every_control_has_a_name_and_can_be_reached_with_the_keyboard(tab):
     assert unreachable == 0
 
 
+def test_a_press_of_an_arrow_key_goes_to_the_next_value_of_a_slider(tab):
+    tab.sample("chelsea")
+    with tab.shows_anew():
+        tab.write_recipe(QUICK)
+    tab.tab("Layers")
+    tab.unfold()
+    for label, key, after in (
+        ("agents", "ArrowRight", "61"),
+        ("lifetime", "ArrowLeft", "19"),
+        ("median", "ArrowUp", "5"),
+        ("same: importance", "ArrowDown", "-0.01"),
+    ):
+        with tab.shows_anew():
+            tab.page.get_by_label(f"{label}, slider", exact=True).press(key)
+        assert tab.page.get_by_label(label, exact=True).input_value() == after, label
+    for label in ("opacity", "gamma"):
+        slider = tab.page.get_by_label(f"{label}, slider", exact=True)
+        slider.press("ArrowRight")
+        for _ in range(30):
+            slider.press("ArrowRight")
+        assert float(tab.page.get_by_label(label, exact=True).input_value()) == 1, label
+
+
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_sideways(browser, running, size, scheme):

@@ -154,6 +154,17 @@ function number_input(control, value, put, label) {
         slider.setAttribute("aria-valuetext", String(value));
         put(value);
       },
+      onkeydown: (event) => {
+        const way = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+        if (!way) return;
+        // A press goes to the next value that there is, however far it is on the slider
+        event.preventDefault();
+        let place = Number(slider.value);
+        const end = way > 0 ? 1000 : 0;
+        while (place !== end && from_slider(control, place) === value) place += way;
+        slider.value = place;
+        slider.dispatchEvent(new Event("input"));
+      },
     });
     slider.setAttribute("aria-valuetext", String(value));
   }
