@@ -10,9 +10,9 @@ from PIL import Image
 from test_cli import refused, run
 
 from glitch_gym.errors import SettingError
-from glitch_render.animate import animation_selection, open_animation_painter
+from glitch_render.animate import animate_still, animation_selection, open_animation_painter
 from glitch_render.clip import Selection
-from glitch_render.corrupt import corrupt_with_episode
+from glitch_render.corrupt import corrupt, corrupt_with_episode
 from glitch_render.recipe import Layer, Recipe
 
 RECIPE = Recipe(
@@ -74,6 +74,18 @@ def test_agents_are_shown_only_while_they_walk(folder, small):
     assert unlike[25]
     assert not unlike[0]
     assert not any(unlike[40:])
+
+
+def test_a_small_animation_ends_as_the_large_still_made_small(folder, small):
+    plain = Layer(grid=(8, 12), fit="stretch", effects=["same", "invert"], iterations=300, agents=9)
+    recipe = Recipe(layers=[plain], activation="edges", seed=1)
+    half = np.asarray(Image.fromarray(small).resize((120, 80), Image.Resampling.BICUBIC))
+    animate_still("in.png", "walk.mkv", recipe, Selection(scale="50%"), speed=50)
+    last = frames_of("walk.mkv")[0][-1]
+    there = (corrupt(small, recipe) != small).any(axis=2)[::2, ::2]
+    assert 0.05 < there.mean() < 0.9
+    assert np.abs(last.astype(int) - corrupt(small, recipe, onto=half)).mean() < 8
+    assert np.abs(last.astype(int) - half)[there].mean() > 25
 
 
 def test_the_program_animates(folder):

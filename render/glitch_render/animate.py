@@ -156,7 +156,7 @@ def animate_still(
         source: a picture, or ``sample:NAME``.
         output: as of ``corrupt_clip``.
         recipe: that corrupts it.
-        selection: frames a second, 25 by default, and how large.
+        selection: frames a second, 25 by default, and how large it is shown.
         speed: steps a second.
         agents: show where they are.
         force: replace an output that is there.
@@ -174,10 +174,9 @@ def animate_still(
     selection = selection or Selection()
     frame = read_picture(source).frame
     width, height = parse_scale(selection.scale, frame.shape[1], frame.shape[0])
-    if (width, height) != (frame.shape[1], frame.shape[0]):
-        scaled = Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)
-        frame = np.asarray(scaled)
-    _, episode = corrupt_with_episode(frame, recipe, progress=learning, store=store)
+    # Learned on the whole picture, so that a small animation shows what becomes of the large still
+    shown = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
+    _, episode = corrupt_with_episode(frame, recipe, onto=shown, progress=learning, store=store)
     pace = Fraction(speed).limit_denominator(1000)
     return write_clip(
         source,
