@@ -23,6 +23,21 @@ CHROMIUM = next(
      if (found := shutil.which(name))), None,
 )  # fmt: skip
 WITHOUT_SANDBOX = ["--no-sandbox"] if os.geteuid() == 0 else []
+QUICK = """
+seed = 3
+activation = "edges"
+
+[[layers]]
+grid = [20, 30]
+fit = "stretch"
+iterations = 300
+agents = 60
+
+[layers.effects.same]
+[layers.effects.invert]
+"""
+"""A recipe that takes no time."""
+
 WEBCAM = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 

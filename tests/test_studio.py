@@ -12,27 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, WEBCAM, WITHOUT_SANDBOX, Page, fetch, require_chromium, studio
+from browser import CHROMIUM, QUICK, WEBCAM, WITHOUT_SANDBOX, Page, fetch, require_chromium, studio
 from clips import film, make_clip, scene, sound_packets
 from PIL import Image
 
 from glitch_gym.picture import read_picture
 from glitch_render.media import read_recipe
 from glitch_render.recipe import load_preset, parse_recipe, read_toml
-
-QUICK = """
-seed = 3
-activation = "edges"
-
-[[layers]]
-grid = [20, 30]
-fit = "stretch"
-iterations = 300
-agents = 60
-
-[layers.effects.same]
-[layers.effects.invert]
-"""
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from browser import QUICK
 from clips import make_clip, scene
 from PIL import Image
 
@@ -20,18 +21,6 @@ from glitch_render.studio.jobs import Job, Stopped
 from glitch_render.studio.masks import keep_mask
 from glitch_render.studio.session import Session, Sessions
 from glitch_render.studio.source import clock, open_source
-
-QUICK = """
-seed = 3
-activation = "edges"
-[[layers]]
-grid = [20, 30]
-fit = "stretch"
-iterations = 300
-agents = 60
-[layers.effects.same]
-[layers.effects.invert]
-"""
 
 
 @pytest.fixture

@@ -152,7 +152,6 @@ def _progress(job: Job[Any]) -> dict[str, Any]:
     words = {
         "": "starting",
         "looking": "looking through the picture or clip",
-        "thumbnails": "painting the presets",
         "joining": "writing the file",
     }
     message = words.get(stage, stage)
@@ -397,7 +396,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
         def on_load(request: gr.Request) -> Updates:
             session = session_of(request)
             if opening is not None and session.source is None:
-                open_it(session, opening, opening.rpartition("/")[2])
+                open_it(session, opening, Path(opening.removeprefix("sample:")).name)
             link = f'<a class="save" href="/recipe/{session.token}" download>Save the recipe</a>'
             return whole_recipe(session) | opened(session) | {save: link, samples: _samples()}
 

@@ -94,7 +94,7 @@ class Session:
         except GlitchError as error:
             raise retold(error, {path: name}) from error
         before = self.source
-        self.stop("preview", "thumbnails", "export", "walk")
+        self.stop("preview", "thumbnails", "export")
         with self._lock:
             self.easel = Easel(source, self.album, self.folder, self.store)
             self.view = replace(
