@@ -107,6 +107,14 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   button.click();
 });
-new ResizeObserver(fit).observe(stage);
+// Its height is what fit() makes it: only another width is a reason to fit again
+let wide = 0;
+new ResizeObserver(([entry]) => {
+  const width = Math.round(entry.contentRect.width);
+  if (width === wide) return;
+  wide = width;
+  fit();
+}).observe(stage);
+window.addEventListener("resize", fit);
 watch("value", show);
 show();
