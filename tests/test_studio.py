@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,18 +21,34 @@ from glitch_gym.picture import read_picture
 from glitch_render.media import read_recipe
 from glitch_render.recipe import load_preset, parse_recipe, read_toml
 
+# A browser, its driver and a server are many clocks on two cores: what fails is tried once more
+pytestmark = pytest.mark.flaky(reruns=1)
+
+_LONGEST = 240
+"""Seconds after which a test's browser is taken for dead."""
+
 
 @pytest.fixture(scope="module")
-def browser():
+def playwright():
     require_chromium()
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*WITHOUT_SANDBOX, *WEBCAM]
-        )
-        yield opened
-        opened.close()
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser(playwright):
+    """A browser of the test's own; one that hangs is killed, so that the test fails and ends."""
+    mark = f"--glitch-gym-test={os.getpid()}"
+    opened = playwright.chromium.launch(
+        executable_path=CHROMIUM, args=[*WITHOUT_SANDBOX, *WEBCAM, mark]
+    )
+    clock = threading.Timer(_LONGEST, subprocess.run, [["pkill", "-9", "-f", "--", mark]])
+    clock.start()
+    yield opened
+    clock.cancel()
+    opened.close()
 
 
 @pytest.fixture(scope="module")
