@@ -9,10 +9,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 
 __all__ = [
     "GlitchError",
     "GridError",
+    "Hint",
     "MissingExtraError",
     "OutputError",
     "PictureError",
@@ -26,8 +28,35 @@ __all__ = [
 ]
 
 
+class Hint(Enum):
+    """What would help against an error; the command line and the studio word it each in their way.
+
+    A message of the library names no option of the command line, since it is read elsewhere too.
+    """
+
+    FORCE = "replace what is already there"
+    RESUME = "go on with the frames that are finished"
+    DURATION = "say for how many seconds a still is shown"
+    PREVIEW = "write one frame as a picture"
+    WEIGHTS = "give a file of weights"
+    OTHER_PORT = "choose another port"
+    LEARNER = "give the learner by hand"
+    TRUST_PATHS = "allow the files that the recipe names"
+
+
 class GlitchError(ValueError):
-    """Something in the input was wrong, and the message says what to do about it."""
+    """Something in the input was wrong, and the message says what to do about it.
+
+    Args:
+        message: what was wrong and where.
+        hint: what would help, for a face to put in its own words.
+        path: the file that the message is about, where there is one.
+    """
+
+    def __init__(self, message: str, *, hint: Hint | None = None, path: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.path = path
 
 
 class PictureError(GlitchError):
@@ -65,10 +94,19 @@ class RecipeError(GlitchError):
     Args:
         message: all of it.
         problems: one by one, where they are told apart.
+        hint: what would help.
+        path: the file that the message is about.
     """
 
-    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        problems: tuple[Problem, ...] = (),
+        *,
+        hint: Hint | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, path=path)
         self.problems = problems
 
 

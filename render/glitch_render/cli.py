@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from glitch_gym.errors import GlitchError
     from glitch_render.clip import ClipProgress, Report, Selection
     from glitch_render.episode import Episode
     from glitch_render.recipe import Recipe
@@ -44,6 +45,24 @@ def _fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
+_ADVICE = {
+    "FORCE": "give --force to replace it",
+    "RESUME": "go on with --resume",
+    "DURATION": "give --duration",
+    "PREVIEW": "write one frame as a picture with --preview",
+    "WEIGHTS": "give a file with --weights",
+    "OTHER_PORT": "choose another port with --port",
+    "LEARNER": "give it with --learner module:Class",
+    "TRUST_PATHS": "allow it with --trust-paths",
+}
+"""What the command line's options do for each ``Hint``, by its name."""
+
+
+def _with_advice(error: GlitchError) -> str:
+    """Return an error's message, with the option that would help."""
+    return f"{error}; {_ADVICE[error.hint.name]}" if error.hint is not None else str(error)
+
+
 @contextmanager
 def _said_plainly() -> Iterator[None]:
     """Turn errors that a person can act on into a line and exit code 1."""
@@ -56,7 +75,7 @@ def _said_plainly() -> Iterator[None]:
         warnings.showwarning = _show_warning
         yield
     except GlitchError as error:
-        _fail(str(error))
+        _fail(_with_advice(error))
     except (KeyboardInterrupt, SystemError) as error:
         if not is_interrupt(error):
             raise
