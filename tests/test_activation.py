@@ -169,7 +169,7 @@ def test_resnet18_without_its_download_says_what_to_do(chelsea, monkeypatch, tmp
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     load_backbone.cache_clear()
-    with pytest.raises(WeightsError, match="--weights"):
+    with pytest.raises(WeightsError, match="a file of weights"):
         compute_activation(chelsea, "resnet18")
 
 

@@ -205,7 +205,7 @@ def test_folders_and_patterns_are_in_natural_order(tmp_path):
 
 
 def test_a_still_is_shown_for_a_while(tmp_path):
-    with pytest.raises(SettingError, match="--duration"):
+    with pytest.raises(SettingError, match="for how many seconds"):
         open_footage("sample:balloon")
     footage = open_footage("sample:balloon", duration=0.5, rate=Fraction(12))
     assert len(all_pixels(footage)) == footage.n_frames == 6

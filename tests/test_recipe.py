@@ -182,7 +182,7 @@ def test_settings_change_a_recipe():
     ],
 )
 def test_settings_that_lead_nowhere_are_refused(setting, words):
-    with pytest.raises(RecipeError, match=f"--set .*{words}"):
+    with pytest.raises(RecipeError, match=f"the setting .*{words}"):
         apply_settings(read_toml(GOOD, "good.toml"), [setting])
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from glitch_gym.activation import Activation
 from glitch_gym.activation.saliency import to_unit_range
-from glitch_gym.errors import MissingExtraError, WeightsError
+from glitch_gym.errors import Hint, MissingExtraError, WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -187,8 +187,9 @@ def _resnet18(torch: Any, weights: str | None) -> Backbone:
             state = models.ResNet18_Weights.DEFAULT.get_state_dict(progress=False)
         except Exception as error:
             raise WeightsError(
-                f"the weights of resnet18 could not be downloaded ({_first_line(error)}); give a "
-                f"file with --weights, or use the backbone efficientnet_lite0, which comes with its"
+                f"the weights of resnet18 could not be downloaded ({_first_line(error)}); use the "
+                f"backbone efficientnet_lite0, whose weights are bundled, or a file of weights",
+                hint=Hint.WEIGHTS,
             ) from error
     _load_state(network, state, "resnet18", weights or "the download")
     network.eval()

@@ -30,6 +30,7 @@ from glitch_gym.activation import Activation, release_networks
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import (
     GlitchError,
+    Hint,
     OutputError,
     PictureError,
     SettingError,
@@ -769,7 +770,7 @@ def _render_parts(
             raise Interrupted(kept, len(plan)) from None
         if isinstance(error, GlitchError) and kept:
             raise OutputError(
-                f"{error} ({kept} of {len(plan)} frames are kept: go on with --resume)"
+                f"{error} ({kept} of {len(plan)} frames are kept)", hint=Hint.RESUME
             ) from error
         if isinstance(error, OSError):
             raise write_error(target, error) from error
@@ -859,7 +860,7 @@ def _join(
             error = write_error(target, error)
         if isinstance(error, OutputError):
             said = str(error).replace(str(joined), str(target))
-            raise OutputError(f"{said} (all frames are kept: go on with --resume)") from error
+            raise OutputError(f"{said} (all frames are kept)", hint=Hint.RESUME) from error
         raise
     shutil.rmtree(folder, ignore_errors=True)
     return notes

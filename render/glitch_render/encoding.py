@@ -280,9 +280,9 @@ def choose_encoding(
         width, aspect = max(1, round(width * aspect)), Fraction(1)
         notes.append(f"pixels are made square, {width}×{height}")
     if suffix not in CLIPS:
-        for name, value in (("codec", codec), ("crf", crf), ("encoder-preset", preset)):
+        for name, value in (("codec", codec), ("crf", crf), ("encoder_preset", preset)):
             if value is not None:
-                raise SettingError(f"--{name} goes with {', '.join(CLIPS)}, not with this output")
+                raise SettingError(f"{name} goes with {', '.join(CLIPS)}, not with this output")
         if footage.bits > 8:
             notes.append(f"{footage.bits} bits per channel are reduced to 8")
         if footage.audio:

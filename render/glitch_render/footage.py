@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from glitch_gym.activation import file_stamp
-from glitch_gym.errors import PictureError, SettingError
+from glitch_gym.errors import Hint, PictureError, SettingError
 from glitch_gym.picture import is_animated, read_picture
 
 __all__ = [
@@ -178,7 +178,7 @@ def _open_still(source: str, rate: Fraction, duration: float | None) -> Footage:
     picture = read_picture(source)
     if duration is None:
         raise SettingError(
-            f"{source} is a still: say for how many seconds it is to be shown with --duration"
+            f"{source} is a still: say for how many seconds it is to be shown", hint=Hint.DURATION
         )
     height, width = picture.frame.shape[:2]
     return Footage(

@@ -724,7 +724,9 @@ def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str
         path, equals, text = setting.partition("=")
         keys = [key.strip() for key in path.split(".")]
         if not equals or not all(keys):
-            raise RecipeError(f"--set {setting}: write PATH=VALUE, such as layers.1.agents=800")
+            raise RecipeError(
+                f"the setting {setting!r}: write PATH=VALUE, such as layers.1.agents=800"
+            )
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -737,23 +739,26 @@ def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str
             elif isinstance(place, dict):
                 place = place.setdefault(key, {})
                 if isinstance(place, list) and all(isinstance(one, str) for one in place) and place:
-                    raise RecipeError(f"--set {setting}: {where} is a list of names, not a table")
+                    raise RecipeError(
+                        f"the setting {setting!r}: {where} is a list of names, not a table"
+                    )
             else:
-                raise RecipeError(f"--set {setting}: {where} is not a table")
+                raise RecipeError(f"the setting {setting!r}: {where} is not a table")
         if isinstance(place, list):
             _entry(place, keys[-1], setting)
             place[int(keys[-1]) - 1] = value
         elif isinstance(place, dict):
             place[keys[-1]] = value
         else:
-            raise RecipeError(f"--set {setting}: {'.'.join(keys[:-1])} is not a table")
+            raise RecipeError(f"the setting {setting!r}: {'.'.join(keys[:-1])} is not a table")
     return changed
 
 
 def _entry(places: list[Any], key: str, setting: str) -> Any:
     if not key.isdecimal() or not 1 <= int(key) <= len(places):
         raise RecipeError(
-            f"--set {setting}: there is no layer {key}; layers are numbered 1 to {len(places)}"
+            f"the setting {setting!r}: there is no layer {key}; "
+            f"layers are numbered 1 to {len(places)}"
         )
     return places[int(key) - 1]
 

@@ -438,7 +438,7 @@ class Easel:
                 size = done.size
                 length = f" · {done.frames} frames, {clock(done.seconds)}"
         except GlitchError as error:
-            theirs = {source.path: source.name, ": go on with --resume": ""}
+            theirs = {source.path: source.name}
             raise retold(error, theirs, parts=str(path.parent), whole=name) from error
         megabytes = path.stat().st_size / 1e6
         summary = f"{name} · {size[0]}×{size[1]}{length} · {megabytes:.1f} MB"
