@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +30,7 @@ __all__ = [
     "balloon",
     "check_frame",
     "is_animated",
+    "pillow_warnings",
     "read_frame",
     "read_picture",
     "sample_path",
@@ -40,6 +43,7 @@ _PHOTOGRAPHS = {
     "rocket": "rocket.jpg",
 }
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
+_filters_lock = threading.RLock()
 SAMPLES = ("balloon", *_PHOTOGRAPHS)
 """Names for ``sample:NAME``: the drawn balloon, and scikit-image's photographs."""
 
@@ -153,6 +157,19 @@ def read_picture(source: str | Path) -> Picture:
     return _read_file(Path(source))
 
 
+@contextmanager
+def pillow_warnings() -> Iterator[None]:
+    """Silence Pillow's warnings, except that of a picture beyond its limit, which is raised.
+
+    Python's filters belong to the whole process: one thread at a time may change them, or a thread
+    could restore those that another had set.
+    """
+    with _filters_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
 def _read_file(path: Path) -> Picture:
     if not path.exists():
         raise PictureError(f"picture not found: {path}")
@@ -161,9 +178,7 @@ def _read_file(path: Path) -> Picture:
     try:
         if path.stat().st_size == 0:
             raise PictureError(f"{path} is empty (0 bytes)")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with pillow_warnings():
             return _decode(path)
     except PictureError:
         raise

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 
 import av
@@ -19,7 +20,7 @@ from glitch_render.footage import (
     small_pixels,
 )
 from glitch_render.recipe import Layer, Recipe
-from glitch_render.shots import Shots, frames_from, look_through, plan_frames
+from glitch_render.shots import FramePlan, Look, Shots, frames_from, look_through, plan_frames
 from glitch_render.store import Store
 
 RECIPE = Recipe(layers=[Layer(grid=(4, 6))], activation="spectral_residual")
@@ -319,3 +320,22 @@ def test_shots_average_and_smooth_their_activations(tmp_path):
     assert unrest(12.0) < 0.5 * unrest(0.0)
     few = plan_frames(footage, look, Fraction(5))
     assert len(Shots(look, few, RECIPE)) == 2
+
+
+def test_to_find_a_frames_shot_costs_no_list_of_all_shots():
+    shots, frames = 50_000, 100_000
+    maps = np.zeros((1, 2, 2), np.float32)
+    look = Look(
+        times=np.arange(frames), end=frames, cuts=np.arange(0, frames, 2), samples=np.zeros(1, int),
+        of_best=maps, of_all=maps, since=None, seekable=True, damage=(),
+    )  # fmt: skip
+    numbers = np.arange(frames)
+    plan = FramePlan(numbers, numbers, frames, Fraction(1, 25), Fraction(25))
+    found = Shots(look, plan, RECIPE)
+    assert len(found) == shots
+    tracemalloc.start()
+    try:
+        assert [found.shot_of(frame) for frame in (0, 1, 2, 99_999)] == [0, 0, 1, shots - 1]
+        assert tracemalloc.get_traced_memory()[1] < 20_000
+    finally:
+        tracemalloc.stop()

@@ -76,6 +76,17 @@ def learned(small):
     return world, as_table(policy, world), walked
 
 
+def test_the_plot_of_learning_uses_the_activation_that_it_is_given(small):
+    rows = np.linspace(0, 1, 160, dtype=np.float32)[:, None]
+    given = Activation(np.tile(rows, (1, 240)))
+    own, other = (
+        plot_layer("learning", small, RECIPE, 1, activation=activation)
+        for activation in (frame_activation(small, RECIPE), given)
+    )
+    np.testing.assert_array_equal(own, plot_layer("learning", small, RECIPE, 1))
+    assert (own != other).any()
+
+
 def test_rewards_have_a_map_for_each_action(learned):
     world, _, _ = learned
     figure = plot_rewards(world)

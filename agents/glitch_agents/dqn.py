@@ -23,6 +23,7 @@ from glitch_agents.schedule import Schedule, as_schedule
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import MissingExtraError, SettingError
 from glitch_gym.randomness import derive_key
+from glitch_gym.torch_threads import one_torch_thread
 
 if TYPE_CHECKING:
     import torch
@@ -158,34 +159,37 @@ class DQN:
         first_seed = int(derive_key(seed, "dqn", "env")) >> 1
         steps = gradient_steps = 0
         interrupted = False
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # small matrices: more threads only get in each other's way
+
+        def run_episode(epsilon: float, seed: int | None) -> None:
+            nonlocal steps, gradient_steps
+            state, _ = own.reset(seed=seed)
+            while True:
+                if rng.random() < epsilon:
+                    action = int(rng.integers(n_actions))
+                else:
+                    with torch.inference_mode():
+                        action = int(network(torch.from_numpy(state.ravel())).argmax())
+                there, reward, terminated, truncated, _ = own.step(action)
+                row = steps % self.buffer
+                seen[row], following[row] = state.ravel(), there.ravel()
+                actions[row], rewards[row], over[row] = action, reward, terminated
+                state = there
+                steps += 1
+                if steps >= self.batch and steps % self.train_every == 0:
+                    improve(min(steps, self.buffer))
+                    gradient_steps += 1
+                    if gradient_steps % self.target_every == 0:
+                        target.load_state_dict(network.state_dict())
+                if terminated or truncated:
+                    return
+
         try:
             for episode in range(episodes):
-                state, _ = own.reset(seed=first_seed if episode == 0 else None)
-                while True:
-                    if rng.random() < epsilons[episode]:
-                        action = int(rng.integers(n_actions))
-                    else:
-                        with torch.inference_mode():
-                            action = int(network(torch.from_numpy(state.ravel())).argmax())
-                    there, reward, terminated, truncated, _ = own.step(action)
-                    row = steps % self.buffer
-                    seen[row], following[row] = state.ravel(), there.ravel()
-                    actions[row], rewards[row], over[row] = action, reward, terminated
-                    state = there
-                    steps += 1
-                    if steps >= self.batch and steps % self.train_every == 0:
-                        improve(min(steps, self.buffer))
-                        gradient_steps += 1
-                        if gradient_steps % self.target_every == 0:
-                            target.load_state_dict(network.state_dict())
-                    if terminated or truncated:
-                        break
+                # For one episode at a time, so that nobody waits for all of them
+                with one_torch_thread(torch):
+                    run_episode(epsilons[episode], first_seed if episode == 0 else None)
                 if progress is not None and (episode % 20 == 19 or episode == episodes - 1):
                     progress(episode + 1, episodes)
         except KeyboardInterrupt:
             interrupted = True
-        finally:
-            torch.set_num_threads(threads)
         return NetworkPolicy(network.eval(), own, interrupted)

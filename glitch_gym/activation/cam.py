@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from glitch_gym.activation import Activation
 from glitch_gym.activation.saliency import to_unit_range
 from glitch_gym.errors import Hint, MissingExtraError, WeightsError
+from glitch_gym.torch_threads import one_torch_thread
 
 if TYPE_CHECKING:
     import torch
@@ -220,17 +220,6 @@ def load_backbone(name: str, weights: str | None = None) -> Backbone:
     return makers[name](torch, weights)
 
 
-@contextmanager
-def _one_thread(torch: Any) -> Iterator[None]:
-    """Keep sums in one order: split over threads, they differ in their last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def prepare(frame: NDArray[np.uint8], backbone: Backbone) -> tuple[torch.Tensor, int, int]:
     """Shrink a frame to 224 pixels, normalise it, and pad it to a multiple of 32.
 
@@ -264,7 +253,7 @@ def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
         backbone: from ``load_backbone``.
     """
     torch = _import_torch()
-    with torch.inference_mode(), _one_thread(torch):
+    with torch.inference_mode(), one_torch_thread(torch):
         x, height, width = prepare(frame, backbone)
         features = backbone.features(x)[0]
         scores = backbone.weight @ features.mean((1, 2)) + backbone.bias

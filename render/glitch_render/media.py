@@ -7,7 +7,6 @@ of JPEG and WebP.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from PIL import Image, PngImagePlugin
 
 from glitch_gym.errors import OutputError, RecipeError
 from glitch_gym.output import write_bytes
-from glitch_gym.picture import Picture, check_frame
+from glitch_gym.picture import Picture, check_frame, pillow_warnings
 from glitch_render.recipe import Recipe, parse_recipe, read_recipe_file, read_toml
 
 __all__ = [
@@ -208,21 +207,19 @@ def _text_of_clip(path: Path) -> str | None:
 def _text_of_picture(path: Path) -> str | None:
     text: object = None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                if image.format == "PNG":
-                    text = getattr(image, "text", {}).get(RECIPE_KEY)
-                elif image.format == "GIF":
-                    head, _, found = image.info.get("comment", b"").partition(b"\n")
-                    text = found.decode() if head == RECIPE_KEY.encode() else None
-                else:
-                    # Cameras write comments too: only a picture of ours has a recipe in it
-                    exif = image.getexif()
-                    ours = exif.get(_SOFTWARE) == _PROGRAM
-                    comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT) if ours else None
-                    text = comment[8:].decode() if isinstance(comment, bytes) else None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with pillow_warnings(), Image.open(path) as image:
+            if image.format == "PNG":
+                text = getattr(image, "text", {}).get(RECIPE_KEY)
+            elif image.format == "GIF":
+                head, _, found = image.info.get("comment", b"").partition(b"\n")
+                text = found.decode() if head == RECIPE_KEY.encode() else None
+            else:
+                # Cameras write comments too: only a picture of ours has a recipe in it
+                exif = image.getexif()
+                ours = exif.get(_SOFTWARE) == _PROGRAM
+                comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT) if ours else None
+                text = comment[8:].decode() if isinstance(comment, bytes) else None
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
         raise RecipeError(f"{path} is not a picture that can be read") from error
     return str(text) if text else None
 

@@ -347,6 +347,7 @@ class Shots:
             for first, cut, after in zip(firsts, look.cuts, [*firsts[1:], len(plan)], strict=True)
             if first < after
         ]
+        self._firsts = np.array([first for first, _ in self._shots], np.int64)
         self._memory: dict[int, Activation] = {}
 
     def __len__(self) -> int:
@@ -354,7 +355,7 @@ class Shots:
 
     def shot_of(self, frame: int) -> int:
         """Give the number of the shot that a frame of the output is in."""
-        return int(np.searchsorted([first for first, _ in self._shots], frame, side="right")) - 1
+        return int(np.searchsorted(self._firsts, frame, side="right")) - 1
 
     def _samples(self, shot: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         cut = self._shots[shot][1]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from glitch_agents.planning import ExactPlanner, optimality
 from glitch_agents.rollout import as_table
 from glitch_gym.activation import Activation
+from glitch_gym.dynamics import GridWorld
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import unknown_name
 from glitch_gym.randomness import derive_key
@@ -84,7 +85,7 @@ def plot_layer(
     if kind == "rewards":
         return figure_pixels(plot_rewards(world, frame=frame, action=action))
     if kind == "learning":
-        return _learning(frame, recipe, index, progress)
+        return _learning(frame, recipe, index, world, progress)
     policy = layer_policy(layer, index, world, frame, seed=seed, progress=progress, store=store)
     table = as_table(policy, world)
     if kind == "values":
@@ -97,12 +98,14 @@ def plot_layer(
 
 
 def _learning(
-    frame: NDArray[np.uint8], recipe: Recipe, index: int, progress: Progress | None
+    frame: NDArray[np.uint8],
+    recipe: Recipe,
+    index: int,
+    world: GridWorld,
+    progress: Progress | None,
 ) -> NDArray[np.uint8]:
     """Draw how near the optimum the layer's learner comes with more and more episodes."""
     layer = recipe.layers[index]
-    activation = frame_activation(frame, recipe)
-    world = layer_world(layer, index, activation, *frame.shape[:2], seed=recipe.seed)
     learner = layer.make_learner()
     counts = [layer.iterations]
     if not isinstance(learner, ExactPlanner):
