@@ -26,7 +26,7 @@ from glitch_render.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from browser import CHROMIUM, WITHOUT_SANDBOX, Page, studio
+from support.browser import CHROMIUM, WITHOUT_SANDBOX, Page, studio
 
 TURNS = 5
 

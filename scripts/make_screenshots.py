@@ -15,9 +15,9 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from browser import CHROMIUM, WITHOUT_SANDBOX, Page, studio  # noqa: E402
-from clips import film  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
+from support.browser import CHROMIUM, WITHOUT_SANDBOX, Page, studio  # noqa: E402
+from support.clips import film  # noqa: E402
 
 from glitch_gym.picture import sample_path  # noqa: E402
 

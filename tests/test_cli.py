@@ -5,20 +5,17 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
+from support.program import PROGRAM, refused, run
 
 from glitch_gym.picture import read_picture
-from glitch_render.cli import app
 from glitch_render.media import read_recipe
 from glitch_render.recipe import load_preset, preset_names
 
-PROGRAM = [sys.executable, "-m", "glitch_render.cli"]
 IN_OUT = ["corrupt", "in.png", "-o", "out.png"]
 QUICK = ["--activation", "edges", "--preset", "weave", "--set", "layers.1.iterations=200"]
 
@@ -29,25 +26,6 @@ def folder(tmp_path, monkeypatch, small):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(small).save("in.png")
     return tmp_path
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def refused(*arguments, code=1):
-    """Run what must fail: one clear line, the exit code, and no file left or harmed."""
-    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
-    result = run(*arguments)
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
-    assert after == before
-    if code == 1:
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        assert result.stderr.startswith("error: ")
-        assert result.stderr.count("\n") == 1, result.stderr
-    return result.stderr
 
 
 def test_a_picture_is_corrupted_by_the_default_preset(folder):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import frames_of, make_clip, scene
 from PIL import Image
-from test_cli import PROGRAM, refused, run
+from support.clips import frames_of, make_clip, scene
+from support.program import PROGRAM, refused, run
 
 from glitch_render.media import read_recipe
 

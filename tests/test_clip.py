@@ -7,9 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import film, frames_of, make_clip, scene, sound_packets
 from PIL import Image
-from test_footage import rotated
+from support.clips import film, frames_of, make_clip, rotated, scene, sound_packets
 
 from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingError
 from glitch_render.clip import (

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 from pydantic import Field
-from test_cli import run
+from support.program import run
 
 from glitch_render.controls import controls_of, effect_forms, forms, layer_form, recipe_form
 from glitch_render.effects import EffectParameters, effects

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
+from support import reference
 
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation import Activation, compute_activation

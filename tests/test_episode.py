@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import frames_of, make_clip, scene
 from PIL import Image
-from test_cli import refused, run
+from support.clips import frames_of, make_clip, scene
+from support.program import refused, run
 
 from glitch_agents import Trajectories, scripted
 from glitch_gym.errors import GridError, SettingError

@@ -6,8 +6,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import film, make_clip, scene
 from PIL import Image
+from support.clips import film, make_clip, rotated, scene
 
 from glitch_gym.errors import PictureError, SettingError
 from glitch_render.footage import (
@@ -29,27 +29,6 @@ RECIPE = Recipe(layers=[Layer(grid=(4, 6))], activation="spectral_residual")
 def all_pixels(footage, since=None):
     size = (footage.width, footage.height)
     return [(time, pixels_of(footage, frame, size)) for time, frame in decode(footage, since)]
-
-
-def rotated(path, target, angle):
-    """Copy a clip with a display matrix, as a telephone held sideways writes it."""
-    with av.open(str(path)) as source, av.open(str(target), "w") as out:
-        stream = source.streams.video[0]
-        copied = out.add_stream_from_template(stream, opaque=True)
-        for packet in source.demux(stream):
-            if packet.size:
-                packet.stream = copied
-                out.mux(packet)
-    # The matrix of the track header: 16.16 fixed point, the last column 2.30
-    content = bytearray(target.read_bytes())
-    place = content.index(b"tkhd") + 4 + 40
-    one = 1 << 16
-    matrix = {90: (0, one, -one, 0), 180: (-one, 0, 0, -one), 270: (0, -one, one, 0)}[angle]
-    a, b, c, d = matrix
-    numbers = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    content[place : place + 36] = b"".join(n.to_bytes(4, "big", signed=True) for n in numbers)
-    target.write_bytes(content)
-    return target
 
 
 def test_a_real_clip_with_sound_is_understood():

@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 import pytest
-from clips import make_clip, scene
 from PIL import Image, ImageSequence
+from support.clips import make_clip, scene
 
 from glitch_gym.errors import OutputError, RecipeError
 from glitch_render.clip import corrupt_clip

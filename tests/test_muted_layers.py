@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from clips import make_clip, scene
+from support.clips import make_clip, scene
 
 from glitch_gym.errors import GridError
 from glitch_render.clip import Selection, open_painter

@@ -4,21 +4,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
-from test_q_learning import small_world
+from support.worlds import photograph_world, small_world
 
 from glitch_agents import ExactPlanner, QLearning, QTable, optimality, policy_values, state_values
-from glitch_gym.activation import compute_activation
-from glitch_gym.dynamics import make_world
 from glitch_gym.errors import SettingError
-from glitch_gym.picture import read_picture
-
-
-def photograph_world(grid=(30, 20), effects=("same", "pixelate", "desaturate"), **settings):
-    frame = read_picture("sample:coffee").frame
-    return make_world(
-        compute_activation(frame, "spectral_residual"), *frame.shape[:2], grid=grid,
-        effects=effects, **settings,
-    )  # fmt: skip
 
 
 def plain_values(world, gamma):

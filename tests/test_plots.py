@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from test_cli import refused, run
+from support.program import refused, run
 
 from glitch_agents import optimality
 from glitch_agents.planning import state_values
@@ -160,19 +161,19 @@ def test_learning_curves_end_at_what_was_learned(small, learned, monkeypatch):
     assert points[0][1] < points[-1][1]
 
 
-def test_the_program_plots(small, tmp_path):
-    Image.fromarray(small).save(tmp_path / "in.png")
-    (tmp_path / "r.toml").write_text(RECIPE.to_toml())
-    given = (str(tmp_path / "in.png"), "-r", str(tmp_path / "r.toml"))
-    output = tmp_path / "out.png"
-    result = run("plot", "visits", *given, "-o", str(output), "--layer", "2")
+def test_the_program_plots(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(small).save("in.png")
+    Path("r.toml").write_text(RECIPE.to_toml())
+    given = ("in.png", "-r", "r.toml")
+    result = run("plot", "visits", *given, "-o", "out.png", "--layer", "2")
     assert result.exit_code == 0, result.output
-    with Image.open(output) as shown:
+    with Image.open("out.png") as shown:
         assert shown.width > 500
-    nowhere = ("-o", str(tmp_path / "x.png"))
+    nowhere = ("-o", "x.png")
     assert "no layer 3" in refused("plot", "paths", *given, *nowhere, "--layer", "3")
     assert run("plot", "nonsense", *given, *nowhere).exit_code == 2
-    assert not (tmp_path / "x.png").exists()
+    assert not Path("x.png").exists()
 
 
 def test_without_matplotlib_it_is_said_what_to_install(small, learned, monkeypatch):

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from support.plug_ins import CHECKER
 
 PROJECT = """
 [build-system]
@@ -22,22 +23,6 @@ version = "1.0"
 [project.entry-points."glitch_gym.effects"]
 {effect} = "{name}:{effect}"
 """
-
-CHECKER = '''
-import numpy as np
-from pydantic import Field
-from glitch_render.effects import EffectParameters, effect
-
-class Checker(EffectParameters):
-    shade: int = Field(255, ge=0, le=255, description="of the light squares")
-
-@effect("checker", Checker)
-def checker(stamp, parameters):
-    """Fill every other pixel."""
-    rows, cols = np.indices(stamp.cell.shape[:2])
-    light = ((rows + cols) % 2 == 0)[:, :, None]
-    return np.where(light, np.uint8(parameters.shade), stamp.cell)
-'''
 
 RECIPE = """
 activation = "edges"

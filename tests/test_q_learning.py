@@ -6,25 +6,15 @@ import signal
 import gymnasium as gym
 import numpy as np
 import pytest
-import reference
+from support import reference
+from support.worlds import small_world
 
 from glitch_agents import QLearning, Sarsa, Schedule
 from glitch_agents.problem import lifetime_of
-from glitch_gym.actions import ActionSet
-from glitch_gym.dynamics import grid_world
 from glitch_gym.errors import SettingError
-from glitch_gym.grid import Grid
 from glitch_gym.randomness import derive_key
 
 EPISODES = 400
-
-
-def small_world(picture=(4, 3), moves=4, quantum=None):
-    actions = ActionSet(("same", "invert"), moves)
-    rewards = np.random.default_rng(2).normal(size=(5, 3, actions.n)).astype(np.float32)
-    if quantum is not None:  # Coarse rewards make ties of values that were learned
-        rewards = np.round(rewards / quantum) * np.float32(quantum)
-    return grid_world(Grid(5, 3, *picture), actions, rewards)
 
 
 @pytest.mark.parametrize("ties", ["random", "first"])

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
+from support import reference
 
 from glitch_gym.randomness import (
     below,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import make_clip, scene
 from PIL import Image
+from support.clips import make_clip, scene
 
 from glitch_gym.actions import BUILT_IN_EFFECTS
 from glitch_gym.picture import read_picture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
-from test_cli import run
+from support.program import run
 
 import glitch_gym  # noqa: F401
 from glitch_gym.errors import SettingError

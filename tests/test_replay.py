@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
+from support import reference
 
 from glitch_agents import Trajectories
 from glitch_gym.actions import ActionSet

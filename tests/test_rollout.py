@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
-from test_q_learning import small_world
+from support import reference
+from support.worlds import small_world
 
 from glitch_agents import QTable, Trajectories, rollout, scripted
 from glitch_gym.activation import compute_activation

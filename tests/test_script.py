@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import frames_of, make_clip, scene
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_cli import refused, run
+from support.clips import frames_of, make_clip, scene
+from support.program import refused, run
 
 from glitch_agents import scripted
 from glitch_gym.actions import ActionSet

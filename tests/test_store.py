@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_q_learning import small_world
+from support.worlds import small_world
 
 from glitch_agents import QLearning, QTable, load_table, save_table
 from glitch_gym.errors import OutputError, SettingError

@@ -13,9 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, QUICK, WEBCAM, WITHOUT_SANDBOX, Page, fetch, require_chromium, studio
-from clips import film, make_clip, scene, sound_packets
 from PIL import Image
+from support.browser import (
+    CHROMIUM,
+    QUICK,
+    WEBCAM,
+    WITHOUT_SANDBOX,
+    Page,
+    fetch,
+    require_chromium,
+    studio,
+)
+from support.clips import film, make_clip, scene, sound_packets
 
 from glitch_gym.picture import read_picture
 from glitch_render.media import read_recipe
@@ -633,7 +642,7 @@ def test_a_file_that_is_dropped_anywhere_on_the_page_is_opened(tab, photo):
 
 
 def test_a_plug_ins_effect_appears_without_code_of_the_page(browser, tmp_path):
-    from test_plug_ins import CHECKER
+    from support.plug_ins import CHECKER
 
     plug_in = tmp_path / "plug-in"
     (plug_in / "checker-1.0.dist-info").mkdir(parents=True)

@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from browser import QUICK
-from clips import make_clip, scene
 from PIL import Image
+from support.browser import QUICK
+from support.clips import make_clip, scene
 
 from glitch_gym.errors import PictureError, RecipeError, SettingError
 from glitch_gym.picture import read_picture

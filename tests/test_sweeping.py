@@ -5,8 +5,7 @@ import dataclasses
 import gymnasium as gym
 import numpy as np
 import pytest
-from test_planning import photograph_world
-from test_q_learning import small_world
+from support.worlds import photograph_world, small_world
 
 import glitch_agents.learning as learning
 from glitch_agents import ExactPlanner, QLearning, Sweeping, optimality

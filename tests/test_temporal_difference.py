@@ -3,8 +3,8 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
-import reference
-from test_q_learning import small_world
+from support import reference
+from support.worlds import small_world
 
 from glitch_agents import (
     DoubleQLearning,

@@ -22,7 +22,7 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome")
      if (found := shutil.which(name))), None,
 )  # fmt: skip
-WITHOUT_SANDBOX = ["--no-sandbox"] if os.geteuid() == 0 else []
+WITHOUT_SANDBOX = ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
 QUICK = """
 seed = 3
 activation = "edges"
