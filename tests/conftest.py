@@ -4,6 +4,11 @@ import os
 import signal
 from pathlib import Path
 
+from support.numba_cache import numba_cache
+
+# Before Numba is imported, which reads it once
+os.environ.setdefault("NUMBA_CACHE_DIR", str(numba_cache()))
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,12 +17,15 @@ from PIL import Image
 from glitch_gym.picture import read_picture
 
 GOLDEN = Path(__file__).parent / "golden"
+FAILED = Path(__file__).parent / "failed"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """Keep the tests out of the user's cache."""
-    os.environ["GLITCH_GYM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLITCH_GYM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,15 +56,31 @@ def heeds_ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+def keep_failed(name: str, frame: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
+    """Save a picture, the one that was expected, and where they differ."""
+    FAILED.mkdir(exist_ok=True)
+    Image.fromarray(frame).save(FAILED / f"{name}-picture.png")
+    Image.fromarray(expected).save(FAILED / f"{name}-reference.png")
+    if frame.shape == expected.shape:
+        difference = np.abs(frame.astype(int) - expected).astype(np.uint8)
+        Image.fromarray(difference).save(FAILED / f"{name}-difference.png")
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest):
-    """Compare a frame with the golden picture of that name, byte for byte."""
+    """Compare a frame with the golden picture of that name, byte for byte.
+
+    Where they differ, both and their difference are left in ``tests/failed`` to be looked at.
+    """
 
     def compare(name: str, frame: NDArray[np.uint8]) -> None:
         path = GOLDEN / f"{name}.png"
         if request.config.getoption("--remake-golden"):
             Image.fromarray(frame).save(path, optimize=True)
-        expected = np.asarray(Image.open(path))
+        with Image.open(path) as image:
+            expected = np.asarray(image)
+        if frame.shape != expected.shape or (frame != expected).any():
+            keep_failed(name, frame, expected)
         np.testing.assert_array_equal(frame, expected)
 
     return compare

@@ -625,7 +625,7 @@ def test_every_codec_can_be_chosen(clip, tmp_path, store, codec, suffix):
         ("out.mp4", {"crf": 99}, "crf of h264 must lie in 0…51"),
         ("out.mov", {"crf": 20}, "prores has no crf"),
         ("out.mp4", {"encoder_preset": "quick"}, "unknown encoder preset of h264 'quick'"),
-        ("out.gif", {"codec": "h264"}, "--codec goes with"),
+        ("out.gif", {"codec": "h264"}, "codec goes with"),
         ("out.txt", {}, "suffix must be one of"),
         ("out.png", {}, "--preview"),
         ("in.mp4", {}, "the output is the input"),
