@@ -498,8 +498,8 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             threads: how many share the work.
 
         Raises:
-            SettingError: a policy of another shape, actions outside the action space, or rows that are
-                not probabilities; no steps or threads, or more steps than can be held.
+            SettingError: a policy of another shape, with actions outside the action space, or with
+                rows that are not probabilities; no steps or threads, or more steps than fit.
             gymnasium.error.ResetNeeded: before the first reset, or where an episode is over.
         """
         steps = whole_number("steps", steps, least=1)
