@@ -40,6 +40,7 @@ __all__ = [
 
 _ENDLESS = 1000
 _MOST_VALUES = 10**8
+_LARGEST_REWARD = float(np.finfo(np.float32).max)
 
 # Through these an environment's tables may be read: they change neither what is observed, nor what
 # an action does, nor its reward. A subclass of one may, so types are compared as they are.
@@ -353,7 +354,7 @@ def checked_reward(given: Any, what: str = "a step") -> float:
         reward = float(given)
     except (TypeError, ValueError, OverflowError):
         reward = math.nan
-    if not abs(reward) <= np.finfo(np.float32).max:
+    if not abs(reward) <= _LARGEST_REWARD:
         raise SettingError(f"the reward of {what} must be a finite number, not {shown(given)}")
     return reward
 
