@@ -94,7 +94,7 @@ WORLDS: dict[str, Call] = {
     "too few next states": lambda: made(next_state=world().next_state[:-1]),
     "next states of fewer actions": lambda: made(next_state=world().next_state[:, :4]),
     "next states that are objects": lambda: made(next_state=world().next_state.astype(object)),
-    "rewards of another shape": lambda: made(rewards=world().rewards.T),
+    "rewards of another shape": lambda: made(rewards=world().rewards[:, :-1]),
     "a reward that is no number": changed("rewards", (0, 0), NAN),
     "a reward without end": changed("rewards", (0, 0), INF),
     "a reward that is too large": changed("rewards", (0, 0), 1e300, np.float64),
