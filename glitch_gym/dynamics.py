@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation import Activation
-from glitch_gym.errors import SettingError
+from glitch_gym.checks import frozen_array, real_number, whole_number
+from glitch_gym.errors import GridError, SettingError
 from glitch_gym.grid import Fit, Grid, Orient, fit_grid
 from glitch_gym.reward import Noise, activation_on_grid, effect_noise, resolve_objective
 from glitch_gym.reward import reward_field as make_reward_field
@@ -26,6 +27,8 @@ __all__ = ["EXIT", "GridWorld", "grid_world", "make_world"]
 
 EXIT = -1
 """The next state of an agent that leaves the picture."""
+
+_MOST_ENTRIES = 2**28
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,10 @@ class GridWorld:
         activation: float32 (picture_rows, picture_cols) in [0, 1], the map on the picture's cells.
         next_state: int32 (n_cells, n_actions): the cell where an action leads, or ``EXIT``.
         rewards: float32 (n_cells, n_actions): the reward of an action, by the cell it starts from.
+
+    Raises:
+        SettingError: an array of the wrong shape or type, numbers that are not finite, or a next
+            state that the grid does not have.
     """
 
     grid: Grid
@@ -51,6 +58,39 @@ class GridWorld:
     activation: NDArray[np.float32]
     next_state: NDArray[np.int32]
     rewards: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.grid, Grid) or not isinstance(self.actions, ActionSet):
+            raise SettingError("a world is made of a Grid, an ActionSet and arrays")
+        grid, table = self.grid, (self.grid.n_cells, self.actions.n)
+        _check_size(grid, self.actions)
+        for name, dtype, shape in (
+            ("reward_field", np.float32, (grid.rows, grid.cols, self.actions.n)),
+            ("activation", np.float32, (grid.picture_rows, grid.picture_cols)),
+            ("next_state", np.int32, table),
+            ("rewards", np.float32, table),
+        ):
+            frozen = frozen_array(f"the world's {name}", getattr(self, name), dtype, shape)
+            object.__setattr__(self, name, frozen)
+        for name in ("exit_reward", "prohibited_reward"):
+            real_number(name, getattr(self, name))
+        self._check_next_state()
+
+    def _check_next_state(self) -> None:
+        """Refuse a table of next states that compiled code could not follow."""
+        there = self.next_state
+        if there.min() < EXIT or there.max() >= self.grid.n_cells:
+            raise SettingError(
+                f"a next state of the world is outside 0…{self.grid.n_cells - 1}, and not "
+                f"{EXIT}, which stands for leaving"
+            )
+        by_effect = there.reshape(len(there), -1, self.actions.n_moves)
+        if (by_effect != by_effect[:, :1]).any():
+            raise SettingError("all effects of a move must lead to the same cell")
+        # EXIT, −1, takes the place behind the last cell
+        ends = np.append(self.grid.prohibited().ravel(), False)
+        if ends[by_effect[self.picture_cells, 0]].any():
+            raise SettingError("a move leads from the picture into a prohibited cell")
 
     @cached_property
     def picture_cells(self) -> NDArray[np.int32]:
@@ -80,6 +120,15 @@ class GridWorld:
         return masks
 
 
+def _check_size(grid: Grid, actions: ActionSet) -> None:
+    """Refuse a world whose tables would fill the memory."""
+    if grid.n_cells * actions.n > _MOST_ENTRIES:
+        raise GridError(
+            f"a grid of {grid.rows}×{grid.cols} with {actions.n} actions is too fine: use a "
+            f"coarser grid or fewer effects"
+        )
+
+
 def grid_world(
     grid: Grid,
     actions: ActionSet,
@@ -101,18 +150,17 @@ def grid_world(
 
     Raises:
         SettingError: an array of the wrong shape, or values that are not finite.
+        GridError: more cells and actions than can be held.
     """
+    _check_size(grid, actions)
+    exit_reward = real_number("exit_reward", exit_reward)
+    prohibited_reward = real_number("prohibited_reward", prohibited_reward)
     shape = (grid.rows, grid.cols, actions.n)
-    if reward_field.shape != shape:
-        raise SettingError(f"the reward field must be {shape}, not {reward_field.shape}")
-    field = np.array(reward_field, np.float32, order="C")
-    if not np.isfinite(field).all():
-        raise SettingError("the reward field holds values that are not finite numbers")
+    field = frozen_array("the reward field", reward_field, np.float32, shape)
     picture = (grid.picture_rows, grid.picture_cols)
     if activation is None:
         activation = np.full(picture, 0.5, np.float32)
-    if activation.shape != picture:
-        raise SettingError(f"the activation must be {picture}, not {activation.shape}")
+    activation = frozen_array("the activation", activation, np.float32, picture)
 
     rows, cols = np.divmod(np.arange(grid.n_cells, dtype=np.int32)[:, None], np.int32(grid.cols))
     to_rows = rows + actions.offsets[:, 0]
@@ -125,11 +173,11 @@ def grid_world(
     next_state = np.where(leaves, np.int32(EXIT), np.where(refused, here, there)).astype(np.int32)
     entering = field[to_rows, to_cols, np.arange(actions.n)]
     rewards = np.where(leaves, exit_reward, np.where(refused, prohibited_reward, entering))
-    arrays = (field, np.array(activation, np.float32), next_state, rewards.astype(np.float32))
-    for array in arrays:
-        array.setflags(write=False)
+    rewards = rewards.astype(np.float32)
+    next_state.setflags(write=False)
+    rewards.setflags(write=False)
     return GridWorld(
-        grid, actions, arrays[0], exit_reward, prohibited_reward, arrays[1], arrays[2], arrays[3]
+        grid, actions, field, exit_reward, prohibited_reward, activation, next_state, rewards
     )
 
 
@@ -212,10 +260,11 @@ def make_world(
         SettingError: a setting is out of its range.
         GridError: the grid is finer than the picture.
     """
-    if seed < 0:
-        raise SettingError(f"seed must be a whole number from 0, not {seed!r}")
-    if not np.isfinite(prohibited_reward):
-        raise SettingError(f"prohibited_reward must be finite, not {prohibited_reward!r}")
+    seed = whole_number("seed", seed, most=None)
+    layer = whole_number("layer", layer)
+    prohibited_reward = real_number("prohibited_reward", prohibited_reward)
+    median = whole_number("median", median, least=1)
+    moves = whole_number("moves", moves)
     noise = effect_noise(effects)
     low_high, leaving = resolve_objective(objective, reward_range, exit_reward)
     return _make_world(
@@ -225,7 +274,7 @@ def make_world(
         tuple(noise.items()),
         low_high,
         leaving,
-        float(prohibited_reward),
+        prohibited_reward,
         bool(invert),
         median,
         seed,

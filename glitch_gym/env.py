@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from glitch_gym.activation import Activation, compute_activation
+from glitch_gym.checks import shown, whole_number
 from glitch_gym.dynamics import EXIT, GridWorld, make_world
 from glitch_gym.errors import SettingError, unknown_name
 from glitch_gym.grid import Fit, Orient
@@ -25,6 +27,8 @@ LIFETIME = 20
 
 DEFAULT_EFFECTS = ("same", "pixelate", "desaturate", "invert", "random")
 """Effects that an action carries unless told otherwise."""
+
+_LARGEST_PATCH = 255
 
 OBSERVATIONS = ("cell", "coordinates", "masked", "patch")
 """Kinds of observation."""
@@ -200,10 +204,13 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
     ) -> None:
         if observation not in OBSERVATIONS:
             raise unknown_name("observation", str(observation), OBSERVATIONS)
-        if patch_size < 1 or patch_size % 2 == 0:
+        if not isinstance(world, GridWorld):
+            raise SettingError(f"an environment needs a GridWorld, not {shown(world)}")
+        patch_size = whole_number("patch_size", patch_size, least=1, most=_LARGEST_PATCH)
+        if patch_size % 2 == 0:
             raise SettingError(f"patch_size must be odd and at least 1, not {patch_size!r}")
-        if lifetime is not None and lifetime < 1:
-            raise SettingError(f"lifetime must be at least 1 step, not {lifetime!r}")
+        if lifetime is not None:
+            lifetime = whole_number("lifetime", lifetime, least=1)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise unknown_name("render_mode", str(render_mode), self.metadata["render_modes"])
         self.render_mode = render_mode
@@ -305,7 +312,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         Raises:
             SettingError: unknown options, or a cell that is not the picture's.
         """
-        chosen = self.chosen_cell(options or {})
+        chosen = self.chosen_cell({} if options is None else options)
         super().reset(seed=seed)
         if seed is not None or self._key is None:
             self._key, self._episode = episode_key(self.np_random), 0
@@ -325,16 +332,18 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         Raises:
             SettingError: unknown options, or a cell that is not the picture's.
         """
-        unknown = set(options) - {"cell"}
+        if not isinstance(options, Mapping):
+            raise SettingError(f"reset options are a dict, not {shown(options)}")
+        unknown = {str(name) for name in options} - {"cell"}
         if unknown:
             raise unknown_name("reset option", sorted(unknown)[0], ["cell"])
         if "cell" not in options:
             return None
         cell, grid = options["cell"], self.world.grid
         try:
-            row, col = (int(value) for value in cell)
+            row, col = (operator.index(value) for value in cell)
         except (TypeError, ValueError) as error:
-            raise SettingError(f"options['cell'] must be (row, col), not {cell!r}") from error
+            raise SettingError(f"options['cell'] must be (row, col), not {shown(cell)}") from error
         if not (0 <= row < grid.picture_rows and 0 <= col < grid.picture_cols):
             raise SettingError(
                 f"options['cell'] = ({row}, {col}) is outside the picture's "
@@ -356,9 +365,13 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
                 if self._over
                 else "call reset() before step()"
             )
-        chosen = int(action)
-        if chosen != action or not 0 <= chosen < self._n_actions:
-            raise SettingError(f"action {action!r} is outside Discrete({self._n_actions})")
+        try:
+            chosen = int(action)
+            allowed = chosen == action and 0 <= chosen < self._n_actions
+        except (TypeError, ValueError, OverflowError):
+            allowed = False
+        if not allowed:
+            raise SettingError(f"action {shown(action)} is outside Discrete({self._n_actions})")
         there = int(self.world.next_state[cell, chosen])
         reward = float(self.world.rewards[cell, chosen])
         self._steps += 1

@@ -8,12 +8,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_gym.checks import shown, whole_number
 from glitch_gym.errors import GridError, SettingError
 
 __all__ = ["Fit", "Grid", "Orient", "fit_grid", "orient_grid"]
 
 Fit = Literal["pad", "stretch"]
 Orient = Literal["fixed", "auto"]
+
+_MOST_CELLS = 2**26
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,19 @@ class Grid:
     picture_cols: int
 
     def __post_init__(self) -> None:
+        for name in ("rows", "cols", "picture_rows", "picture_cols"):
+            try:
+                object.__setattr__(self, name, whole_number(name, getattr(self, name), least=1))
+            except SettingError as error:
+                raise GridError(str(error)) from error
         if not (1 <= self.picture_rows <= self.rows and 1 <= self.picture_cols <= self.cols):
             raise GridError(
                 f"a picture of {self.picture_rows}×{self.picture_cols} cells does not lie in a "
                 f"grid of {self.rows}×{self.cols}"
+            )
+        if self.n_cells > _MOST_CELLS:
+            raise GridError(
+                f"a grid of {self.rows}×{self.cols} is too fine: at most {_MOST_CELLS:,} cells"
             )
 
     @property
@@ -122,9 +134,13 @@ def fit_grid(
         raise SettingError(f"fit must be 'pad' or 'stretch', not {fit!r}")
     if orient not in ("fixed", "auto"):
         raise SettingError(f"orient must be 'fixed' or 'auto', not {orient!r}")
-    if len(size) != 2 or any(side < 1 or side != int(side) for side in size):
-        raise SettingError(f"grid must be (rows, cols), whole numbers from 1, not {size!r}")
-    rows, cols = orient_grid((int(size[0]), int(size[1])), height, width, orient)
+    try:
+        rows, cols = (whole_number("a side of the grid", side, least=1) for side in size)
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"grid must be (rows, cols), whole numbers from 1, not {shown(size)}"
+        ) from error
+    rows, cols = orient_grid((rows, cols), height, width, orient)
     picture_rows, picture_cols = rows, cols
     if fit == "pad":
         if rows * width >= cols * height:

@@ -14,6 +14,7 @@ import zlib
 
 import numpy as np
 
+from glitch_gym.checks import whole_number
 from glitch_gym.compilation import compiled
 
 __all__ = [
@@ -37,8 +38,12 @@ _ALL = 2**64 - 1
 
 
 def _sequence(seed: int, path: tuple[int | str, ...]) -> np.random.SeedSequence:
-    words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in path]
-    return np.random.SeedSequence(entropy=seed, spawn_key=words)
+    words = [
+        zlib.crc32(part.encode()) if isinstance(part, str) else whole_number("layer", part)
+        for part in path
+    ]
+    entropy = whole_number("seed", seed, most=None)
+    return np.random.SeedSequence(entropy=entropy, spawn_key=words)
 
 
 def derive_key(seed: int, *path: int | str) -> np.uint64:
@@ -47,6 +52,9 @@ def derive_key(seed: int, *path: int | str) -> np.uint64:
     Args:
         seed: non-negative integer of any size.
         path: what the draws are for; equal paths give equal keys.
+
+    Raises:
+        SettingError: a negative seed or layer.
     """
     return np.uint64(_sequence(seed, path).generate_state(1, np.uint64)[0])
 

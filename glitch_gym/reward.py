@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +12,7 @@ from PIL import Image
 
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation import Activation
+from glitch_gym.checks import real_number, shown, whole_number
 from glitch_gym.errors import SettingError, unknown_name
 from glitch_gym.grid import Grid
 from glitch_gym.randomness import generator
@@ -53,11 +53,14 @@ class Noise:
     std: float = 0.2
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.mean) and math.isfinite(self.std)) or self.std < 0:
+        try:
+            real_number("mean", self.mean)
+            real_number("std", self.std, low=0.0)
+        except SettingError as error:
             raise SettingError(
-                f"noise needs a finite mean and a std of at least 0, not mean={self.mean!r}, "
-                f"std={self.std!r}"
-            )
+                f"noise needs a finite mean and a std of at least 0, not mean={shown(self.mean)}, "
+                f"std={shown(self.std)}"
+            ) from error
 
 
 DEFAULT_NOISE: dict[str, Noise] = {
@@ -71,6 +74,9 @@ DEFAULT_NOISE: dict[str, Noise] = {
 """Effects that destroy colour are rare by default: as often as the others, they make snow."""
 
 _OTHER_NOISE = Noise(-0.2, 0.2)
+
+# The filter's work grows with the square of it
+_LARGEST_MEDIAN = 999
 
 
 def effect_noise(
@@ -120,13 +126,15 @@ def resolve_objective(
         raise unknown_name("objective", str(objective), OBJECTIVES)
     low_high, leaving = OBJECTIVES[objective]
     if reward_range is not None:
-        if len(reward_range) != 2 or not all(math.isfinite(value) for value in reward_range):
-            raise SettingError(f"reward_range must be two finite numbers, not {reward_range!r}")
-        low_high = (float(reward_range[0]), float(reward_range[1]))
+        try:
+            low, high = (real_number("reward_range", value) for value in reward_range)
+        except (TypeError, ValueError) as error:
+            raise SettingError(
+                f"reward_range must be two finite numbers, not {shown(reward_range)}"
+            ) from error
+        low_high = (low, high)
     if exit_reward is not None:
-        if not math.isfinite(exit_reward):
-            raise SettingError(f"exit_reward must be finite, not {exit_reward!r}")
-        leaving = float(exit_reward)
+        leaving = real_number("exit_reward", exit_reward)
     return low_high, leaving
 
 
@@ -182,7 +190,8 @@ def reward_field(
     # Imported here: what finds its rewards in the store starts faster without
     from scipy import ndimage
 
-    if median < 1 or median % 2 == 0:
+    median = whole_number("median", median, least=1, most=_LARGEST_MEDIAN)
+    if median % 2 == 0:
         raise SettingError(f"median must be an odd number of cells from 1, not {median!r}")
     shape = (grid.picture_rows, grid.picture_cols)
     base = activation_on_grid(activation, grid).astype(np.float64)

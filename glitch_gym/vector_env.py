@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from glitch_gym.checks import checked_actions, checked_probabilities, shown, whole_number
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import EXIT
 from glitch_gym.env import LIFETIME, GlitchGridEnv, episode_key
@@ -24,6 +26,9 @@ from glitch_gym.randomness import below, draw, stream, unit
 __all__ = ["GlitchGridVectorEnv", "HasProbabilities", "VectorRollout"]
 
 _NEXT_STEP, _SAME_STEP, _DISABLED = 0, 1, 2
+
+_MOST_AGENTS = 2**26
+_MOST_ROLLED_OUT = 2**28
 _MODES = {
     AutoresetMode.NEXT_STEP: _NEXT_STEP,
     AutoresetMode.SAME_STEP: _SAME_STEP,
@@ -235,8 +240,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         env: GlitchGridEnv | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(num_envs, int) or num_envs < 1:
-            raise SettingError(f"num_envs must be a whole number from 1, not {num_envs!r}")
+        num_envs = whole_number("num_envs", num_envs, least=1, most=_MOST_AGENTS)
         try:
             self.autoreset_mode = AutoresetMode(autoreset_mode)
         except ValueError as error:
@@ -244,11 +248,15 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 f"autoreset_mode must be one of {[mode.value for mode in AutoresetMode]}, not "
                 f"{autoreset_mode!r}"
             ) from error
-        limits = [limit for limit in (max_episode_steps, lifetime) if limit is not None]
-        if any(limit < 1 for limit in limits):
-            raise SettingError(f"the lifetime must be at least 1 step, not {min(limits)!r}")
+        limits = [
+            whole_number("the lifetime", limit, least=1)
+            for limit in (max_episode_steps, lifetime)
+            if limit is not None
+        ]
         if env is not None and kwargs:
             raise SettingError(f"with env, leave out its own settings: {', '.join(kwargs)}")
+        if env is not None and not isinstance(env, GlitchGridEnv):
+            raise SettingError(f"env must be a GlitchGridEnv without wrappers, not {shown(env)}")
         self._single = GlitchGridEnv(**kwargs) if env is None else env
         self.lifetime = min(limits, default=LIFETIME)
         self.num_envs = num_envs
@@ -300,7 +308,12 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             self._np_random, self._np_random_seed = seeding.np_random(int(seed))
             seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
         else:
-            seeds = list(seed)
+            try:
+                seeds = [None if own is None else operator.index(own) for own in seed]
+            except TypeError as error:
+                raise SettingError(
+                    f"seed must be a whole number, or one or None for each agent, not {shown(seed)}"
+                ) from error
         if len(seeds) != self.num_envs:
             raise SettingError(f"{len(seeds)} seeds were given for {self.num_envs} agents")
         if not self._seeded:
@@ -327,7 +340,10 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         Raises:
             SettingError: bad options or seeds.
         """
-        options = dict(options or {})
+        options = {} if options is None else options
+        if not isinstance(options, Mapping):
+            raise SettingError(f"reset options are a dict, not {shown(options)}")
+        options = dict(options)
         chosen = np.ones(self.num_envs, np.bool_)
         if "reset_mask" in options:
             chosen = options.pop("reset_mask")
@@ -420,12 +436,18 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         return self._observe(self._cells), gained, terminated, truncated, infos
 
     def _checked(self, actions: Any) -> NDArray[np.int64]:
-        given = np.asarray(actions)
+        try:
+            given = np.asarray(actions)
+        except ValueError:  # Lists of unequal lengths
+            given = np.empty(0, object)
         if given.shape != (self.num_envs,) or given.dtype.kind not in "iu":
             raise SettingError(
                 f"actions must be {self.num_envs} integers, not {given.dtype} of shape "
                 f"{given.shape}"
             )
+        if given.dtype == np.uint64:
+            # The largest would turn into negative numbers, and be reported as such
+            given = np.minimum(given, np.uint64(np.iinfo(np.int64).max))
         return np.ascontiguousarray(given, np.int64)
 
     def _stamped(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -476,11 +498,17 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             threads: how many share the work.
 
         Raises:
-            SettingError: a policy of another shape, or no steps or threads.
+            SettingError: a policy of another shape, with actions outside the action space, or with
+                rows that are not probabilities; no steps or threads, or more steps than fit.
             gymnasium.error.ResetNeeded: before the first reset, or where an episode is over.
         """
-        if steps < 1 or threads < 1:
-            raise SettingError("steps and threads must be at least 1")
+        steps = whole_number("steps", steps, least=1)
+        threads = min(whole_number("threads", threads, least=1), self.num_envs)
+        if steps * self.num_envs > _MOST_ROLLED_OUT:
+            raise SettingError(
+                f"{steps:,} steps of {self.num_envs:,} agents are too many at once: take at most "
+                f"{max(1, _MOST_ROLLED_OUT // self.num_envs):,}, and go on from there"
+            )
         if not self._begun or (self._mode == _DISABLED and self._over.any()):
             raise gym.error.ResetNeeded("call reset() before rollout()")
         n, n_actions = self.num_envs, self.world.actions.n
@@ -488,15 +516,14 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         cumulative = np.empty((0, 0))
         shape = (self.world.grid.n_cells, n_actions)
         if isinstance(policy, np.ndarray):
-            if policy.shape != shape[:1] or policy.dtype.kind not in "iu":
-                raise SettingError(f"the policy must hold an action for each of {shape[0]} cells")
-            if policy.min() < 0 or policy.max() >= n_actions:
-                raise SettingError(f"the policy has an action outside Discrete({n_actions})")
-            choice = policy.astype(np.int64)
+            choice = checked_actions(policy, *shape)
         elif policy is not None:
-            odds = np.asarray(policy.probabilities())
-            if odds.shape != shape:
-                raise SettingError(f"the policy's probabilities are {odds.shape}, not {shape}")
+            if not callable(getattr(policy, "probabilities", None)):
+                raise SettingError(
+                    f"a policy here has probabilities(), or is an array of actions: not "
+                    f"{shown(policy)}"
+                )
+            odds = checked_probabilities(policy.probabilities(), shape)
             if (odds.max(axis=1) == 1).all():
                 choice = odds.argmax(axis=1).astype(np.int64)
             else:

@@ -94,6 +94,50 @@ def test_a_bonus_makes_an_effect_win(world, policy):
         assert set(actions[actions >= 0] // 4) == {effect}
 
 
+class Right:
+    """Acts, and says no more."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def act(self, cells):
+        self.asked += 1
+        return np.full(cells.shape, 3)
+
+
+class Doubts:
+    """Says how likely each action is, and would act otherwise."""
+
+    def act(self, cells):
+        raise AssertionError("not asked: it has probabilities")
+
+    def probabilities(self):
+        odds = np.zeros((216, 8))
+        odds[:, 1], odds[:, 3] = 0.3, 0.7
+        return odds
+
+
+@pytest.mark.parametrize("explore", [None, 0.25])
+@pytest.mark.parametrize("kind", [Right, Doubts])
+def test_a_policy_of_another_kind_does_the_same_on_a_still_and_in_a_clip(world, kind, explore):
+    still = rollout(world, kind(), 60, lifetime=15, explore=explore, seed=4)
+    crowd = Crowd(60, lifetime=15, seed=4)
+    crowd.follow(world, kind(), explore=explore)
+    cells, actions = walked(crowd, world, range(15))
+    np.testing.assert_array_equal(cells, still.cells.T)
+    np.testing.assert_array_equal(actions, still.actions.T)
+
+
+def test_probabilities_are_drawn_from_at_every_step_and_actions_asked_for_once(world):
+    drawn = rollout(world, Doubts(), 4000, lifetime=1, repeat=True).actions
+    np.testing.assert_allclose(np.bincount(drawn.ravel(), minlength=8) / 4000,
+                               [0, 0.3, 0, 0.7, 0, 0, 0, 0], atol=0.03)  # fmt: skip
+    assert len(np.unique(rollout(world, Doubts(), 50, lifetime=9).actions[:, 5])) > 1
+    policy = Right()
+    rollout(world, policy, 50, lifetime=9)
+    assert policy.asked == 1
+
+
 def test_a_policy_of_another_kind_is_written_down(world):
     class Right:
         def act(self, cells):

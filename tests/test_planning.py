@@ -60,6 +60,17 @@ def test_random_is_0_the_optimum_is_1_and_learners_lie_between():
     assert much > 0.99
 
 
+def test_a_policy_that_only_acts_is_measured_as_what_it_does():
+    world = small_world()
+
+    class Acts:
+        def act(self, cells):
+            return cells % world.actions.n
+
+    cells = np.arange(world.grid.n_cells)
+    assert optimality(world, Acts()) == optimality(world, cells % world.actions.n)
+
+
 def test_the_planner_is_a_learner():
     world = small_world()
     seen = []

@@ -66,6 +66,7 @@ def test_equal_seeds_act_alike():
         (lambda: QTable(VALUES, epsilon=2), "epsilon"),
         (lambda: QTable(VALUES, temperature=-1), "temperature"),
         (lambda: QTable(VALUES).softmax(0), "temperature"),
+        (lambda: QTable(VALUES, epsilon=0.1, temperature=1.0), "not with both"),
         (lambda: QTable(VALUES).act(np.array([4])), "outside"),
         (lambda: Schedule(0, float("inf")), "finite"),
         (lambda: Schedule(0, 1, over=0), "share"),

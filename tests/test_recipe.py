@@ -132,6 +132,10 @@ def test_every_error_is_said_at_once_with_its_path():
         ("[[layers]]\ngrid = [1, 1]\nagents = true", "integer"),
         ('[[layers]]\ngrid = [1, 1]\neffects = ["same", 3]', "list of effect names"),
         ("seed = 2020-01-01\n[[layers]]\ngrid = [1, 1]", "seed should be a valid integer"),
+        (
+            "[[layers]]\ngrid = [1, 1]\nexplore = { 0 = 0.0, 2 = 0.5 }\ntemperature = 0.2",
+            "layers.1.temperature should be 0 where explore is set",
+        ),
         ('[[layers]]\ngrid = [1, 1]\nlearner = "sarsi"', "did you mean 'sarsa'"),
         ("[[layers]\ngrid = [1, 1]", "line 1, column"),
     ],

@@ -76,6 +76,20 @@ def test_ppo_learns_on_it_and_its_model_walks():
     assert ModelPolicy(model, scalar, deterministic=False).act(cells).max() < 20
 
 
+def test_a_model_that_draws_says_how_likely_each_action_is():
+    env = GlitchVecEnv(4, observation="coordinates", grid=(4, 3))
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=32, seed=0, device="cpu")
+    scalar = gym.make("GlitchGrid-v0", observation="coordinates", grid=(4, 3))
+    policy = ModelPolicy(model, scalar, deterministic=False)
+    said = policy.probabilities()
+    asked = np.bincount(policy.act(np.full(4000, 5)), minlength=20) / 4000
+    np.testing.assert_allclose(asked, said[5], atol=0.03)
+    certain = ModelPolicy(model, scalar).probabilities()
+    assert (certain.argmax(axis=1) == said.argmax(axis=1)).all()
+    first, again = (rollout(scalar.unwrapped.world, policy, 40, seed=2) for _ in range(2))
+    np.testing.assert_array_equal(first.actions, again.actions)
+
+
 def test_ppo_can_be_named_in_a_recipe(small):
     layer = Layer(
         grid=(12, 18), fit="stretch", effects=["same"], iterations=200, agents=80,

@@ -3,20 +3,25 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces, wrappers
 from support import reference
 from support.worlds import small_world
 
 from glitch_agents import (
+    DQN,
     DoubleQLearning,
+    ExactPlanner,
     ExpectedSarsa,
     QLambda,
     QLearning,
     QTable,
     Sarsa,
     Schedule,
+    Sweeping,
     optimality,
 )
-from glitch_agents.problem import problem_of
+from glitch_agents.problem import lifetime_of, problem_of
+from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import derive_key
 
@@ -137,6 +142,75 @@ def test_environments_without_p_are_stepped(learner):
     assert problem_of(env) is None
     table = learner(alpha=0.5, epsilon=0.1, gamma=1.0).learn(env, episodes=600)
     assert episode_return(env, table) >= -19
+
+
+def lake():
+    return gym.make("FrozenLake-v1", is_slippery=False)
+
+
+def grid():
+    return gym.make("GlitchGrid-v0", grid=(4, 3))
+
+
+@pytest.mark.parametrize("learner", ALL)
+def test_observations_that_a_wrapper_changes_are_what_is_learned_on(learner):
+    """Read through ``P``, the states are more than the wrapper's two: this was a crash."""
+    env = wrappers.TransformObservation(lake(), lambda state: state % 2, spaces.Discrete(2))
+    assert problem_of(env) is None
+    assert learner().learn(env, episodes=30).values.shape == (2, 1, 4)
+
+
+@pytest.mark.parametrize("learner", ALL)
+@pytest.mark.parametrize("make", [lake, grid])
+def test_rewards_that_a_wrapper_changes_are_what_is_learned_from(learner, make):
+    env = wrappers.TransformReward(make(), lambda reward: 5.0)
+    table = learner(alpha=1.0, gamma=0.0).learn(env, episodes=30)
+    assert set(np.unique(table.values)) <= {0.0, 5.0, 10.0}
+    assert table.values.max() >= 5
+
+
+@pytest.mark.parametrize("make", [lake, grid])
+def test_actions_that_a_wrapper_changes_are_what_is_taken(make):
+    env = wrappers.TransformAction(make(), lambda action: 3 - action, spaces.Discrete(4))
+    table = QLearning(alpha=1.0, epsilon=1.0, gamma=0.0).learn(env, episodes=400)
+    plain = QLearning(alpha=1.0, epsilon=1.0, gamma=0.0).learn(make(), episodes=400)
+    mirrored = plain.values[..., 3::-1].reshape(table.values.shape)
+    np.testing.assert_allclose(table.values, mirrored, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lake, grid])
+def test_wrappers_that_change_nothing_leave_the_tables_readable(make):
+    env = wrappers.RecordEpisodeStatistics(wrappers.TimeLimit(make(), 7))
+    assert problem_of(env) is not None
+    assert lifetime_of(env) == 7
+
+
+def test_a_wrapped_grid_that_is_stepped_gives_a_table_of_its_world():
+    env = grid()
+    table = QLearning().learn(wrappers.ClipReward(env, 0.0, 1.0), episodes=5)
+    assert table.values.shape == env.unwrapped.world.reward_field.shape
+
+
+def test_an_environment_with_steps_of_its_own_is_stepped():
+    class Generous(GlitchGridEnv):
+        def step(self, action):
+            seen, _, *rest = super().step(action)
+            return seen, 7.0, *rest
+
+    table = QLearning(alpha=1.0, gamma=0.0).learn(Generous(grid=(4, 3)), episodes=30)
+    assert set(np.unique(table.values)) == {0.0, 7.0}
+
+
+def test_passengers_who_change_their_minds_are_stepped():
+    name = "Taxi-v4" if "Taxi-v4" in gym.registry else "Taxi-v3"
+    assert problem_of(gym.make(name, fickle_passenger=True)) is None
+    assert problem_of(gym.make(name)) is not None
+
+
+@pytest.mark.parametrize("learner", [ExactPlanner(), Sweeping(), DQN()])
+def test_learners_that_cannot_step_refuse_a_wrapper_that_changes_something(learner):
+    with pytest.raises(SettingError, match="wrapper TransformReward may change"):
+        learner.learn(wrappers.TransformReward(grid(), lambda reward: -reward), episodes=1)
 
 
 def test_stochastic_problems_draw_their_outcomes():

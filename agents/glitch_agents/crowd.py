@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
-from glitch_agents.rollout import as_table, best_actions, choose_action
+from glitch_agents.rollout import as_table, best_actions, choose_action, exploration
+from glitch_gym.checks import shown, whole_number
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import EXIT, GridWorld
 from glitch_gym.errors import SettingError
+from glitch_gym.grid import Grid
 from glitch_gym.randomness import below, derive_key, draw, stream
 
 __all__ = ["NEVER", "Crowd"]
@@ -23,6 +25,7 @@ NEVER = 2**62
 """Tick of birth of an agent that is not born at all."""
 
 _NOWHERE = -1
+_MOST_AGENTS = 10**8
 
 
 @compiled
@@ -45,7 +48,15 @@ def _advance(
     states: NDArray[np.int32],
     cells: NDArray[np.int32],
     actions: NDArray[np.int32],
-) -> None:
+) -> bool:
+    """Take the step of a tick; return whether it was done, for which every start must be a cell."""
+    n_states = np.uint32(next_state.shape[0])
+    wrong = np.uint32(0)
+    for place in range(starts.shape[0]):
+        # Seen as unsigned, a negative number is a very large one
+        wrong |= np.uint32(np.uint32(starts[place]) >= n_states)
+    if wrong != np.uint32(0):
+        return False
     for agent in range(states.shape[0]):
         cells[agent] = -1
         actions[agent] = -1
@@ -72,6 +83,7 @@ def _advance(
         elif there != state:
             cells[agent] = there
             states[agent] = there
+    return True
 
 
 class Crowd:
@@ -104,18 +116,20 @@ class Crowd:
         seed: int = 0,
         layer: int = 0,
     ) -> None:
-        if agents < 1:
-            raise SettingError(f"agents must be at least 1, not {agents!r}")
-        if lifetime < 1:
-            raise SettingError(f"lifetime must be at least 1 step, not {lifetime!r}")
-        self.born = np.zeros(agents, np.int64) if born is None else born
-        if self.born.shape != (agents,):
-            raise SettingError(f"born must be ({agents},), not {self.born.shape}")
+        agents = whole_number("agents", agents, least=1, most=_MOST_AGENTS)
+        lifetime = whole_number("lifetime", lifetime, least=1)
+        given = np.zeros(agents, np.int64) if born is None else np.asarray(born)
+        if given.shape != (agents,) or given.dtype.kind != "i":
+            raise SettingError(
+                f"born must be whole numbers ({agents},), not {given.dtype} {given.shape}"
+            )
+        self.born = given.astype(np.int64, copy=False)
         self._lifetime = lifetime
         self._repeat = repeat
         self._respawn = respawn
         self._key = derive_key(seed, layer, "rollout")
         self._states = np.full(agents, _NOWHERE, np.int32)
+        self._grid: Grid | None = None
 
     def follow(
         self,
@@ -130,10 +144,21 @@ class Crowd:
         Args:
             world: where it walks; its cells must be those of the world before.
             policy: what it does; ``as_table`` makes one of any policy.
-            explore: probability of a random action, in place of the policy's.
+            explore: probability of a random action, in place of the policy's epsilon.
             bonus: float32 (n_actions,), added to the value of each action.
+
+        Raises:
+            SettingError: a world on another grid, a policy that does not fit it, or a number out of
+                its range.
         """
+        if not isinstance(world, GridWorld):
+            raise SettingError(f"a crowd walks in a GridWorld, not in {shown(world)}")
+        if self._grid is not None and self._grid != world.grid:
+            raise SettingError("a crowd cannot go on in a world with another grid")
         table = as_table(policy, world)
+        if bonus is not None and np.shape(bonus) != (world.actions.n,):
+            raise SettingError(f"bonus must be ({world.actions.n},), not {np.shape(bonus)}")
+        self._grid = world.grid
         self._next_state = world.next_state
         self._values = table.by_state
         if bonus is not None and bonus.any():
@@ -145,11 +170,9 @@ class Crowd:
         self._best, self._ties = best_actions(self._values)
         self._first_ties = table.ties == "first"
         self._cumulative = np.empty((0, 0))
-        self._epsilon = table.epsilon if explore is None else explore
+        self._epsilon = exploration(table, explore)
         if table.temperature > 0:
-            greedy_share = QTable(table.values, table.ties, 0.0, table.temperature)
-            self._cumulative = np.cumsum(greedy_share.probabilities(), axis=1)
-            self._epsilon = 0.0
+            self._cumulative = np.cumsum(table.probabilities(), axis=1)
 
     def advance(
         self, tick: int, starts: NDArray[np.int32], active: int | None = None
@@ -163,13 +186,25 @@ class Crowd:
 
         Returns:
             the cell that each agent's stamp is on, or −1, and its action, or −1: int32 (agents,).
+
+        Raises:
+            SettingError: nothing is followed yet, or a start that is not a cell of the world.
         """
+        if self._grid is None:
+            raise SettingError("a crowd follows a policy: call follow() before advance()")
+        starts = np.asarray(starts)
+        if starts.ndim != 1 or starts.dtype != np.int32:
+            raise SettingError(f"starts must be int32 (n,), not {starts.dtype} {starts.shape}")
+        tick = whole_number("tick", tick, most=NEVER)
         agents = len(self._states)
+        born_yet = agents if active is None else whole_number("active", active)
         cells, actions = np.empty(agents, np.int32), np.empty(agents, np.int32)
-        _advance(
+        done = _advance(
             tick, self._next_state, self._values, self._cumulative, self._best, self._ties,
-            starts, agents if active is None else active, float(self._epsilon), self._first_ties,
+            starts, born_yet, self._epsilon, self._first_ties,
             self._repeat, self._respawn, self._lifetime, self.born, self._key, self._states,
             cells, actions,
         )  # fmt: skip
+        if not done:
+            raise SettingError(f"a start is outside the world's 0…{len(self._next_state) - 1}")
         return cells, actions

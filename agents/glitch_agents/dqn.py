@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.learning import Progress
-from glitch_agents.problem import lifetime_of
+from glitch_agents.problem import lifetime_of, world_of
 from glitch_agents.schedule import Schedule, as_schedule
+from glitch_gym.checks import whole_number
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import MissingExtraError, SettingError
 from glitch_gym.randomness import derive_key
@@ -92,8 +93,7 @@ class DQN:
         if not 0 <= self.gamma < 1:
             raise SettingError(f"gamma must lie in [0, 1), not {self.gamma!r}")
         for name in ("hidden", "batch", "buffer", "train_every", "target_every"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+            whole_number(name, getattr(self, name), least=1)
 
     def learn(
         self,
@@ -110,8 +110,8 @@ class DQN:
             SettingError: no episodes, or an environment of another kind.
         """
         torch = _torch()
-        if episodes < 1:
-            raise SettingError(f"episodes must be at least 1, not {episodes!r}")
+        episodes = whole_number("episodes", episodes, least=1)
+        world_of(env)
         given = env.unwrapped
         if not isinstance(given, GlitchGridEnv):
             raise SettingError(f"this learner needs a GlitchGrid environment, not {env!r}")

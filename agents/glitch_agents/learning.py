@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from glitch_agents.policy import Policy
-from glitch_gym.errors import SettingError
+from glitch_gym.checks import whole_number
 
 __all__ = ["Learner", "Progress", "in_chunks"]
 
@@ -16,6 +16,8 @@ Progress = Callable[[int, int], None]
 
 # Long enough that the calls cost nothing, short enough that Ctrl-C and the bar feel immediate
 _CHUNK_SECONDS = 0.05
+
+_MOST_EPISODES = 2**62
 
 
 class Learner(Protocol):
@@ -44,8 +46,7 @@ def in_chunks(
     Raises:
         SettingError: no episodes.
     """
-    if episodes < 1:
-        raise SettingError(f"episodes must be at least 1, not {episodes!r}")
+    episodes = whole_number("episodes", episodes, least=1, most=_MOST_EPISODES)
     done, chunk = 0, 64
     try:
         while done < episodes:

@@ -11,15 +11,23 @@ Source: Sutton and Barto, *Reinforcement Learning*, second edition, sections 4.3
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.learning import Progress
-from glitch_agents.policy import QTable, Ties, check_ties
+from glitch_agents.policy import Policy, QTable, Ties, check_ties
 from glitch_agents.problem import world_of
+from glitch_agents.rollout import as_table
+from glitch_gym.checks import (
+    checked_actions,
+    checked_probabilities,
+    frozen_array,
+    real_number,
+    shown,
+)
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
@@ -130,7 +138,7 @@ def check_gamma(gamma: float) -> None:
     Raises:
         SettingError: out of range.
     """
-    if not 0 <= gamma < 1:
+    if not 0 <= real_number("gamma", gamma) < 1:
         raise SettingError(f"exact values need gamma in [0, 1), not {gamma!r}")
 
 
@@ -155,37 +163,39 @@ def state_values(
     Raises:
         SettingError: a value out of its range.
     """
-    check_gamma(gamma)
-    if not tolerance > 0:
+    _check_world(world)
+    return plan(world, world.rewards, gamma, tolerance)
+
+
+def _check_world(world: object) -> None:
+    if not isinstance(world, GridWorld):
+        raise SettingError(f"a planner needs a GridWorld, not {shown(world)}")
+
+
+def _check_tolerance(tolerance: float) -> None:
+    if not real_number("tolerance", tolerance) > 0:
         raise SettingError(f"tolerance must be above 0, not {tolerance!r}")
-    return plan(
-        world.next_state,
-        world.rewards,
-        world.picture_cells,
-        world.actions.n_moves,
-        gamma,
-        tolerance,
-    )
 
 
 def plan(
-    next_state: NDArray[np.int32],
-    rewards: NDArray[np.float32],
-    cells: NDArray[np.int32],
-    n_moves: int,
-    gamma: float,
-    tolerance: float,
+    world: GridWorld, rewards: NDArray[np.float32], gamma: float, tolerance: float
 ) -> NDArray[np.float64]:
-    """Do what ``state_values`` does, on tables: a world's, or what somebody believes of one.
+    """Compute what ``state_values`` does, for rewards that somebody believes a world to have.
 
     Args:
-        next_state: int32 (n_cells, n_actions).
+        world: the grid world.
         rewards: float32 (n_cells, n_actions), by the cell that an action starts from.
-        cells: int32, the picture's cells.
-        n_moves: actions are effect · n_moves + move.
         gamma: discount in [0, 1).
         tolerance: largest error of any value, above 0.
+
+    Raises:
+        SettingError: a value out of its range, or rewards that do not fit the world.
     """
+    check_gamma(gamma)
+    _check_tolerance(tolerance)
+    next_state, cells, n_moves = world.next_state, world.picture_cells, world.actions.n_moves
+    rewards = frozen_array("the rewards", rewards, np.float32, next_state.shape)
+    gamma = float(gamma)
     best = np.empty((len(next_state), n_moves))
     there = np.empty((len(next_state), n_moves), np.int32)
     _best_per_move(next_state, rewards, n_moves, best, there)
@@ -221,6 +231,7 @@ def _evaluate(
     backwards = False
     while True:
         largest = 0.0
+        scale = 0.0
         count = cells.shape[0]
         for index in range(count):
             state = cells[count - 1 - index if backwards else index]
@@ -231,15 +242,17 @@ def _evaluate(
                 if share > 0 and there >= 0:
                     value += gamma * share * values[there]
             largest = max(largest, abs(value - values[state]))
+            scale = max(scale, abs(value))
             values[state] = value
         backwards = not backwards
-        if largest * gamma <= tolerance * (1 - gamma) or largest < 1e-14:
+        # One float64 step of the values themselves is as near as they can come
+        if largest * gamma <= tolerance * (1 - gamma) or largest < max(1e-14, 1e-15 * scale):
             break
 
 
 def policy_values(
     world: GridWorld,
-    policy: HasProbabilities | NDArray[Any],
+    policy: HasProbabilities | Policy | NDArray[Any],
     gamma: float = 0.95,
     tolerance: float = 1e-9,
 ) -> NDArray[np.float64]:
@@ -247,8 +260,8 @@ def policy_values(
 
     Args:
         world: the grid world.
-        policy: something with ``probabilities()``, such as a ``QTable``; an array (n_cells,
-            n_actions) of probabilities; or an integer array (n_cells,) of actions.
+        policy: something with ``probabilities()``, such as a ``QTable``, or with ``act`` alone; an
+            array (n_cells, n_actions) of probabilities; or an integer array (n_cells,) of actions.
         gamma: discount in [0, 1).
         tolerance: largest error of any value.
 
@@ -256,32 +269,37 @@ def policy_values(
         float64 (n_cells,); prohibited cells hold 0.
 
     Raises:
-        SettingError: gamma out of its range, or a policy of another shape.
+        SettingError: gamma or tolerance out of its range, a policy of another shape, actions
+            outside the action space, or rows that are not probabilities.
     """
     check_gamma(gamma)
-    shape = world.next_state.shape
-    odds = policy if isinstance(policy, np.ndarray) else policy.probabilities()
-    if odds.shape == shape[:1] and odds.dtype.kind in "iu":
-        odds = np.eye(shape[1])[odds]
-    if odds.shape != shape:
-        raise SettingError(f"the policy's probabilities are {odds.shape}, not {shape}")
-    if (odds < 0).any() or not np.allclose(odds.sum(axis=1), 1):
-        raise SettingError("the policy's probabilities must be at least 0 and sum to 1 by cell")
+    _check_tolerance(tolerance)
+    _check_world(world)
+    n_cells, n_actions = shape = world.next_state.shape
+    says = getattr(policy, "probabilities", None)
+    if isinstance(policy, np.ndarray) and policy.ndim == 1:
+        odds = np.eye(n_actions)[checked_actions(policy, n_cells, n_actions)]
+    elif isinstance(policy, np.ndarray):
+        odds = checked_probabilities(policy, shape)
+    elif callable(says):
+        odds = checked_probabilities(says(), shape)
+    else:
+        odds = as_table(cast(Policy, policy), world).probabilities()
     values = np.zeros(shape[0])
     _evaluate(
         world.next_state,
         world.rewards,
-        np.ascontiguousarray(odds, np.float64),
+        odds,
         world.picture_cells,
-        gamma,
-        tolerance,
+        float(gamma),
+        float(tolerance),
         values,
     )
     return values
 
 
 def optimality(
-    world: GridWorld, policy: HasProbabilities | NDArray[Any], gamma: float = 0.95
+    world: GridWorld, policy: HasProbabilities | Policy | NDArray[Any], gamma: float = 0.95
 ) -> float:
     """Say how near a policy comes to the optimum: 0 for random actions, 1 for the optimum.
 
@@ -297,6 +315,7 @@ def optimality(
         SettingError: gamma out of its range, a policy of another shape, or a world in which random
             actions are optimal.
     """
+    _check_world(world)
     cells = world.picture_cells
     shape = world.next_state.shape
     best = state_values(world, gamma, 1e-9)[cells].mean()
@@ -323,8 +342,7 @@ class ExactPlanner:
 
     def __post_init__(self) -> None:
         check_gamma(self.gamma)
-        if not self.tolerance > 0:
-            raise SettingError(f"tolerance must be above 0, not {self.tolerance!r}")
+        _check_tolerance(self.tolerance)
         check_ties(self.ties)
 
     def learn(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_gym.checks import real_number, whole_number
 from glitch_gym.errors import SettingError
 
 __all__ = ["Policy", "QTable", "Ties", "check_ties"]
@@ -29,7 +29,12 @@ def check_ties(ties: str) -> None:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that gives an action for each cell."""
+    """Anything that gives an action for each cell.
+
+    What the agents of a still and of a clip do is decided in the same way. A policy that also has
+    ``probabilities()``, (n_cells, n_actions), is drawn from at every step of every agent, by the
+    seed. A policy with ``act`` alone is asked once, for all cells, and taken to be deterministic.
+    """
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
         """Give an action for each flat cell index of an integer array, in the same shape."""
@@ -44,13 +49,15 @@ class QTable:
         values: float32 (rows, cols, n_actions).
         ties: among equal best actions take one at ``"random"`` or the ``"first"``.
         epsilon: probability of a uniformly random action, in [0, 1].
-        temperature: 0 for greedy; above, actions are drawn from softmax(values / temperature).
+        temperature: 0 for greedy; above, actions are drawn from softmax(values / temperature), and
+            epsilon must be 0.
         seed: of the draws of ``act``. Rollouts key their draws by agent and step instead.
         episodes: episodes that the table was learned in.
         interrupted: learning was stopped before its time, by Ctrl-C.
 
     Raises:
-        SettingError: a value out of its range, or a table that is not three-dimensional.
+        SettingError: a value out of its range, both an epsilon and a temperature, or a table that
+            is not three-dimensional.
     """
 
     values: NDArray[np.float32]
@@ -63,16 +70,22 @@ class QTable:
     _rng: np.random.Generator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.values.ndim != 3 or self.values.size == 0:
-            raise SettingError(
-                f"a Q-table is (rows, cols, n_actions), not of shape {self.values.shape}"
-            )
+        given = np.asarray(self.values)
+        if given.ndim != 3 or given.size == 0:
+            raise SettingError(f"a Q-table is (rows, cols, n_actions), not of shape {given.shape}")
+        if given.dtype.kind not in "iuf":
+            raise SettingError(f"a Q-table holds numbers, not {given.dtype}")
         check_ties(self.ties)
-        if not 0 <= self.epsilon <= 1:
-            raise SettingError(f"epsilon must lie in 0…1, not {self.epsilon!r}")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise SettingError(f"temperature must be finite and at least 0: {self.temperature!r}")
-        values = np.ascontiguousarray(self.values, np.float32)
+        real_number("epsilon", self.epsilon, 0.0, 1.0)
+        real_number("temperature", self.temperature, 0.0)
+        if self.epsilon > 0 and self.temperature > 0:
+            raise SettingError(
+                f"a Q-table is followed with epsilon {self.epsilon:g} or with temperature "
+                f"{self.temperature:g}, not with both: set one of them to 0"
+            )
+        whole_number("seed", self.seed, most=None)
+        with np.errstate(over="ignore"):
+            values = np.ascontiguousarray(given, np.float32)
         if not np.isfinite(values).all():
             raise SettingError("the Q-table holds values that are not finite numbers")
         object.__setattr__(self, "values", values)
@@ -93,7 +106,7 @@ class QTable:
 
     def softmax(self, temperature: float) -> QTable:
         """The same table, with actions drawn from the softmax of values over temperature."""
-        if temperature <= 0:
+        if real_number("temperature", temperature) <= 0:
             raise SettingError(f"softmax needs a temperature above 0, not {temperature!r}")
         return dataclasses.replace(self, epsilon=0.0, temperature=temperature)
 
@@ -117,6 +130,9 @@ class QTable:
         """
         cells = np.asarray(observations)
         table = self.by_state
+        if cells.size and cells.dtype.kind not in "iu":
+            raise SettingError(f"cells are whole numbers, not {cells.dtype}")
+        cells = cells.astype(np.int64)
         if cells.size and (cells.min() < 0 or cells.max() >= len(table)):
             raise SettingError(f"a cell is outside this table's 0…{len(table) - 1}")
         values = table[cells]

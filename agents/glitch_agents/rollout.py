@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.policy import Policy, QTable
+from glitch_gym.checks import (
+    checked_actions,
+    checked_probabilities,
+    real_number,
+    shown,
+    whole_number,
+)
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import EXIT, GridWorld
 from glitch_gym.env import LIFETIME
@@ -22,11 +28,15 @@ __all__ = [
     "best_actions",
     "births",
     "choose_action",
+    "exploration",
     "no_births",
     "nobody",
     "rollout",
     "scripted",
 ]
+
+
+_MOST_STEPS = 10**8
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,9 @@ class Trajectories:
         cells: int32 (agents, steps), flat index of the stamped cell, or −1.
         actions: int32 (agents, steps), or −1 after the end of an agent's life.
         lengths: int32 (agents,), steps that each agent took.
+
+    Raises:
+        SettingError: arrays of another shape or type, or numbers that cannot be.
     """
 
     cells: NDArray[np.int32]
@@ -54,11 +67,33 @@ class Trajectories:
             )
         if self.lengths.shape != (self.cells.shape[0],):
             raise SettingError(f"lengths must be (agents,), not {self.lengths.shape}")
+        for name in ("cells", "actions", "lengths"):
+            object.__setattr__(self, name, _numbered(name, getattr(self, name)))
+        if self.lengths.size and not (
+            self.lengths.min() >= 0 and self.lengths.max() <= self.cells.shape[1]
+        ):
+            raise SettingError(f"lengths must lie in 0…{self.cells.shape[1]}, the steps")
 
     @property
     def n_stamps(self) -> int:
         """Number of stamps in all."""
         return int((self.cells >= 0).sum())
+
+
+def _numbered(name: str, given: object) -> NDArray[np.int32]:
+    """Return an array of cells, actions or lengths as int32.
+
+    Whether a grid has the cells, and a set the actions, is for those to say who use them.
+    """
+    array = np.asarray(given)
+    if array.dtype == np.int32:
+        return array
+    if array.dtype.kind not in "iu" and array.size:
+        raise SettingError(f"{name} must be whole numbers, not {array.dtype}")
+    limits = np.iinfo(np.int32)
+    if array.size and (array.min() < limits.min or array.max() > limits.max):
+        raise SettingError(f"{name} holds numbers out of range")
+    return array.astype(np.int32)
 
 
 def nobody() -> Trajectories:
@@ -119,7 +154,8 @@ def choose_action(
     elif ties[state] > 1 and not first_ties:
         skip = below(draw(own, at + 3), ties[state])
         top = values[state, action]
-        while skip > 0:
+        # The end of the row is looked for, as somebody may have changed the table meanwhile
+        while skip > 0 and action < n_actions - 1:
             action += 1
             if values[state, action] == top:
                 skip -= 1
@@ -182,7 +218,14 @@ def births(
 
     Returns:
         int32, flat indices, ascending; it may be empty.
+
+    Raises:
+        SettingError: an activation of another shape.
     """
+    if activation.shape != world.activation.shape:
+        raise SettingError(
+            f"the activation must be {world.activation.shape}, not {activation.shape}"
+        )
     allowed = np.ones(activation.shape, np.bool_)
     if born_above is not None:
         allowed &= activation >= born_above
@@ -203,8 +246,8 @@ def no_births(low: float, high: float) -> SettingError:
 def as_table(policy: Policy, world: GridWorld) -> QTable:
     """Write a policy down as a table: what it does, or how likely, in each cell.
 
-    A Q-table is given as it is. Of another policy that says its ``probabilities`` they are kept;
-    of any other the action that it takes in each cell now.
+    A Q-table is given as it is. Of another policy that says its ``probabilities`` they are kept,
+    and drawn from at every step; any other is asked once what it does in each cell, and does that.
 
     Args:
         policy: to write down.
@@ -221,73 +264,23 @@ def as_table(policy: Policy, world: GridWorld) -> QTable:
     everywhere = np.arange(world.grid.n_cells)
     says = getattr(policy, "probabilities", None)
     if callable(says):
-        odds = np.asarray(says(), np.float64).reshape(shape)
+        odds = checked_probabilities(says(), world.next_state.shape).reshape(shape)
         return QTable(np.log(np.maximum(odds, 1e-30)).astype(np.float32), temperature=1.0)
-    chosen = _checked_actions(policy.act(everywhere), everywhere, world)
+    if not callable(getattr(policy, "act", None)):
+        raise SettingError(f"a policy has act(observations), which {shown(policy)} has not")
+    chosen = checked_actions(policy.act(everywhere), world.grid.n_cells, world.actions.n)
     values = np.zeros((world.grid.n_cells, shape[2]), np.float32)
     values[everywhere, chosen] = 1.0
     return QTable(values.reshape(shape), ties="first")
 
 
-def _checked_actions(
-    given: object, cells: NDArray[np.integer[Any]], world: GridWorld
-) -> NDArray[np.integer[Any]]:
-    """Refuse what a policy gave if it is not one action for each cell."""
-    chosen = np.asarray(given)
-    if chosen.shape != cells.shape or not np.issubdtype(chosen.dtype, np.integer):
-        raise SettingError(
-            f"the policy gave {chosen.dtype} of shape {chosen.shape} for {cells.shape[0]} "
-            f"cells; act() must give one integer action for each"
-        )
-    if chosen.min() < 0 or chosen.max() >= world.actions.n:
-        raise SettingError(f"the policy gave an action outside 0…{world.actions.n - 1}")
-    return chosen
+def exploration(table: QTable, explore: float | None) -> float:
+    """Return the probability of a random action: the one that is given, or the table's.
 
-
-@compiled
-def _draw_all(key: np.uint64, agents: int, counter: int) -> NDArray[np.uint64]:
-    drawn = np.empty(agents, np.uint64)
-    for agent in range(agents):
-        drawn[agent] = draw(stream(key, agent), counter)
-    return drawn
-
-
-def _follow(
-    world: GridWorld,
-    policy: Policy,
-    starts: NDArray[np.int32],
-    repeat: bool,
-    key: np.uint64,
-    cells: NDArray[np.int32],
-    actions: NDArray[np.int32],
-    lengths: NDArray[np.int32],
-) -> None:
-    """Walk with a policy that is not a table: one call of ``act`` a step, for all who live."""
-    n_steps, n_agents = cells.shape
-
-    def place(counter: int) -> NDArray[np.int32]:
-        high = _draw_all(key, n_agents, counter) >> np.uint64(32)
-        return starts[((high * np.uint64(starts.size)) >> np.uint64(32)).astype(np.int64)]
-
-    states = place(0)
-    alive = np.arange(n_agents)
-    for step in range(n_steps):
-        if repeat and step > 0:
-            states = place(4 * step)
-        if alive.size == 0:
-            return
-        here = states[alive]
-        chosen = _checked_actions(policy.act(here), here, world)
-        actions[step, alive] = chosen
-        lengths[alive] = step + 1
-        if repeat:
-            cells[step, alive] = here
-            continue
-        there = world.next_state[here, chosen]
-        stamped = (there != EXIT) & (there != here)
-        cells[step, alive[stamped]] = there[stamped]
-        states[alive] = np.where(there == EXIT, here, there)
-        alive = alive[there != EXIT]
+    Raises:
+        SettingError: out of range.
+    """
+    return float(table.epsilon) if explore is None else real_number("explore", explore, 0.0, 1.0)
 
 
 def rollout(
@@ -297,6 +290,7 @@ def rollout(
     *,
     lifetime: int = LIFETIME,
     repeat: bool = False,
+    explore: float | None = None,
     born_above: float | None = None,
     born_below: float | None = None,
     seed: int = 0,
@@ -314,10 +308,11 @@ def rollout(
 
     Args:
         world: where they walk.
-        policy: a ``QTable`` is followed in compiled code; anything else by its ``act``.
+        policy: a ``QTable``, or any other as ``as_table`` writes it down.
         agents: how many, at least 1.
         lifetime: steps that each lives at most.
         repeat: draw all agents afresh at every step.
+        explore: probability of a random action, in place of the policy's epsilon.
         born_above: births only where the activation is at least this.
         born_below: births only where the activation is at most this.
         seed: of placement, exploration and ties.
@@ -327,10 +322,15 @@ def rollout(
         SettingError: a number out of its range, no cell for births, or a policy that does not
             fit the world.
     """
-    if agents < 1:
-        raise SettingError(f"agents must be at least 1, not {agents!r}")
-    if lifetime < 1:
-        raise SettingError(f"lifetime must be at least 1 step, not {lifetime!r}")
+    if not isinstance(world, GridWorld):
+        raise SettingError(f"a rollout needs a GridWorld, not {shown(world)}")
+    agents = whole_number("agents", agents, least=1)
+    lifetime = whole_number("lifetime", lifetime, least=1)
+    if agents * lifetime > _MOST_STEPS:
+        raise SettingError(
+            f"{agents:,} agents of {lifetime:,} steps are too many to hold: at most "
+            f"{_MOST_STEPS:,} steps in all"
+        )
     cells_of_birth = births(world, world.activation, born_above, born_below)
     if cells_of_birth.size == 0:
         raise no_births(float(world.activation.min()), float(world.activation.max()))
@@ -339,26 +339,23 @@ def rollout(
     actions = np.full((lifetime, agents), -1, np.int32)
     lengths = np.zeros(agents, np.int32)
     key = derive_key(seed, layer, "rollout")
-    if isinstance(policy, QTable):
-        policy = as_table(policy, world)
-        cumulative = np.empty((0, 0))
-        if policy.temperature > 0:
-            cumulative = np.cumsum(policy.probabilities(), axis=1)
-        _walk(
-            world.next_state,
-            policy.by_state,
-            cumulative,
-            cells_of_birth,
-            0.0 if policy.temperature > 0 else float(policy.epsilon),
-            policy.ties == "first",
-            repeat,
-            key,
-            cells,
-            actions,
-            lengths,
-        )
-    else:
-        _follow(world, policy, cells_of_birth, repeat, key, cells, actions, lengths)
+    table = as_table(policy, world)
+    cumulative = np.empty((0, 0))
+    if table.temperature > 0:
+        cumulative = np.cumsum(table.probabilities(), axis=1)
+    _walk(
+        world.next_state,
+        table.by_state,
+        cumulative,
+        cells_of_birth,
+        exploration(table, explore),
+        table.ties == "first",
+        bool(repeat),
+        key,
+        cells,
+        actions,
+        lengths,
+    )
     return Trajectories(cells.T, actions.T, lengths)
 
 
@@ -384,6 +381,7 @@ def scripted(
     lengths = np.zeros(len(episodes), np.int32)
     grid = world.grid
     for agent, ((row, col), names) in enumerate(episodes):
+        row, col = whole_number("a row", row), whole_number("a column", col)
         if not (0 <= row < grid.picture_rows and 0 <= col < grid.picture_cols):
             raise SettingError(
                 f"episode {agent + 1} starts at ({row}, {col}), outside the picture's "

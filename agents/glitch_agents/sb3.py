@@ -17,7 +17,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from glitch_agents.learning import Progress
-from glitch_agents.problem import lifetime_of
+from glitch_agents.problem import lifetime_of, world_of
+from glitch_gym.checks import whole_number
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import derive_key
@@ -145,8 +146,8 @@ class PPOLearner:
             SettingError: no episodes, or an environment of another kind.
             KeyboardInterrupt: Ctrl-C.
         """
-        if episodes < 1:
-            raise SettingError(f"episodes must be at least 1, not {episodes!r}")
+        episodes = whole_number("episodes", episodes, least=1)
+        world_of(env)
         given = env.unwrapped
         if not isinstance(given, GlitchGridEnv):
             raise SettingError(f"this learner needs a GlitchGrid environment, not {env!r}")
@@ -179,7 +180,7 @@ class ModelPolicy:
     Args:
         model: anything with ``predict(observations, deterministic=…)``.
         env: the environment that says what an agent observes in a cell.
-        deterministic: take the likeliest action.
+        deterministic: take the likeliest action; else actions are drawn, in rollouts by their seed.
     """
 
     def __init__(self, model: Any, env: gym.Env[Any, Any], *, deterministic: bool = True) -> None:
@@ -191,6 +192,19 @@ class ModelPolicy:
         self.model = model
         self.env = own
         self.deterministic = deterministic
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return the probability of each action in each cell, (n_cells, n_actions).
+
+        Of a model that only predicts, what it predicts is certain.
+        """
+        everywhere = np.arange(self.env.world.grid.n_cells)
+        network: Any = getattr(self.model, "policy", None)
+        if self.deterministic or not hasattr(network, "get_distribution"):
+            return np.eye(self.env.world.actions.n)[self.act(everywhere)]
+        seen, _ = network.obs_to_tensor(self.env.observe_cells(everywhere))
+        odds = network.get_distribution(seen).distribution.probs.detach().cpu().numpy()
+        return np.asarray(odds, np.float64)
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Give the model's action for each flat cell index of an array."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_gym.checks import real_number, shown
 from glitch_gym.errors import SettingError
 
 __all__ = ["Schedule", "as_schedule"]
@@ -37,9 +37,14 @@ class Schedule:
     shape: Literal["linear", "exponential"] = "linear"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.start) and math.isfinite(self.end)):
-            raise SettingError(f"a schedule needs finite values, not {self.start!r}…{self.end!r}")
-        if not 0 < self.over <= 1:
+        try:
+            real_number("start", self.start)
+            real_number("end", self.end)
+        except SettingError as error:
+            raise SettingError(
+                f"a schedule needs finite values, not {shown(self.start)}…{shown(self.end)}"
+            ) from error
+        if not 0 < real_number("a schedule's share", self.over) <= 1:
             raise SettingError(f"a schedule's share must be in (0, 1], not {self.over!r}")
         if self.shape not in ("linear", "exponential"):
             raise SettingError(f"a schedule is 'linear' or 'exponential', not {self.shape!r}")
@@ -61,7 +66,11 @@ def as_schedule(value: float | Schedule, name: str, low: float, high: float) -> 
     Raises:
         SettingError: out of range.
     """
-    schedule = value if isinstance(value, Schedule) else Schedule(float(value), float(value))
+    if isinstance(value, Schedule):
+        schedule = value
+    else:
+        number = real_number(name, value)
+        schedule = Schedule(number, number)
     for end in (schedule.start, schedule.end):
         if not low <= end <= high:
             raise SettingError(f"{name} must lie in {low:g}…{high:g}, not {end:g}")

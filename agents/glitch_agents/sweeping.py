@@ -23,9 +23,9 @@ from glitch_agents.learning import Progress, in_chunks
 from glitch_agents.planning import check_gamma, plan
 from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.problem import lifetime_of, world_of
+from glitch_gym.checks import real_number, whole_number
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import EXIT, GridWorld
-from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, derive_key, draw, stream
 
 __all__ = ["Sweeping"]
@@ -198,8 +198,7 @@ class Sweeping:
     def __post_init__(self) -> None:
         check_gamma(self.gamma)
         check_ties(self.ties)
-        if not self.hopeless >= 0:
-            raise SettingError(f"hopeless must be at least 0, not {self.hopeless!r}")
+        real_number("hopeless", self.hopeless, 0.0)
 
     def learn(
         self,
@@ -221,6 +220,7 @@ class Sweeping:
             SettingError: no episodes, or an environment without a grid world.
         """
         world = world_of(env)
+        episodes = whole_number("episodes", episodes, least=1, most=2**62)
         lifetime = lifetime_of(env)
         shape = world.next_state.shape
         n_moves = world.actions.n_moves
@@ -282,7 +282,7 @@ class Sweeping:
         entering = believed.reshape(shape)[np.where(leaving, 0, there), np.arange(shape[1])]
         rewards = np.where(leaving, np.nan_to_num(special[0]), entering)
         rewards = np.where(refused, np.nan_to_num(special[1]), rewards).astype(np.float32)
-        values = plan(there, rewards, world.picture_cells, n_moves, self.gamma, 1e-6)
+        values = plan(world, rewards, self.gamma, 1e-6)
         q = rewards + self.gamma * np.where(leaving, 0.0, values[there])
         return QTable(
             q.astype(np.float32).reshape(world.reward_field.shape),

@@ -20,13 +20,16 @@ from glitch_agents.learning import Progress, in_chunks
 from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.problem import (
     Problem,
-    discrete_sizes,
+    checked_reward,
+    checked_state,
     lifetime_of,
     outcome,
     problem_of,
     start_state,
+    table_shape,
 )
 from glitch_agents.schedule import Schedule, as_schedule
+from glitch_gym.checks import real_number, shown
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
@@ -221,10 +224,8 @@ class TabularLearner:
     def __post_init__(self) -> None:
         as_schedule(self.alpha, "alpha", 0, 1)
         as_schedule(self.epsilon, "epsilon", 0, 1)
-        if not 0 <= self.gamma <= 1:
-            raise SettingError(f"gamma must lie in 0…1, not {self.gamma!r}")
-        if not np.isfinite(self.initial):
-            raise SettingError(f"initial must be a finite number, not {self.initial!r}")
+        real_number("gamma", self.gamma, 0.0, 1.0)
+        real_number("initial", self.initial)
         check_ties(self.ties)
 
     def learn(
@@ -239,8 +240,9 @@ class TabularLearner:
         """Learn for a number of episodes; on Ctrl-C, give what has been learned so far.
 
         Args:
-            env: a GlitchGrid environment or its world; or any environment with Discrete spaces,
-                which is run through its ``P`` if it has one, and stepped if not.
+            env: a GlitchGrid environment or its world; or any environment with Discrete spaces.
+                It is run through its tables (its world, or ``P`` and ``initial_state_distrib``) if
+                it has them and no wrapper may change what they say, and stepped if not.
             episodes: at least 1.
             seed: of starting states, exploration, ties and outcomes.
             progress: called now and then with (episodes done, episodes).
@@ -251,17 +253,17 @@ class TabularLearner:
             ``interrupted`` is true if Ctrl-C cut learning short.
 
         Raises:
-            SettingError: no episodes, spaces that are not Discrete, or a ``start`` that does not
-                fit them.
+            SettingError: no episodes, spaces that are not Discrete, a ``start`` that does not fit
+                them, tables that are wrong, or observations outside their space.
         """
         problem = problem_of(env)
         if problem is not None:
             values = self._start_values(start, problem.shape)
             return self._learn_tables(problem, lifetime_of(env), episodes, seed, progress, values)
         assert not isinstance(env, GridWorld)
-        n_states, n_actions = discrete_sizes(env)
-        values = self._start_values(start, (n_states, 1, n_actions))
-        return self._learn_by_steps(env, episodes, seed, progress, values)
+        shape = table_shape(env)
+        values = self._start_values(start, shape)
+        return self._learn_by_steps(env, episodes, seed, progress, values, shape)
 
     def _start_values(
         self, start: QTable | None, shape: tuple[int, int, int]
@@ -269,6 +271,8 @@ class TabularLearner:
         """Give the values to begin with, (n_states, n_actions)."""
         if start is None:
             return np.full((shape[0] * shape[1], shape[2]), self.initial, np.float32)
+        if not isinstance(start, QTable):
+            raise SettingError(f"the table to start with is a QTable, not {shown(start)}")
         if start.values.shape != shape:
             raise SettingError(f"the table to start with is {start.values.shape}, not {shape}")
         return start.by_state
@@ -288,8 +292,12 @@ class TabularLearner:
         half = values.astype(np.float64)[: None if self.algorithm == _DOUBLE_Q else 1] / 2
         return values.astype(np.float64), half, half.copy()
 
-    def _traces(self, lifetime: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        return np.zeros(lifetime), np.zeros(lifetime, np.int64), np.zeros(lifetime, np.int64)
+    def _traces(
+        self, lifetime: int, values: NDArray[np.float32]
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        # One for each state and action that an episode can have visited
+        most = min(lifetime, values.size)
+        return np.zeros(most), np.zeros(most, np.int64), np.zeros(most, np.int64)
 
     def _decay(self) -> float:
         return 0.0
@@ -310,7 +318,7 @@ class TabularLearner:
         values: NDArray[np.float32],
     ) -> QTable:
         tables = self._tables(values)
-        traces = self._traces(lifetime)
+        traces = self._traces(lifetime, values)
         key = derive_key(seed, type(self).__name__)
 
         def run(first: int, last: int) -> None:
@@ -342,33 +350,37 @@ class TabularLearner:
         seed: int,
         progress: Progress | None,
         values: NDArray[np.float32],
+        shape: tuple[int, int, int],
     ) -> QTable:
-        n_states, n_actions = values.shape
+        n_states = len(values)
         lifetime = lifetime_of(env)
         tables = self._tables(values)
-        traces = self._traces(lifetime)
+        traces = self._traces(lifetime, values)
         key = derive_key(seed, type(self).__name__)
+        first_seed = int(seed)
         first_ties = self.ties == "first"
 
         def run(first: int, last: int) -> None:
             alphas, epsilons = self._rates(first, last, episodes)
             for index in range(first, last):
                 episode, epsilon = np.uint64(stream(key, index)), float(epsilons[index - first])
-                state = int(env.reset(seed=seed if index == 0 else None)[0])
+                begun = env.reset(seed=first_seed if index == 0 else None)[0]
+                state = checked_state(begun, n_states)
                 action = _choose(tables[0], state, epsilon, first_ties, episode, 0)
                 traced = 0
                 for step in range(lifetime):
                     seen, reward, terminated, truncated, _ = env.step(action)
-                    there = -1 if terminated else int(seen)
+                    there = -1 if terminated else checked_state(seen, n_states)
                     following = 0
                     if there >= 0:
                         following = _choose(
                             tables[0], there, epsilon, first_ties, episode, step + 1
                         )
                     traced = _update(
-                        self.algorithm, *tables, *traces, traced, state, action, float(reward),
-                        there, following, float(alphas[index - first]), float(self.gamma), epsilon,
-                        self._decay(), np.uint64(draw(episode, 3 * step + 3)),
+                        self.algorithm, *tables, *traces, traced, state, action,
+                        checked_reward(reward), there, following, float(alphas[index - first]),
+                        float(self.gamma), epsilon, self._decay(),
+                        np.uint64(draw(episode, 3 * step + 3)),
                     )  # fmt: skip
                     if terminated or truncated:
                         break
@@ -379,7 +391,7 @@ class TabularLearner:
                         action = _choose(tables[0], state, epsilon, first_ties, episode, step + 1)
 
         done, cut = in_chunks(run, episodes, progress)
-        return self._finish(tables[0], (n_states, 1, n_actions), seed, done, cut)
+        return self._finish(tables[0], shape, seed, done, cut)
 
 
 @dataclass(frozen=True)
@@ -432,8 +444,7 @@ class QLambda(TabularLearner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.lambda_ <= 1:
-            raise SettingError(f"lambda_ must lie in 0…1, not {self.lambda_!r}")
+        real_number("lambda_", self.lambda_, 0.0, 1.0)
 
     def _decay(self) -> float:
         return float(self.lambda_)

@@ -281,6 +281,7 @@ def layer_trajectories(
         max(1, round(last(layer.agents))),
         lifetime=layer.lifetime,
         repeat=layer.repeat_agents,
+        explore=last(layer.explore),
         born_above=layer.born_above,
         born_below=layer.born_below,
         seed=seed,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.compilation import compiled
+from glitch_gym.errors import SettingError
 
 __all__ = ["block_motion", "move_blocks"]
 
@@ -29,7 +30,15 @@ def block_motion(
 
     Returns:
         int32 (rows, cols, 2): by how many pixels the block has moved down and right.
+
+    Raises:
+        SettingError: frames of different sizes, or too small a block.
     """
+    if before.shape != now.shape or now.ndim != 3 or now.shape[2] != 3 or block < 4:
+        raise SettingError(
+            f"motion needs two frames of one size and blocks of 4 pixels: not {before.shape}, "
+            f"{now.shape} and {block}"
+        )
     from scipy.ndimage import median_filter
 
     height, width = now.shape[:2]

@@ -30,6 +30,7 @@ from pydantic import (
     PlainValidator,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     create_model,
     field_serializer,
     field_validator,
@@ -416,7 +417,8 @@ class Layer(BaseModel):
     )
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0,
-        description="0 follows the best action; above, actions are drawn by softmax",
+        description="0 follows the best action; above, actions are drawn by softmax; not with "
+        "explore",
         json_schema_extra=_shown("walk", 0, 2),
     )
     born_above: Share | None = Field(
@@ -462,6 +464,15 @@ class Layer(BaseModel):
         description="leave the layer out; the others keep their numbers, and so their draws",
     )
     solo: bool = Field(False, description="leave out every layer that is not solo")
+
+    @field_validator("temperature")
+    @classmethod
+    def _without_explore(cls, value: float, info: ValidationInfo) -> float:
+        if value > 0 and highest(info.data.get("explore", 0.0)) > 0:
+            raise PydanticCustomError(
+                "exclusive", "should be 0 where explore is set: a layer takes one of the two"
+            )
+        return value
 
     @field_serializer("effects")
     def _write_effects(self, value: dict[str, LayerEffect]) -> dict[str, Any]:

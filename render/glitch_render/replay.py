@@ -241,6 +241,10 @@ class Canvas:
         """
         cells = np.ascontiguousarray(cells, np.int32)
         actions = np.ascontiguousarray(actions, np.int32)
+        if cells.ndim != 2 or cells.shape != actions.shape:
+            raise SettingError("cells and actions must both be (steps, agents)")
+        if counters is not None and counters.shape != cells.shape[1:]:
+            raise SettingError(f"counters must be {cells.shape[1:]}, not {counters.shape}")
         wrong = 0
         if check:
             wrong = _survey(cells, actions, self.grid.prohibited().ravel(), self.actions.n)
@@ -296,8 +300,12 @@ class Canvas:
             moment: which of the random planes there are, such as a damaged JPEG.
 
         Raises:
-            SettingError: an effect gives pixels of another shape or dtype.
+            SettingError: frames of another size or type, or an effect gives pixels of another
+                shape or dtype.
         """
+        size = (int(self.edges[0][-1]), int(self.edges[1][-1]), 3)
+        if any(one.shape != size or one.dtype != np.uint8 for one in (frame, *earlier)):
+            raise SettingError(f"frames must be uint8 {size}, as the canvas was made for")
         work, extras = self._work[: self._counts[0]], self._extras[: self._counts[0]]
         n_planes = len(self._plane_effects) + 1
         shown, moved, unresolved, unshown, whole = survey_notes(
@@ -542,7 +550,7 @@ def replay_walk(
     seed: int = 0,
 ) -> NDArray[np.uint8]:
     """Execute the stamps of one agent, given as (cell or −1, action) for each step."""
-    steps = np.array(walk, np.int32).reshape(1, -1, 2)
+    steps = np.array(walk).reshape(1, -1, 2)
     return replay_walks(frame, world, steps[:, :, 0], steps[:, :, 1], seed=seed)
 
 
