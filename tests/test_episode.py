@@ -10,7 +10,7 @@ from PIL import Image
 from test_cli import refused, run
 
 from glitch_agents import Trajectories, scripted
-from glitch_gym.errors import GridError, SettingError
+from glitch_gym.errors import GridError, OutputError, SettingError
 from glitch_gym.picture import balloon, read_picture
 from glitch_render.corrupt import corrupt, corrupt_with_episode
 from glitch_render.episode import (
@@ -133,7 +133,7 @@ def test_the_command_line_saves_and_replays(tmp_path, monkeypatch, small):
     assert "exists already" in refused(
         "corrupt", "in.png", "-o", "b.png", "-r", "r.toml", "--save-episode", "e.npz"
     )
-    assert "saved as .npz" in refused(
+    assert "suffix must be .npz" in refused(
         "corrupt", "in.png", "-o", "b.png", "-r", "r.toml", "--save-episode", "e.csv"
     )
     refused("corrupt", "in.mp4", "-o", "b.mp4", "--save-episode", "f.npz", code=2)
@@ -178,9 +178,9 @@ def test_damaged_and_foreign_files_are_refused(walked, tmp_path, harm):
 def test_bad_episodes_are_refused(tmp_path, walked):
     with pytest.raises(SettingError, match="at least one layer"):
         Episode(())
-    with pytest.raises(SettingError, match=r"\.npz"):
+    with pytest.raises(OutputError, match=r"\.npz"):
         save_episode(tmp_path / "run.json", walked[1])
-    with pytest.raises(SettingError, match="folder of the episode"):
+    with pytest.raises(OutputError, match="folder does not exist"):
         save_episode(tmp_path / "none" / "run.npz", walked[1])
     with pytest.raises(SettingError, match="cells and actions"):
         Trajectories(np.zeros(3, np.int32), np.zeros(3, np.int32), np.zeros(3, np.int32))

@@ -288,6 +288,14 @@ def layer_trajectories(
     )
 
 
+def recipe_files(recipe: Recipe) -> list[str]:
+    """List the files that a recipe names: masks, and weights of the network."""
+    named = [recipe.weights, *(layer.mask for layer in recipe.layers)]
+    if recipe.activation not in ACTIVATIONS:
+        named.append(recipe.activation)
+    return [path for path in named if path is not None]
+
+
 def mask_digests(recipe: Recipe) -> list[str]:
     """Read the masks of a recipe, and hash what they show.
 

@@ -40,6 +40,7 @@ from glitch_agents.catalogue import LEARNERS, make_learner
 from glitch_agents.learning import Learner
 from glitch_agents.schedule import Schedule
 from glitch_gym.errors import GlitchError, Problem, RecipeError, unknown_name
+from glitch_gym.input import LARGEST_TEXT, read_text
 from glitch_gym.reward import Noise, effect_noise
 from glitch_render.effects import EffectParameters, effects, get_effect
 from glitch_render.keyframes import Keyframes, highest, parse_keyframes
@@ -700,8 +701,10 @@ def read_toml(text: str, origin: str) -> dict[str, Any]:
     """Read TOML.
 
     Raises:
-        RecipeError: a syntax error, with line and column.
+        RecipeError: a syntax error, with line and column; or more text than any recipe has.
     """
+    if len(text) > LARGEST_TEXT:
+        raise RecipeError(f"{origin} is too long: more than {LARGEST_TEXT:,} characters")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -804,11 +807,4 @@ def read_recipe_file(path: Path) -> str:
     Raises:
         RecipeError: missing or unreadable.
     """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise RecipeError(f"recipe not found: {path}") from error
-    except IsADirectoryError as error:
-        raise RecipeError(f"{path} is a folder, not a recipe") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not a text file that can be read") from error
+    return read_text(path, "recipe", error=RecipeError)

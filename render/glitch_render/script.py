@@ -35,6 +35,7 @@ from glitch_agents.rollout import Trajectories
 from glitch_gym.actions import MOVES, ActionSet
 from glitch_gym.errors import GlitchError, ScriptError, unknown_name
 from glitch_gym.grid import Grid, fit_grid
+from glitch_gym.input import read_text
 from glitch_render.effects import EffectParameters, effects, get_effect
 from glitch_render.episode import Episode, EpisodeLayer
 from glitch_render.overlay import Overlay
@@ -212,12 +213,7 @@ def read_script(path: str | Path) -> tuple[Script, str]:
     Raises:
         ScriptError: missing, no text, or wrong.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ScriptError(f"script not found: {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScriptError(f"cannot read the script {path}: {error}") from error
+    text = read_text(path, "script", error=ScriptError)
     return parse_script(text, str(path)), text
 
 
