@@ -6,6 +6,7 @@ opened, whatever its name says.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -26,6 +27,10 @@ __all__ = [
 LARGEST_TEXT = 1 << 20
 """Bytes of the largest text, such as a recipe or a script, that is read."""
 
+_REASONS = {
+    errno.ENAMETOOLONG: "the name is too long for the file system",
+    errno.ELOOP: "its links lead round in circles",
+}
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -63,7 +68,8 @@ def open_file(
         # A name with a zero byte in it, which no file has
         raise error(f"{what} not found: {path}", path=str(path)) from None
     except OSError as cause:
-        raise error(f"cannot read {path}: {cause.strerror or cause}", path=str(path)) from None
+        reason = _REASONS.get(cause.errno or 0, cause.strerror or str(cause))
+        raise error(f"cannot read {path}: {reason}", path=str(path)) from None
     try:
         _check_kind(path, os.fstat(handle).st_mode, what, error)
         return os.fdopen(handle, "rb")

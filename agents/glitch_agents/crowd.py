@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
-from glitch_agents.rollout import as_table, best_actions, choose_action
+from glitch_agents.rollout import as_table, best_actions, check_agents, choose_action
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import EXIT, GridWorld
 from glitch_gym.errors import SettingError
@@ -81,7 +81,7 @@ class Crowd:
     so a crowd whose agents are born again can be taken up anywhere, ``lifetime`` ticks ahead.
 
     Args:
-        agents: how many, at least 1.
+        agents: how many, from 1 to ``MOST_AGENTS``.
         lifetime: ticks that each lives at most.
         repeat: draw all agents afresh at every tick; each acts once, on the cell it is drawn into.
         respawn: be born again when a lifetime is over.
@@ -108,6 +108,7 @@ class Crowd:
             raise SettingError(f"agents must be at least 1, not {agents!r}")
         if lifetime < 1:
             raise SettingError(f"lifetime must be at least 1 step, not {lifetime!r}")
+        check_agents(agents)
         self.born = np.zeros(agents, np.int64) if born is None else born
         if self.born.shape != (agents,):
             raise SettingError(f"born must be ({agents},), not {self.born.shape}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable, Ties, check_ties
@@ -95,7 +96,7 @@ def _table_of(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> Q
         ValueError, KeyError, TypeError: something is missing, or cannot be.
     """
     values = arrays["values"]
-    if values.dtype.kind != "f":
+    if values.dtype != np.float32:
         raise ValueError(f"values of type {values.dtype}")
     rows, cols, picture_rows, picture_cols = map(_whole, about["grid"])
     names = about["actions"]

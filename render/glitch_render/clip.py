@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import re
 import shutil
 import stat
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
-from glitch_agents.rollout import as_table
+from glitch_agents.rollout import as_table, check_agents
 from glitch_gym.activation import Activation, release_networks
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import (
@@ -65,6 +66,7 @@ from glitch_render.footage import (
     source_files,
 )
 from glitch_render.inscription import inscribe
+from glitch_render.keyframes import highest
 from glitch_render.media import ANIMATIONS, CLIPS, RECIPE_KEY, embedded_text
 from glitch_render.recipe import Recipe
 from glitch_render.shots import FramePlan, Look, Shots, frames_from, look_through, plan_frames
@@ -472,7 +474,8 @@ def open_painter(
     selection = selection or Selection()
     footage = open_footage(source, rate=selection.rate, duration=selection.duration)
     size = parse_scale(selection.scale, footage.width, footage.height)
-    # A mask that cannot be read is known before any work is done
+    # What cannot be is known before any work is done
+    check_agents(sum(math.ceil(highest(layer.agents)) for _, layer in recipe.painted))
     masks = mask_digests(recipe)
 
     def looked(frames: int) -> None:

@@ -663,9 +663,13 @@ def _path(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
 
 
+# Each takes a search through the text
+_MOST_PROBLEMS = 40
+
+
 def _explain(error: ValidationError, text: str) -> list[Problem]:
     problems = []
-    for one in error.errors():
+    for one in error.errors()[:_MOST_PROBLEMS]:
         unknown = one["type"] in _UNKNOWN or "not a known setting" in one["msg"]
         message = f"{_path(one['loc'])} {_message(one)}{_near(one) if unknown else ''}"
         problems.append(Problem(message, line_of(text, one["loc"]) if text else None))
@@ -686,14 +690,14 @@ def parse_recipe(data: Mapping[str, Any], origin: str = "recipe", *, text: str =
     try:
         return Recipe.model_validate(dict(data))
     except ValidationError as error:
-        raise _recipe_error(_explain(error, text), origin) from error
+        raise _recipe_error(_explain(error, text), origin, error.error_count()) from error
 
 
-def _recipe_error(problems: list[Problem], origin: str) -> RecipeError:
+def _recipe_error(problems: list[Problem], origin: str, count: int) -> RecipeError:
     lines = [
         one.message if one.line is None else f"line {one.line}: {one.message}" for one in problems
     ]
-    head = f"{origin}: " if len(lines) == 1 else f"{origin} has {len(lines)} errors:\n  "
+    head = f"{origin}: " if count == 1 else f"{origin} has {count:,} errors:\n  "
     return RecipeError(head + "\n  ".join(lines), tuple(problems))
 
 
