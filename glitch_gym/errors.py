@@ -7,11 +7,13 @@ The command line turns every one of them into a single line and exit code 1.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 __all__ = [
+    "ArrayFileError",
     "GlitchError",
     "GridError",
     "Hint",
@@ -24,8 +26,11 @@ __all__ = [
     "SettingError",
     "WeightsError",
     "is_interrupt",
+    "legible",
     "unknown_name",
 ]
+
+_LONGEST_WORD, _LONGEST_LINE, _MOST_LINES = 200, 600, 40
 
 
 class Hint(Enum):
@@ -58,6 +63,10 @@ class GlitchError(ValueError):
         self.hint = hint
         self.path = path
 
+    def __str__(self) -> str:
+        """Return the message as a person can read it, however long a name or value in it is."""
+        return legible(super().__str__())
+
 
 class PictureError(GlitchError):
     """A picture is missing, unreadable, damaged, or of a kind that is not supported."""
@@ -69,6 +78,10 @@ class GridError(GlitchError):
 
 class SettingError(GlitchError):
     """A setting is out of its range or its name is not known."""
+
+
+class ArrayFileError(SettingError):
+    """A file of arrays, such as an episode or a Q-table, is missing, damaged, or a foreign one."""
 
 
 class ScriptError(GlitchError):
@@ -120,6 +133,37 @@ class WeightsError(GlitchError):
 
 class OutputError(GlitchError):
     """The output cannot be written where it should go."""
+
+
+def legible(message: str) -> str:
+    """Return a message with nothing in it that floods or garbles a terminal.
+
+    Words and lines that are too long keep their ends, what follows too many lines is counted, and
+    control characters are written as escapes.
+    """
+    lines = message.split("\n")
+    if len(lines) > _MOST_LINES:
+        more = len(lines) - _MOST_LINES
+        lines = [*lines[:_MOST_LINES], f"  … and {more:,} lines more"]
+    return "\n".join(_legible_line(line) for line in lines)
+
+
+def _legible_line(line: str) -> str:
+    if not line.isprintable():
+        line = "".join(
+            one if one.isprintable() else one.encode("unicode_escape").decode() for one in line
+        )
+    if len(line) > _LONGEST_WORD:
+        line = re.sub(r"\S+", lambda found: _shortened(found[0], _LONGEST_WORD), line)
+    return _shortened(line, _LONGEST_LINE)
+
+
+def _shortened(text: str, limit: int) -> str:
+    """Return a text, its middle left out where it is longer than the limit."""
+    if len(text) <= limit:
+        return text
+    kept = (limit - 1) // 2
+    return f"{text[:kept]}…{text[-kept:]}"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> SettingError:

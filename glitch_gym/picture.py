@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from glitch_gym.errors import MissingExtraError, PictureError, unknown_name
+from glitch_gym.input import check_file, is_regular
 
 __all__ = [
     "SAMPLES",
@@ -171,19 +172,13 @@ def pillow_warnings() -> Iterator[None]:
 
 
 def _read_file(path: Path) -> Picture:
-    if not path.exists():
-        raise PictureError(f"picture not found: {path}")
-    if path.is_dir():
-        raise PictureError(f"{path} is a folder, not a picture")
+    if check_file(path, "picture", error=PictureError) == 0:
+        raise PictureError(f"{path} is empty (0 bytes)")
     try:
-        if path.stat().st_size == 0:
-            raise PictureError(f"{path} is empty (0 bytes)")
         with pillow_warnings():
             return _decode(path)
     except PictureError:
         raise
-    except PermissionError as error:
-        raise PictureError(f"no permission to read {path}") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, Warning) as error:
         causes = tuple(_causes(error))
         if any(isinstance(cause, _BOMBS) for cause in causes):
@@ -270,7 +265,7 @@ def read_frame(source: str | Path) -> NDArray[np.uint8]:
         PictureError, SettingError, MissingExtraError: as ``read_picture``.
     """
     text = str(source)
-    if text.startswith("sample:") or not Path(text).is_file():
+    if text.startswith("sample:") or not is_regular(text):
         return _read_frame_once(text, 0, 0)
     stat = Path(text).stat()
     return _read_frame_once(text, stat.st_mtime_ns, stat.st_size)

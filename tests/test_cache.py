@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from glitch_render.recipe import Layer, Recipe
 from glitch_render.store import Store, key_of, user_store
 
 NUMBERS = {"values": np.arange(1000.0), "name": np.array("first")}
+A, B, C, D = (letter * 40 for letter in "abcd")
 
 
 @pytest.fixture
@@ -41,35 +44,75 @@ def test_recall_computes_once(store):
         return NUMBERS
 
     for _ in range(3):
-        np.testing.assert_array_equal(store.recall("x", "k", make)["values"], NUMBERS["values"])
+        np.testing.assert_array_equal(store.recall("reward", A, make)["values"], NUMBERS["values"])
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("harm", ["cut", "flip", "empty", "text"])
+def damaged(content, harm):
+    middle = len(content) // 2
+    return {
+        "cut": content[:middle],
+        "flip": content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :],
+        "empty": b"",
+        "text": b"hello",
+        # 10 is the method of a compression that no zip file of ours has
+        "compression": content.replace(b"PK\1\2-\3-\0\0\0\0\0", b"PK\1\2-\3-\0\0\0\x0a\0"),
+        "header": content.replace(b"'shape': (1000,)", b"'shape': (100\"),"),
+        "giant": content.replace(b"'shape': (1000,)", b"'shape': (9**9)"),
+    }[harm]
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "empty", "text", "compression", "header", "giant"])
 def test_a_damaged_entry_is_told_and_computed_again(store, harm, caplog):
-    store.keep("table", "k", NUMBERS)
-    path = store.folder / "table" / "k.npz"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 255
-    path.write_bytes(
-        {"cut": content[: len(content) // 2], "flip": content, "empty": b"", "text": b"hello"}[harm]
-    )
+    store.keep("table", A, NUMBERS)
+    path = store.folder / "table" / f"{A}.npz"
+    content = path.read_bytes()
+    path.write_bytes(damaged(content, harm))
+    assert path.read_bytes() != content
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        again = store.recall("table", "k", lambda: NUMBERS)
+        again = store.recall("table", A, lambda: NUMBERS)
+    assert len(caplog.records) == 1
     assert "damaged" in caplog.text
     np.testing.assert_array_equal(again["values"], NUMBERS["values"])
-    assert store.find("table", "k") is not None
+    assert store.find("table", A) is not None
+
+
+def test_one_bit_anywhere_stops_no_render(store):
+    store.keep("table", A, {"values": np.arange(9.0), "name": np.array("first")})
+    path = store.folder / "table" / f"{A}.npz"
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
+        )
+        found = store.recall("table", A, lambda: {"values": np.arange(9.0)})
+        assert found["values"].tolist() == list(range(9)), place
+
+
+def test_an_entry_that_claims_too_much_takes_no_memory(store):
+    store.keep("table", A, NUMBERS)
+    path = store.folder / "table" / f"{A}.npz"
+    header = b"'shape': (1000,), }"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(header + b" " * 12, b"'shape': (1000000000000,), }   "))
+    assert len(path.read_bytes()) == len(content)
+    assert path.read_bytes() != content
+    tracemalloc.start()
+    assert store.find("table", A) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_what_was_used_longest_ago_goes_first(tmp_path):
     store = Store(tmp_path, limit=30_000)
-    for number, name in enumerate("abc"):
-        store.keep("t", name, NUMBERS)
-        os.utime(tmp_path / "t" / f"{name}.npz", (number, number))
-    assert store.find("t", "a") is not None
-    store.keep("t", "d", NUMBERS)
-    assert store.find("t", "b") is None
-    assert store.find("t", "a") is not None
+    for number, key in enumerate((A, B, C)):
+        store.keep("table", key, NUMBERS)
+        os.utime(tmp_path / "table" / f"{key}.npz", (number, number))
+    assert store.find("table", A) is not None
+    store.keep("table", D, NUMBERS)
+    assert store.find("table", B) is None
+    assert store.find("table", A) is not None
     assert sum(one.size for one in store.kept().values()) <= 30_000
 
 
@@ -77,8 +120,8 @@ def test_a_cache_that_takes_nothing_is_told_once(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     store = Store(tmp_path / "file" / "cache")
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        for key in "ab":
-            assert store.recall("t", key, lambda: NUMBERS) is NUMBERS
+        for key in (A, B):
+            assert store.recall("table", key, lambda: NUMBERS) is NUMBERS
     assert len(caplog.records) == 1
 
 
@@ -88,7 +131,7 @@ def test_a_full_disk_is_no_reason_to_stop(store, caplog, monkeypatch):
 
     monkeypatch.setattr("glitch_gym.output.tempfile.mkstemp", full)
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        assert store.recall("t", "k", lambda: NUMBERS) is NUMBERS
+        assert store.recall("table", A, lambda: NUMBERS) is NUMBERS
     assert "disk is full" in caplog.text
     assert not list(store.folder.rglob("*.npz"))
 
@@ -100,7 +143,7 @@ def test_two_processes_at_once_do_no_harm(tmp_path):
         "store = Store(Path(sys.argv[1]), 400_000)\n"
         "for number in range(60):\n"
         "    made = {'v': np.full(5000, number % 20)}\n"
-        "    found = store.recall('t', str(number % 20), lambda: made)\n"
+        "    found = store.recall('table', f'{number % 20:040}', lambda: made)\n"
         "    assert (found['v'] == number % 20).all()\n"
     )
     running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(2)]
@@ -125,10 +168,157 @@ def test_the_users_cache_obeys_its_variables(tmp_path, monkeypatch):
 
 
 def test_clear_empties_it(store):
-    store.keep("t", "a", NUMBERS)
-    assert store.clear() > 8000
+    store.keep("table", A, NUMBERS)
+    half = store.folder / "table" / f".{B}-x1y2z3_4.part"
+    half.write_bytes((store.folder / "table" / f"{A}.npz").read_bytes()[:4000])
+    assert store.clear() > 12_000
     assert store.kept() == {}
-    assert not [path for path in Path(store.folder).rglob("*") if path.is_file()]
+    assert [path.name for path in store.folder.rglob("*") if path.is_file()] == ["CACHEDIR.TAG"]
+
+
+def everything_in(folder):
+    """What is in a folder, with kinds and contents: equal before and after, nothing was touched."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        mode = path.lstat().st_mode
+        content = path.read_bytes() if stat.S_ISREG(mode) else None
+        found[path.relative_to(folder)] = (stat.S_IFMT(mode), content)
+    return found
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """A folder of somebody's files, some with names like those of the cache."""
+    folder = tmp_path / "home"
+    for name in ("Videos/film.mp4", "Videos/old.npz", f"table/{A}.npz", "reward/notes.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"mine" * 5000)
+    return folder
+
+
+@pytest.mark.parametrize("tag", [None, "Signature: 8a477f597d28d172789f06886806bc55\n# other\n"])
+def test_a_folder_of_somebodys_files_is_left_as_it_is(videos, tag):
+    if tag is not None:
+        (videos / "CACHEDIR.TAG").write_text(tag)
+    before = everything_in(videos)
+    store = Store(videos, limit=100)
+    assert store.folder == videos / "glitch-gym"
+    for key in (A, B, C):
+        assert store.recall("table", key, lambda: NUMBERS) is NUMBERS
+    Store(videos, limit=100).clear()
+    after = everything_in(videos)
+    assert {path: after[path] for path in before} == before
+    assert {path.parts[0] for path in set(after) - set(before)} == {"glitch-gym"}
+    Store(videos).keep("table", D, NUMBERS)
+    assert Store(videos).find("table", D) is not None
+
+
+def test_a_folder_in_the_place_of_ours_is_left_as_it_is(videos, caplog):
+    (videos / "glitch-gym").mkdir()
+    (videos / "glitch-gym" / "mine.txt").write_text("mine")
+    before = everything_in(videos)
+    store = Store(videos)
+    with caplog.at_level(logging.WARNING, "glitch_gym"):
+        store.recall("table", A, lambda: NUMBERS)
+        store.recall("table", B, lambda: NUMBERS)
+    assert (store.kept(), store.clear()) == ({}, 0)
+    assert everything_in(videos) == before
+    assert len(caplog.records) == 1
+    assert "not a cache of glitch-gym" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["kind", "entry", "pipe", "folder", "foreign", "named"])
+def test_what_is_in_the_way_of_an_entry_is_left_as_it_is(store, tmp_path, how, caplog):
+    store.keep("table", B, NUMBERS)
+    store.keep("reward", B, NUMBERS)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / f"{A}.npz").write_bytes(b"mine" * 5000)
+    entry = store.folder / "table" / f"{A}.npz"
+    if how == "kind":
+        (store.folder / "look").symlink_to(theirs)
+    elif how == "entry":
+        entry.symlink_to(theirs / f"{A}.npz")
+    elif how == "pipe":
+        os.mkfifo(entry)
+    elif how == "folder":
+        entry.mkdir()
+        (entry / "mine.txt").write_text("mine")
+    elif how == "foreign":
+        (store.folder / "table" / f"{C}.npz").write_bytes(b"mine" * 5000)
+    elif how == "named":
+        (store.folder / "table" / "film.npz").write_bytes(b"mine" * 5000)
+    before = everything_in(tmp_path)
+    if how != "foreign" and how != "named":
+        kind = "look" if how == "kind" else "table"
+        with caplog.at_level(logging.WARNING, "glitch_gym"):
+            assert store.recall(kind, A, lambda: NUMBERS) is NUMBERS
+        assert len(caplog.records) == 1
+    assert everything_in(tmp_path) == before
+    assert {kind: one.entries for kind, one in store.kept().items()} == {"table": 1, "reward": 1}
+    Store(store.folder, limit=10).keep("reward", D, NUMBERS)
+    assert store.clear() == 0
+    after = everything_in(tmp_path)
+    gone = {path for path in before if path not in after}
+    assert gone == {Path(f"cache/{kind}/{B}.npz") for kind in ("table", "reward")}
+    assert {path: after[path] for path in set(before) - gone} == {
+        path: before[path] for path in set(before) - gone
+    }
+
+
+def test_an_entry_that_may_not_be_read_is_computed_again(store, caplog, monkeypatch):
+    store.keep("table", A, NUMBERS)
+    (store.folder / "table" / f"{A}.npz").chmod(0)
+    opened = os.open
+
+    def refusing(path, *arguments, **options):
+        if Path(path).exists() and Path(path).stat().st_mode & 0o777 == 0:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **options)
+
+    # The superuser, as whom these tests may run, is allowed to read everything
+    monkeypatch.setattr("glitch_gym.input.os.open", refusing)
+    with caplog.at_level(logging.WARNING, "glitch_gym"):
+        assert store.recall("table", A, lambda: NUMBERS) is NUMBERS
+    assert "no permission" in caplog.text
+    assert store.find("table", A) is not None
+
+
+def test_nobody_else_reads_the_cache(store):
+    before = os.umask(0)
+    try:
+        store.keep("table", A, NUMBERS)
+    finally:
+        os.umask(before)
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in (store.folder, *store.folder.rglob("*"))
+        if path.name != "CACHEDIR.TAG"
+    }
+    assert modes == {"cache": 0o700, "table": 0o700, f"{A}.npz": 0o600}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to give a folder away")
+def test_the_cache_of_another_account_is_not_used(store, caplog):
+    store.keep("table", A, NUMBERS)
+    os.chown(store.folder, 12345, 12345)
+    with caplog.at_level(logging.WARNING, "glitch_gym"):
+        assert store.recall("table", A, lambda: NUMBERS) is NUMBERS
+    assert "for this account" in caplog.text
+    assert store.clear() == 0
+
+
+def test_the_command_line_clears_its_own_alone(videos):
+    before = everything_in(videos)
+    environment = os.environ | {"GLITCH_GYM_CACHE": str(videos), "GLITCH_GYM_CACHE_SIZE": "1000"}
+    for command in ("info", "clear"):
+        done = subprocess.run(
+            [sys.executable, "-m", "glitch_render.cli", "cache", command],
+            env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert f"{videos / 'glitch-gym'}" in done.stdout
+    assert everything_in(videos) == before
 
 
 def test_editing_one_layer_learns_that_one_again(small, store):

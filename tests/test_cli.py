@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.program import PROGRAM, refused, run
+from support.program import IN_OUT, PROGRAM, QUICK, refused, run
 
 from glitch_gym.picture import read_picture
 from glitch_render.media import read_recipe
 from glitch_render.recipe import load_preset, preset_names
-
-IN_OUT = ["corrupt", "in.png", "-o", "out.png"]
-QUICK = ["--activation", "edges", "--preset", "weave", "--set", "layers.1.iterations=200"]
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_a_still_becomes_a_clip(folder):
         (["in.mp4", "-o", "out.xyz"], "suffix must be one of"),
         (["in.mp4", "-o", "out.jpg"], "--preview"),
         (["in.mp4", "-o", "in.mp4", "-f"], "the output is the input"),
-        (["missing.mp4", "-o", "out.mp4"], "missing.mp4 not found"),
+        (["missing.mp4", "-o", "out.mp4"], "picture or clip not found: missing.mp4"),
         (["text.mp4", "-o", "out.mp4"], "not a clip or picture"),
         (["sample:balloon", "-o", "out.mp4"], "--duration"),
         (["in.mp4", "-o", "out.mp4", "--start", "5"], "no frame"),

@@ -627,7 +627,7 @@ def test_every_codec_can_be_chosen(clip, tmp_path, store, codec, suffix):
         ("out.mp4", {"encoder_preset": "quick"}, "unknown encoder preset of h264 'quick'"),
         ("out.gif", {"codec": "h264"}, "codec goes with"),
         ("out.txt", {}, "suffix must be one of"),
-        ("out.png", {}, "--preview"),
+        ("out.png", {}, "suffix must be one of"),
         ("in.mp4", {}, "the output is the input"),
         ("nowhere/out.mp4", {}, "folder does not exist"),
     ],

@@ -10,7 +10,7 @@ from support.clips import frames_of, make_clip, scene
 from support.program import refused, run
 
 from glitch_agents import Trajectories, scripted
-from glitch_gym.errors import GridError, SettingError
+from glitch_gym.errors import ArrayFileError, GridError, OutputError, SettingError
 from glitch_gym.picture import balloon, read_picture
 from glitch_render.corrupt import corrupt, corrupt_with_episode
 from glitch_render.episode import (
@@ -18,6 +18,7 @@ from glitch_render.episode import (
     EpisodeLayer,
     EpisodeTimeline,
     columns,
+    episode_digest,
     load_episode,
     replay_episode,
     save_episode,
@@ -133,7 +134,7 @@ def test_the_command_line_saves_and_replays(tmp_path, monkeypatch, small):
     assert "exists already" in refused(
         "corrupt", "in.png", "-o", "b.png", "-r", "r.toml", "--save-episode", "e.npz"
     )
-    assert "saved as .npz" in refused(
+    assert "suffix must be .npz" in refused(
         "corrupt", "in.png", "-o", "b.png", "-r", "r.toml", "--save-episode", "e.csv"
     )
     refused("corrupt", "in.mp4", "-o", "b.mp4", "--save-episode", "f.npz", code=2)
@@ -178,9 +179,93 @@ def test_damaged_and_foreign_files_are_refused(walked, tmp_path, harm):
 def test_bad_episodes_are_refused(tmp_path, walked):
     with pytest.raises(SettingError, match="at least one layer"):
         Episode(())
-    with pytest.raises(SettingError, match=r"\.npz"):
+    with pytest.raises(OutputError, match=r"\.npz"):
         save_episode(tmp_path / "run.json", walked[1])
-    with pytest.raises(SettingError, match="folder of the episode"):
+    with pytest.raises(OutputError, match="folder does not exist"):
         save_episode(tmp_path / "none" / "run.npz", walked[1])
     with pytest.raises(SettingError, match="cells and actions"):
         Trajectories(np.zeros(3, np.int32), np.zeros(3, np.int32), np.zeros(3, np.int32))
+
+
+def test_a_damaged_episode_is_whole_or_refused(walked, tmp_path):
+    _, episode = walked
+    path = tmp_path / "run.npz"
+    save_episode(path, episode)
+    content = path.read_bytes()
+    digest = episode_digest(load_episode(path))
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(1500):
+        damaged = bytearray(content)
+        for place in rng.integers(len(content), size=rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged[: rng.integers(len(content))] if rng.random() < 0.2 else damaged)
+        try:
+            loaded = load_episode(path)
+        except ArrayFileError:
+            refused += 1
+        else:
+            assert episode_digest(loaded) == digest
+    assert refused > 1000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": -1}, {"seed": 2**63}, {"seed": "8"}, {"seed": 1.5}, {"layers": []},
+        {"layers": None}, {"layers": "all"}, {"layers": [7]}, {"recipe": 7},
+        {"layers.grid": [4, 6]}, {"layers.grid": [10**6] * 4}, {"layers.grid": [0, 0, 0, 0]},
+        {"layers.grid": [12.5, 18, 12, 18]}, {"layers.effects": []}, {"layers.effects": [7]},
+        {"layers.effects": "same"}, {"layers.moves": 5}, {"layers.moves": "4"},
+        {"layers.opacity": 2}, {"layers.opacity": float("nan")}, {"layers.opacity": "1"},
+        {"layers.blend": "melt"}, {"layers.blend": ["add"]}, {"layers.parameters": None},
+        {"layers.parameters": {"artifact": 7}},
+        {"layers.parameters": {"artifact": {"quality": -1}}},
+    ],
+)  # fmt: skip
+def test_an_episode_that_says_what_cannot_be_is_refused(walked, tmp_path, change):
+    path = tmp_path / "run.npz"
+    save_episode(path, walked[1])
+    with np.load(path) as content:
+        arrays = dict(content)
+    about = json.loads(str(arrays["about"]))
+    for name, value in change.items():
+        place, _, key = name.rpartition(".")
+        (about[place][0] if place else about)[key] = value
+    arrays["about"] = np.array(json.dumps(about))
+    np.savez(path, **arrays)
+    with pytest.raises(ArrayFileError, match="is not an episode of glitch-gym, or it is damaged"):
+        load_episode(path)
+
+
+@pytest.mark.parametrize("name", ["cells_0", "actions_0", "lengths_0"])
+def test_walks_that_cannot_be_are_refused(walked, tmp_path, name):
+    path = tmp_path / "run.npz"
+    save_episode(path, walked[1])
+    with np.load(path) as content:
+        arrays = dict(content)
+    right = arrays[name]
+    for wrong in (
+        None, right.astype(np.float32), right.astype(str), right[..., None], right[1:],
+        right.astype(np.int64) + 2**40, right.astype(np.uint64) + np.uint64(2**63),
+        np.full_like(right, 10**9), np.full_like(right, -5), np.zeros((0, 10**6), np.int32),
+    ):  # fmt: skip
+        changed = {key: value for key, value in arrays.items() if key != name}
+        if wrong is not None:
+            changed[name] = wrong
+        np.savez(path, **changed)
+        with pytest.raises(SettingError, match=r"run\.npz"):
+            load_episode(path)
+
+
+@pytest.mark.parametrize(
+    "mask", [np.zeros((3, 3), np.float32), np.zeros(3, np.uint8), np.zeros((0, 3), np.uint8)]
+)
+def test_a_mask_that_cannot_be_is_refused(walked, tmp_path, mask):
+    path = tmp_path / "run.npz"
+    save_episode(path, walked[1])
+    with np.load(path) as content:
+        arrays = dict(content)
+    np.savez(path, **arrays, mask_0=mask)
+    with pytest.raises(SettingError, match="a mask must be uint8"):
+        load_episode(path)

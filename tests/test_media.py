@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from glitch_gym.errors import OutputError, RecipeError
+from glitch_gym.errors import Hint, OutputError, RecipeError
+from glitch_gym.output import check_target
 from glitch_gym.picture import Picture, read_picture
-from glitch_render.media import SUFFIXES, check_output, read_recipe, write_picture
+from glitch_render.media import SUFFIXES, read_recipe, write_picture
 from glitch_render.recipe import Layer, Recipe, load_preset
 
 
@@ -87,11 +88,12 @@ def test_outputs_that_must_not_be_written_are_refused(tmp_path, small):
         ("link.png", True, "output is the input"),
     ):
         with pytest.raises(OutputError, match=message):
-            check_output(tmp_path / name, source=source, force=force)
+            check_target(tmp_path / name, suffixes=SUFFIXES, sources=[source], force=force)
     other = tmp_path / "other.png"
     other.write_bytes(b"mine")
-    with pytest.raises(OutputError, match="--force"):
+    with pytest.raises(OutputError, match="exists already") as raised:
         write_picture(other, small)
+    assert raised.value.hint is Hint.FORCE
     assert other.read_bytes() == b"mine"
     write_picture(other, small, force=True)
     np.testing.assert_array_equal(read_picture(other).frame, small)

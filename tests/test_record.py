@@ -6,7 +6,7 @@ import pytest
 from support.program import run
 
 import glitch_gym  # noqa: F401
-from glitch_gym.errors import SettingError
+from glitch_gym.errors import OutputError, SettingError
 from glitch_render.effects import effects
 from glitch_render.episode import columns, load_episode, replay_episode
 from glitch_render.record import RecordEpisode
@@ -98,7 +98,7 @@ def test_the_program_replays_what_was_recorded(tmp_path):
 def test_bad_recordings_are_refused(tmp_path):
     with pytest.raises(SettingError, match="needs a GlitchGrid"):
         RecordEpisode(gym.make("FrozenLake-v1"))
-    with pytest.raises(SettingError, match="npz"):
+    with pytest.raises(OutputError, match="npz"):
         RecordEpisode(make(), tmp_path / "walk.mp4")
     env = RecordEpisode(make())
     with pytest.raises(SettingError, match="nothing is recorded"):

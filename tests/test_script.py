@@ -195,5 +195,5 @@ def test_a_wrong_script_leaves_nothing(folder):
     assert "walk.toml: line 7, column 7" in refused("replay", "walk.toml", "in.png", "-o", "o.png")
     assert "not found" in refused("replay", "gone.toml", "in.png", "-o", "o.png")
     Path("walk.toml").write_bytes(b"\xff\xfe\x00")
-    assert "cannot read" in refused("replay", "walk.toml", "in.png", "-o", "o.png")
+    assert "not a text file" in refused("replay", "walk.toml", "in.png", "-o", "o.png")
     assert not Path("o.png").exists()

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
-from glitch_agents.rollout import as_table, best_actions, choose_action, exploration
+from glitch_agents.rollout import (
+    as_table,
+    best_actions,
+    check_agents,
+    choose_action,
+    exploration,
+)
 from glitch_gym.checks import shown, whole_number
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import EXIT, GridWorld
@@ -25,7 +31,6 @@ NEVER = 2**62
 """Tick of birth of an agent that is not born at all."""
 
 _NOWHERE = -1
-_MOST_AGENTS = 10**8
 
 
 @compiled
@@ -93,7 +98,7 @@ class Crowd:
     so a crowd whose agents are born again can be taken up anywhere, ``lifetime`` ticks ahead.
 
     Args:
-        agents: how many, at least 1.
+        agents: how many, from 1 to ``MOST_AGENTS``.
         lifetime: ticks that each lives at most.
         repeat: draw all agents afresh at every tick; each acts once, on the cell it is drawn into.
         respawn: be born again when a lifetime is over.
@@ -116,7 +121,8 @@ class Crowd:
         seed: int = 0,
         layer: int = 0,
     ) -> None:
-        agents = whole_number("agents", agents, least=1, most=_MOST_AGENTS)
+        agents = whole_number("agents", agents, least=1)
+        check_agents(agents)
         lifetime = whole_number("lifetime", lifetime, least=1)
         given = np.zeros(agents, np.int64) if born is None else np.asarray(born)
         if given.shape != (agents,) or given.dtype.kind != "i":

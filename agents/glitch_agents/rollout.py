@@ -23,10 +23,14 @@ from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, derive_key, draw, stream, unit
 
 __all__ = [
+    "MOST_AGENTS",
+    "MOST_STEPS",
     "Trajectories",
     "as_table",
     "best_actions",
     "births",
+    "check_agents",
+    "check_steps",
     "choose_action",
     "exploration",
     "no_births",
@@ -36,7 +40,44 @@ __all__ = [
 ]
 
 
-_MOST_STEPS = 10**8
+MOST_STEPS = 50_000_000
+"""Steps of all agents together that are kept at once: they take 400 MB."""
+
+MOST_AGENTS = 10_000_000
+"""Agents that walk at once through a clip."""
+
+
+def check_steps(agents: int, steps: int) -> None:
+    """Refuse walks that would take more memory than a picture is worth.
+
+    Args:
+        agents: how many walk.
+        steps: that are kept of each.
+
+    Raises:
+        SettingError: together more than ``MOST_STEPS``.
+    """
+    if agents * steps > MOST_STEPS:
+        raise SettingError(
+            f"{agents:,} agents with {steps:,} steps each are too many: at most {MOST_STEPS:,} "
+            f"steps together; take fewer agents, or a shorter lifetime"
+        )
+
+
+def check_agents(agents: int) -> None:
+    """Refuse a crowd that would take more memory than a clip is worth.
+
+    Args:
+        agents: of all layers together.
+
+    Raises:
+        SettingError: more than ``MOST_AGENTS``.
+    """
+    if agents > MOST_AGENTS:
+        raise SettingError(
+            f"{agents:,} agents are too many for a clip: at most {MOST_AGENTS:,} of all layers "
+            f"together"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,18 +360,14 @@ def rollout(
         layer: number of the layer, part of the key.
 
     Raises:
-        SettingError: a number out of its range, no cell for births, or a policy that does not
-            fit the world.
+        SettingError: a number out of its range, more than ``MOST_STEPS`` together, no cell for
+            births, or a policy that does not fit the world.
     """
     if not isinstance(world, GridWorld):
         raise SettingError(f"a rollout needs a GridWorld, not {shown(world)}")
     agents = whole_number("agents", agents, least=1)
     lifetime = whole_number("lifetime", lifetime, least=1)
-    if agents * lifetime > _MOST_STEPS:
-        raise SettingError(
-            f"{agents:,} agents of {lifetime:,} steps are too many to hold: at most "
-            f"{_MOST_STEPS:,} steps in all"
-        )
+    check_steps(agents, lifetime)
     cells_of_birth = births(world, world.activation, born_above, born_below)
     if cells_of_birth.size == 0:
         raise no_births(float(world.activation.min()), float(world.activation.max()))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from glitch_agents.policy import QTable
+from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_gym.dynamics import GridWorld
-from glitch_gym.errors import GlitchError, SettingError
-from glitch_gym.output import write_bytes
+from glitch_gym.errors import ArrayFileError, SettingError
+from glitch_gym.npz import describe, encode_arrays, read_arrays, read_description
+from glitch_gym.output import check_target, write_bytes
 
 __all__ = ["load_table", "save_table"]
 
@@ -38,12 +38,10 @@ def save_table(path: str | Path, table: QTable, world: GridWorld) -> None:
         world: that it was learned in.
 
     Raises:
-        SettingError: another suffix, or a table that does not fit the world.
-        OutputError: the file cannot be written; nothing is left behind.
+        SettingError: a table that does not fit the world.
+        OutputError: another suffix, or the file cannot be written; nothing is left behind.
     """
-    target = Path(path)
-    if target.suffix != ".npz":
-        raise SettingError(f"a Q-table is saved as .npz, not as {target.name!r}")
+    check_target(path, suffixes=(".npz",), force=True)
     if table.values.shape != world.reward_field.shape:
         raise SettingError(
             f"the Q-table is {table.values.shape}, the world is {world.reward_field.shape}"
@@ -59,9 +57,7 @@ def save_table(path: str | Path, table: QTable, world: GridWorld) -> None:
         "episodes": table.episodes,
         "interrupted": table.interrupted,
     }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, values=table.values, about=np.array(json.dumps(about)))
-    write_bytes(target, buffer.getvalue())
+    write_bytes(Path(path), encode_arrays({"values": table.values, **describe(about)}))
 
 
 def load_table(path: str | Path, world: GridWorld | None = None) -> QTable:
@@ -72,34 +68,17 @@ def load_table(path: str | Path, world: GridWorld | None = None) -> QTable:
         world: where it is to be used; its grid and its actions must be those it was made for.
 
     Raises:
-        SettingError: missing, damaged, of another program or a newer version, or for another world.
+        ArrayFileError: missing, damaged, or of another program or a newer version.
+        SettingError: for another world.
     """
-    if not Path(path).is_file():
-        raise SettingError(f"Q-table not found: {path}")
+    arrays = read_arrays(path, "Q-table")
+    about = read_description(arrays, path, "Q-table", kind=_FORMAT, version=_VERSION)
     try:
-        # Opened here, since np.load leaves a damaged archive open
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
-            values = content["values"]
-            about = json.loads(str(content["about"]))
-        if about["format"] != _FORMAT:
-            raise SettingError(f"{path} is not a Q-table of glitch-gym")
-        if about["version"] > _VERSION:
-            raise SettingError(
-                f"{path} was written by a newer glitch-gym (format {about['version']})"
-            )
-        table = QTable(
-            values,
-            ties=about["ties"],
-            epsilon=about["epsilon"],
-            temperature=about["temperature"],
-            seed=about["seed"],
-            episodes=about["episodes"],
-            interrupted=about["interrupted"],
-        )
-    except GlitchError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise SettingError(f"{path} is not a Q-table of glitch-gym, or it is damaged") from error
+        table = _table_of(arrays, about)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ArrayFileError(
+            f"{path} is not a Q-table of glitch-gym, or it is damaged ({error})", path=str(path)
+        ) from error
     if world is not None:
         for what, wanted in _made_for(world).items():
             if about[what] != wanted:
@@ -108,6 +87,50 @@ def load_table(path: str | Path, world: GridWorld | None = None) -> QTable:
                     f"{_short(wanted)} in the environment"
                 )
     return table
+
+
+def _table_of(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> QTable:
+    """Build a table from what a file holds.
+
+    Raises:
+        ValueError, KeyError, TypeError: something is missing, or cannot be.
+    """
+    values = arrays["values"]
+    if values.dtype != np.float32:
+        raise ValueError(f"values of type {values.dtype}")
+    rows, cols, picture_rows, picture_cols = map(_whole, about["grid"])
+    names = about["actions"]
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ValueError("actions without names")
+    if not (1 <= picture_rows <= rows and 1 <= picture_cols <= cols):
+        raise ValueError(f"a grid of {about['grid']}")
+    if values.shape != (rows, cols, len(names)):
+        raise ValueError(f"values of shape {values.shape}")
+    check_ties(about["ties"])
+    ties: Ties = "first" if about["ties"] == "first" else "random"
+    if not isinstance(about["interrupted"], bool):
+        raise ValueError(f"{about['interrupted']!r} where a truth value belongs")
+    return QTable(
+        values,
+        ties=ties,
+        epsilon=_number(about["epsilon"]),
+        temperature=_number(about["temperature"]),
+        seed=_whole(about["seed"]),
+        episodes=_whole(about["episodes"]),
+        interrupted=about["interrupted"],
+    )
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} where a whole number belongs")
+    return value
+
+
+def _number(value: object) -> float:
+    if type(value) not in (int, float):
+        raise ValueError(f"{value!r} where a number belongs")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _short(values: list[Any]) -> str:

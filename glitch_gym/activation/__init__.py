@@ -8,6 +8,7 @@ the user brings, as an array or as a picture file.
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.input import is_regular
 from glitch_gym.picture import check_frame, read_picture
 
 __all__ = [
@@ -98,7 +100,7 @@ class Activation:
 
 
 def _from_mask_file(path: str) -> Activation:
-    if not Path(path).exists() and not Path(path).suffix:
+    if not os.path.lexists(path) and not Path(path).suffix:
         raise unknown_name("activation", path, ACTIVATIONS)
     frame = read_picture(path).frame.astype(np.float32)
     grey = frame @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
@@ -169,7 +171,7 @@ def release_networks() -> None:
 
 def file_stamp(path: str | None) -> str:
     """Identify a file's present content cheaply, so that a changed file is read again."""
-    if path is None or not Path(path).is_file():
+    if path is None or not is_regular(path):
         return str(path)
     stat = Path(path).stat()
     return f"{path}:{stat.st_mtime_ns}:{stat.st_size}"

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from glitch_gym.activation import Activation
 from glitch_gym.activation.saliency import to_unit_range
 from glitch_gym.errors import Hint, MissingExtraError, WeightsError
+from glitch_gym.input import check_file
 from glitch_gym.torch_threads import one_torch_thread
 
 if TYPE_CHECKING:
@@ -108,8 +109,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _read_state(torch: Any, path: str) -> dict[str, Any]:
-    if not Path(path).is_file():
-        raise WeightsError(f"weights file not found: {path}")
+    check_file(path, "weights file", error=WeightsError)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

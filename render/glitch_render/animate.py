@@ -19,12 +19,12 @@ from glitch_render.clip import (
     Painter,
     Report,
     Selection,
-    check_clip_output,
+    check_clip_target,
     open_episode_painter,
     parse_scale,
     write_clip,
 )
-from glitch_render.corrupt import Progress, corrupt_with_episode
+from glitch_render.corrupt import Progress, corrupt_with_episode, recipe_files
 from glitch_render.episode import Episode, EpisodeTimeline
 from glitch_render.footage import is_footage
 from glitch_render.recipe import Recipe
@@ -170,7 +170,7 @@ def animate_still(
     check_speed(speed)
     if is_footage(source):
         raise SettingError(f"{source} moves already; give a still")
-    check_clip_output(Path(output), source=source, force=force)
+    check_clip_target(output, source, named=recipe_files(recipe), force=force)
     selection = selection or Selection()
     frame = read_picture(source).frame
     width, height = parse_scale(selection.scale, frame.shape[1], frame.shape[0])
@@ -185,4 +185,5 @@ def animate_still(
         animation_selection(episode, selection, pace),
         force=force,
         progress=progress,
+        named=recipe_files(recipe),
     )

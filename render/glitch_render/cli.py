@@ -46,7 +46,7 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 
 
 _ADVICE = {
-    "FORCE": "give --force to replace it",
+    "FORCE": "give --force to write over it",
     "RESUME": "go on with --resume",
     "DURATION": "give --duration",
     "PREVIEW": "write one frame as a picture with --preview",
@@ -99,14 +99,18 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Show a warning, such as that of a broken plug-in, as a line of the program."""
-    typer.echo(f"warning: {message}", err=True)
+    from glitch_gym.errors import legible
+
+    typer.echo(legible(f"warning: {message}"), err=True)
 
 
 class _Warnings(logging.Handler):
     """Shows what the library logs as lines of the program."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(f"{record.levelname.lower()}: {record.getMessage()}", err=True)
+        from glitch_gym.errors import legible
+
+        typer.echo(legible(f"{record.levelname.lower()}: {record.getMessage()}"), err=True)
 
 
 def _version(wanted: bool) -> None:
@@ -290,6 +294,7 @@ def corrupt(
             preset, recipe, settings or [], seed, backbone, activation, weights
         )
         selection = _selection(start, end, fps, scale, duration)
+        _spare(output, recipe)
         store = _store(no_cache)
         if source.removeprefix("sample:") in SAMPLES and source.startswith("sample:"):
             moves = False
@@ -324,14 +329,12 @@ def _corrupt_still(
     force: bool,
     walks: Path | None,
 ) -> None:
-    from glitch_gym.errors import OutputError
-    from glitch_render.episode import check_episode_path, save_episode
+    from glitch_gym.output import check_target
+    from glitch_render.episode import save_episode
     from glitch_render.still import corrupt_still
 
     if walks is not None:
-        check_episode_path(walks)
-        if walks.exists() and not force:
-            raise OutputError(f"{walks} exists already; give --force to replace it")
+        check_target(walks, suffixes=(".npz",), sources=[source], force=force)
     with _layer_bars(recipe) as progress:
         frame, episode, notes = corrupt_still(
             source, output, recipe, force=force, store=store, progress=progress
@@ -364,7 +367,7 @@ def replay_episode_on(
         from glitch_render.clip import open_episode_painter, write_clip
         from glitch_render.episode import replay_episode
         from glitch_render.footage import is_footage, open_footage
-        from glitch_render.media import check_output, write_picture
+        from glitch_render.media import SUFFIXES, write_picture
 
         if is_footage(source) or duration is not None or _is_for_clips(output):
             selection = _selection(None, None, None, None, duration)
@@ -378,12 +381,14 @@ def replay_episode_on(
                     selection,
                     force=force,
                     progress=progress,
+                    named=[str(episode)],
                 )
             _say(output, report, loaded.seed)
             return
+        from glitch_gym.output import check_target
         from glitch_gym.picture import read_picture
 
-        check_output(output, source=Path(source), force=force)
+        check_target(output, suffixes=SUFFIXES, sources=[source, episode], force=force)
         picture = read_picture(source)
         loaded = _episode(episode, *picture.frame.shape[:2])
         frame = replay_episode(picture.frame, loaded)
@@ -401,6 +406,14 @@ def _episode(path: Path, height: int, width: int) -> Episode:
 
     script, text = read_script(path)
     return script_episode(script, height, width, text=text, origin=str(path))
+
+
+def _spare(output: Path, recipe: Path | None) -> None:
+    """Refuse an output that is the file of the recipe."""
+    from glitch_gym.output import check_target
+
+    if recipe is not None:
+        check_target(output, suffixes=[output.suffix.lower()], sources=[recipe], force=True)
 
 
 def _is_for_clips(output: Path) -> bool:
@@ -476,11 +489,15 @@ def _preview(
     force: bool,
     store: Store | None,
 ) -> None:
+    from glitch_gym.output import check_target
     from glitch_gym.picture import Picture
     from glitch_render.clip import parse_seconds, preview_frame
-    from glitch_render.media import check_output, write_picture
+    from glitch_render.corrupt import recipe_files
+    from glitch_render.footage import source_files
+    from glitch_render.media import SUFFIXES, write_picture
 
-    check_output(output, source=Path(source), force=force)
+    read: list[str | Path] = [source, *source_files(source), *recipe_files(recipe)]
+    check_target(output, suffixes=SUFFIXES, sources=read, force=force)
     time = parse_seconds(at)
     with _clip_bar() as progress:
         frame, alpha = preview_frame(
@@ -642,11 +659,13 @@ def show_activation(
     chosen = _chosen_activation(backbone, activation) or "efficientnet_lite0"
     with _said_plainly():
         from glitch_gym.activation import compute_activation
+        from glitch_gym.output import check_target
         from glitch_gym.picture import read_picture
-        from glitch_render.media import check_output, write_picture
+        from glitch_render.media import SUFFIXES, write_picture
         from glitch_render.plots import activation_caption, activation_overlay
 
-        check_output(output, source=Path(source), force=force)
+        named = [path for path in (source, chosen, weights) if path is not None]
+        check_target(output, suffixes=SUFFIXES, sources=named, force=force)
         picture = read_picture(source)
         computed = compute_activation(picture.frame, chosen, weights=weights)
         write_picture(output, activation_overlay(picture.frame, computed), force=force)
@@ -693,16 +712,20 @@ def plot(
     """Plot what a layer's agents see, what they learned, or where they went."""
     with _said_plainly():
         from glitch_gym.errors import SettingError
+        from glitch_gym.output import check_target
         from glitch_gym.picture import read_picture
-        from glitch_render.media import check_output, write_picture
+        from glitch_render.corrupt import recipe_files
+        from glitch_render.media import SUFFIXES, write_picture
         from glitch_render.studies import plot_layer
 
         resolved = _resolve_recipe(
             preset, recipe, settings or [], seed, backbone, activation, weights
         )
+        _spare(output, recipe)
         if layer > len(resolved.layers):
             raise SettingError(f"there is no layer {layer}: the recipe has {len(resolved.layers)}")
-        check_output(output, source=Path(source), force=force)
+        named = [source, *recipe_files(resolved)]
+        check_target(output, suffixes=SUFFIXES, sources=named, force=force)
         frame = read_picture(source).frame
         with _layer_bars(resolved) as progress:
             drawn = plot_layer(
@@ -747,13 +770,15 @@ def animate(
     """Show a picture being eaten step by step, layer after layer."""
     with _said_plainly():
         from glitch_render.animate import animate_still, check_speed
-        from glitch_render.clip import check_clip_output
+        from glitch_render.clip import check_clip_target
+        from glitch_render.corrupt import recipe_files
 
         resolved = _resolve_recipe(
             preset, recipe, settings or [], seed, backbone, activation, weights
         )
         check_speed(speed)
-        check_clip_output(output, source=source, force=force)
+        _spare(output, recipe)
+        check_clip_target(output, source, named=recipe_files(resolved), force=force)
         with _layer_bars(resolved) as learning, _clip_bar() as progress:
             report = animate_still(
                 source,

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import re
 import shutil
+import stat
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
-from glitch_agents.rollout import as_table
+from glitch_agents.rollout import as_table, check_agents
 from glitch_gym.activation import Activation, release_networks
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import (
@@ -36,8 +38,16 @@ from glitch_gym.errors import (
     SettingError,
     is_interrupt,
 )
-from glitch_gym.output import write_error
-from glitch_render.corrupt import Start, layer_policy, layer_world, mask_digests, table_key
+from glitch_gym.input import is_regular
+from glitch_gym.output import check_target, write_error
+from glitch_render.corrupt import (
+    Start,
+    layer_policy,
+    layer_world,
+    mask_digests,
+    recipe_files,
+    table_key,
+)
 from glitch_render.encoding import (
     Encoding,
     PartWriter,
@@ -53,9 +63,11 @@ from glitch_render.footage import (
     file_digest,
     open_footage,
     pixels_of,
+    source_files,
 )
 from glitch_render.inscription import inscribe
-from glitch_render.media import ANIMATIONS, CLIPS, RECIPE_KEY
+from glitch_render.keyframes import highest
+from glitch_render.media import ANIMATIONS, CLIPS, RECIPE_KEY, embedded_text
 from glitch_render.recipe import Recipe
 from glitch_render.shots import FramePlan, Look, Shots, frames_from, look_through, plan_frames
 from glitch_render.store import Store, key_of
@@ -68,7 +80,7 @@ __all__ = [
     "Painter",
     "Report",
     "Selection",
-    "check_clip_output",
+    "check_clip_target",
     "corrupt_clip",
     "open_episode_painter",
     "open_painter",
@@ -462,7 +474,8 @@ def open_painter(
     selection = selection or Selection()
     footage = open_footage(source, rate=selection.rate, duration=selection.duration)
     size = parse_scale(selection.scale, footage.width, footage.height)
-    # A mask that cannot be read is known before any work is done
+    # What cannot be is known before any work is done
+    check_agents(sum(math.ceil(highest(layer.agents)) for _, layer in recipe.painted))
     masks = mask_digests(recipe)
 
     def looked(frames: int) -> None:
@@ -483,7 +496,7 @@ def open_painter(
     )
     for layer in layers:
         layer.check_births()
-    text = recipe.to_toml()
+    text = embedded_text(recipe)
     return Painter(
         footage,
         look,
@@ -522,7 +535,7 @@ def open_episode_painter(
     layers = tuple(
         EpisodeTimeline(episode, number, size[1], size[0]) for number in range(len(episode.layers))
     )
-    recipe = "" if episode.recipe is None else episode.recipe.to_toml()
+    recipe = "" if episode.recipe is None else embedded_text(episode.recipe)
     return Painter(footage, look, plan, size, layers, recipe, episode_digest(episode))
 
 
@@ -547,33 +560,27 @@ def preview_frame(
     return pixels.astype(np.uint8, copy=False), alpha
 
 
-def check_clip_output(output: Path, *, source: str, force: bool) -> None:
-    """Refuse an output that cannot or must not be written, before any work is done.
+def check_clip_target(
+    output: str | Path, source: str, *, named: Sequence[str] = (), force: bool = False
+) -> None:
+    """Refuse a clip's output that cannot or must not be written, before any work is done.
+
+    Args:
+        output: of the clip.
+        source: that it is made of.
+        named: further files that are read.
+        force: replace what is there.
 
     Raises:
-        OutputError: an unknown suffix, a missing folder, the input itself, or something that is
-            there while ``force`` is false.
+        OutputError: as of ``check_target``.
     """
-    suffix = output.suffix.lower()
-    if suffix not in (*CLIPS, *ANIMATIONS, ""):
-        known = ", ".join((*CLIPS, *ANIMATIONS))
-        raise OutputError(
-            f"cannot write a clip to {output.name!r}: its suffix must be one of {known}, or none "
-            f"for a folder of pictures (one frame as a picture: --preview)"
-        )
-    if not output.parent.is_dir():
-        raise OutputError(f"the output's folder does not exist: {output.parent}")
-    if output.exists() and Path(source).exists() and output.samefile(source):
-        raise OutputError(f"the output is the input: {output}; give it another name")
-    if suffix == "":
-        if output.exists() and not output.is_dir():
-            raise OutputError(f"{output} is a file: give a suffix, or another name")
-        if output.is_dir() and any(output.iterdir()) and not force:
-            raise OutputError(f"the folder {output} is not empty; give --force to write into it")
-    elif output.is_dir():
-        raise OutputError(f"{output} is a folder")
-    elif output.exists() and not force:
-        raise OutputError(f"{output} exists already; give --force to replace it")
+    check_target(
+        output,
+        suffixes=(*CLIPS, *ANIMATIONS, ""),
+        sources=[source, *source_files(source), *named],
+        force=force,
+        hint=Hint.PREVIEW,
+    )
 
 
 def corrupt_clip(
@@ -624,6 +631,7 @@ def corrupt_clip(
     return write_clip(
         source, output, paint, selection, codec=codec, crf=crf, encoder_preset=encoder_preset,
         sound=sound, strict=strict, resume=resume, force=force, segment=segment, progress=progress,
+        named=recipe_files(recipe),
     )  # fmt: skip
 
 
@@ -642,6 +650,7 @@ def write_clip(
     force: bool = False,
     segment: int = SEGMENT,
     progress: ClipProgress | None = None,
+    named: Sequence[str] = (),
 ) -> Report:
     """Write what a painter paints as a clip; arguments and errors as of ``corrupt_clip``.
 
@@ -659,10 +668,11 @@ def write_clip(
         force: replace an output that is there.
         segment: frames of a segment.
         progress: called with the stages.
+        named: further files that are read, and so must not be written over.
     """
     target = Path(output)
     selection = selection or Selection()
-    check_clip_output(target, source=source, force=force)
+    check_clip_target(target, source, named=named, force=force)
     footage = open_footage(source, rate=selection.rate, duration=selection.duration)
     size = parse_scale(selection.scale, footage.width, footage.height)
 
@@ -796,6 +806,7 @@ def _tidy(folder: Path) -> None:
 def _prepare_folder(folder: Path, key: str, resume: bool) -> None:
     """Make the folder of parts, or take up the one that a stopped render of the same left."""
     manifest = folder / _MANIFEST
+    _check_parts_folder(folder, manifest)
     try:
         found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None
     except (OSError, ValueError):
@@ -810,6 +821,26 @@ def _prepare_folder(folder: Path, key: str, resume: bool) -> None:
         _tidy(folder)
     except OSError as error:
         raise write_error(folder, error) from error
+
+
+def _check_parts_folder(folder: Path, manifest: Path) -> None:
+    """Refuse a folder of parts that is not known to be ours, since it is going to be emptied.
+
+    Raises:
+        OutputError: something else has the folder's name.
+    """
+    try:
+        mode = folder.lstat().st_mode
+        ours = stat.S_ISDIR(mode) and (is_regular(manifest) or not any(folder.iterdir()))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise write_error(folder, error) from error
+    if not ours:
+        raise OutputError(
+            f"{folder} is in the way: the parts of the output go there, and it holds something "
+            f"else; move it away"
+        )
 
 
 def _join(

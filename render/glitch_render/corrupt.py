@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from glitch_agents.catalogue import LEARNERS
 from glitch_agents.policy import Policy, QTable, Ties
-from glitch_agents.rollout import Trajectories, as_table, nobody, rollout
+from glitch_agents.rollout import (
+    MOST_STEPS,
+    Trajectories,
+    as_table,
+    check_steps,
+    nobody,
+    rollout,
+)
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation import (
     ACTIVATIONS,
@@ -23,7 +30,7 @@ from glitch_gym.activation import (
 )
 from glitch_gym.dynamics import GridWorld, grid_world, make_world
 from glitch_gym.env import GlitchGridEnv
-from glitch_gym.errors import PictureError
+from glitch_gym.errors import PictureError, SettingError
 from glitch_gym.grid import fit_grid
 from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.randomness import derive_key
@@ -289,6 +296,32 @@ def layer_trajectories(
     )
 
 
+def check_walks(recipe: Recipe) -> None:
+    """Refuse a recipe whose walks over a still, which are all kept, take too much memory.
+
+    Raises:
+        SettingError: more steps than ``MOST_STEPS``, in one layer or together.
+    """
+    together = 0
+    for _, layer in recipe.painted:
+        agents = max(1, round(last(layer.agents)))
+        check_steps(agents, layer.lifetime)
+        together += agents * layer.lifetime
+    if together > MOST_STEPS:
+        raise SettingError(
+            f"the agents of all layers take {together:,} steps, at most {MOST_STEPS:,} together; "
+            f"take fewer agents, shorter lifetimes, or fewer layers"
+        )
+
+
+def recipe_files(recipe: Recipe) -> list[str]:
+    """List the files that a recipe names: masks, and weights of the network."""
+    named = [recipe.weights, *(layer.mask for layer in recipe.layers)]
+    if recipe.activation not in ACTIVATIONS:
+        named.append(recipe.activation)
+    return [path for path in named if path is not None]
+
+
 def mask_digests(recipe: Recipe) -> list[str]:
     """Read the masks of a recipe, and hash what they show.
 
@@ -377,6 +410,7 @@ def corrupt_with_episode(
     check_frame(frame)
     onto = frame if onto is None else onto
     check_frame(onto)
+    check_walks(recipe)
     mask_digests(recipe)
     if activation is None:
         activation = frame_activation(frame, recipe, store=store)

@@ -7,35 +7,33 @@ trajectories. The file is NumPy's ``.npz`` without pickle.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from glitch_agents.rollout import Trajectories
 from glitch_gym.actions import ActionSet
-from glitch_gym.errors import GlitchError, RecipeError, SettingError
+from glitch_gym.errors import ArrayFileError, GlitchError, RecipeError, SettingError
 from glitch_gym.grid import Grid
-from glitch_gym.output import write_bytes
+from glitch_gym.npz import describe, encode_arrays, read_arrays, read_description
+from glitch_gym.output import check_target, write_bytes
 from glitch_gym.picture import check_frame
 from glitch_render.effects import EffectParameters, get_effect
 from glitch_render.overlay import Overlay, paint_over
-from glitch_render.recipe import Recipe, parse_recipe, read_toml
+from glitch_render.recipe import Blend, Recipe, parse_recipe, read_toml
 from glitch_render.replay import Canvas
 
 __all__ = [
     "Episode",
     "EpisodeLayer",
     "EpisodeTimeline",
-    "check_episode_path",
     "columns",
     "episode_digest",
     "load_episode",
@@ -46,6 +44,9 @@ __all__ = [
 
 _FORMAT = "glitch-gym episode"
 _VERSION = 1
+_LARGEST = 1 << 29
+_LONGEST_SIDE = 4096
+_MOST_LAYERS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,31 +87,18 @@ class Episode:
             raise SettingError("an episode needs at least one layer")
 
 
-def check_episode_path(path: str | Path) -> None:
-    """Refuse a file that is no ``.npz``, or in a folder that is not there.
-
-    Raises:
-        SettingError: either.
-    """
-    target = Path(path)
-    if target.suffix != ".npz":
-        raise SettingError(f"an episode is saved as .npz, not as {target.name!r}")
-    if not target.parent.is_dir():
-        raise SettingError(f"the folder of the episode does not exist: {target.parent}")
-
-
 def save_episode(path: str | Path, episode: Episode) -> None:
-    """Write an episode into a file.
+    """Write an episode into a file, in place of one that is there.
 
     Args:
         path: ends in ``.npz``.
         episode: to write.
 
     Raises:
-        SettingError: another suffix, or no such folder.
-        OutputError: the file cannot be written; nothing is left behind.
+        OutputError: another suffix, no such folder, or the file cannot be written; nothing is left
+            behind.
     """
-    check_episode_path(path)
+    check_target(path, suffixes=(".npz",), force=True)
     write_bytes(Path(path), _encoded(episode))
 
 
@@ -143,68 +131,104 @@ def _encoded(episode: Episode) -> bytes:
         "layers": layers,
         "recipe": None if episode.recipe is None else episode.recipe.to_toml(),
     }
-    buffer = io.BytesIO()
-    # Typed as if the first array might be meant for another parameter
-    np.savez_compressed(buffer, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return encode_arrays({**describe(about), **arrays})
 
 
 def load_episode(path: str | Path) -> Episode:
     """Read an episode from a file.
 
     Raises:
-        SettingError: missing, damaged, of another program or a newer version; an effect that there
-            is not; or stamps that do not fit their grid.
+        ArrayFileError: missing, damaged, or of another program or a newer version.
+        SettingError: an unknown effect, or stamps that do not fit their grid.
     """
-    if not Path(path).is_file():
-        raise SettingError(f"episode not found: {path}")
+    arrays = read_arrays(path, "episode", limit=_LARGEST)
+    about = read_description(arrays, path, "episode", kind=_FORMAT, version=_VERSION)
     try:
-        # Opened here, since np.load leaves a damaged archive open
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-        about = json.loads(str(arrays["about"]))
-        if about["format"] != _FORMAT:
-            raise SettingError(f"{path} is not an episode of glitch-gym")
-        if about["version"] > _VERSION:
-            raise SettingError(
-                f"{path} was written by a newer glitch-gym (format {about['version']})"
-            )
+        written = _WrittenEpisode.model_validate(about)
         layers = tuple(
-            _read_layer(arrays, number, layer) for number, layer in enumerate(about["layers"])
+            _read_layer(arrays, number, layer) for number, layer in enumerate(written.layers)
         )
-        episode = Episode(layers, int(about["seed"]), _read_recipe(about["recipe"], path))
+        episode = Episode(layers, written.seed, _read_recipe(written.recipe, path))
     except GlitchError as error:
-        raise SettingError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from (
-            error
-        )
-    except (
-        OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError,
-        zipfile.BadZipFile, ValidationError,
-    ) as error:  # fmt: skip
-        raise SettingError(f"{path} is not an episode of glitch-gym, or it is damaged") from error
+        raise SettingError(f"{path}: {error}", path=str(path)) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ArrayFileError(
+            f"{path} is not an episode of glitch-gym, or it is damaged", path=str(path)
+        ) from error
     for number, layer in enumerate(episode.layers, 1):
         _check_stamps(path, number, layer)
     return episode
 
 
+_Side = Annotated[int, Field(ge=1, le=_LONGEST_SIDE)]
+
+
+class _WrittenLayer(BaseModel):
+    """What a file says of a layer; the walks and the mask are arrays beside it."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    grid: tuple[_Side, _Side, _Side, _Side] = Field(strict=False)
+    effects: tuple[str, ...] = Field(strict=False, min_length=1)
+    moves: Literal[4, 8]
+    parameters: dict[str, dict[str, Any]]
+    opacity: Annotated[float, Field(ge=0, le=1)]
+    blend: Blend
+
+
+class _WrittenEpisode(BaseModel):
+    """What a file says of an episode."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    layers: tuple[_WrittenLayer, ...] = Field(strict=False, min_length=1, max_length=_MOST_LAYERS)
+    recipe: str | None
+
+
 def _read_layer(
-    arrays: Mapping[str, NDArray[Any]], number: int, about: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]], number: int, written: _WrittenLayer
 ) -> EpisodeLayer:
+    """Build a layer from what a file holds.
+
+    Raises:
+        ValueError, KeyError, TypeError: something is missing, or cannot be.
+    """
     walked = Trajectories(
-        *(
-            np.asarray(arrays[f"{name}_{number}"]).astype(np.int32, casting="same_kind")
-            for name in ("cells", "actions", "lengths")
-        )
+        *(_whole_numbers(arrays[f"{name}_{number}"]) for name in ("cells", "actions", "lengths"))
     )
+    steps = walked.cells.shape[1]
+    if walked.lengths.size and not 0 <= walked.lengths.min() <= walked.lengths.max() <= steps:
+        raise ValueError("lengths beyond the steps")
+    for name in written.effects:
+        get_effect(name)
     parameters = {
         name: get_effect(name).parameters.model_validate_json(json.dumps(given))
-        for name, given in about["parameters"].items()
+        for name, given in written.parameters.items()
     }
-    for name in about["effects"]:
-        get_effect(name)
-    actions = ActionSet(tuple(about["effects"]), int(about["moves"]))
-    overlay = Overlay(about["opacity"], about["blend"], arrays.get(f"mask_{number}"))
-    return EpisodeLayer(Grid(*map(int, about["grid"])), actions, walked, parameters, overlay)
+    return EpisodeLayer(
+        Grid(*written.grid),
+        ActionSet(written.effects, written.moves),
+        walked,
+        parameters,
+        Overlay(written.opacity, written.blend, arrays.get(f"mask_{number}")),
+    )
+
+
+def _whole_numbers(array: NDArray[Any]) -> NDArray[np.int32]:
+    """Return an array of whole numbers as int32.
+
+    Raises:
+        ValueError: other numbers, or numbers beyond int32.
+    """
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{array.dtype} where whole numbers belong")
+    if array.dtype == np.int32:
+        return array
+    bounds = np.iinfo(np.int32)
+    if array.size and not bounds.min <= int(array.min()) <= int(array.max()) <= bounds.max:
+        raise ValueError("numbers that are too large")
+    return array.astype(np.int32)
 
 
 def _read_recipe(text: str | None, path: str | Path) -> Recipe | None:

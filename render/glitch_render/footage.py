@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from PIL import Image, UnidentifiedImageError
 
 from glitch_gym.activation import file_stamp
 from glitch_gym.errors import Hint, PictureError, SettingError
+from glitch_gym.input import check_file, is_folder, is_regular
 from glitch_gym.picture import is_animated, read_picture
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "open_footage",
     "pixels_of",
     "small_pixels",
+    "source_files",
     "thumbnail",
 ]
 
@@ -50,6 +53,7 @@ _FULL_RANGE = 2
 _BT601, _BT709 = 5, 1
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _DEFAULT_RATE = Fraction(25)
+_LONGEST_PATTERN = 1000
 # Browsers show a frame whose delay is 10 ms or less for 100 ms, and so do we
 _SHORTEST_DELAY, _USUAL_DELAY = 10, 100
 # These have an order of frames, but no times that can be trusted
@@ -119,9 +123,9 @@ def is_footage(source: str) -> bool:
     if source.startswith("sample:"):
         return False
     path = Path(source)
-    if path.is_dir() or (not path.exists() and glob.has_magic(source)):
+    if is_folder(source) or _is_pattern(source):
         return True
-    if not path.is_file() or path.stat().st_size == 0:
+    if not is_regular(source) or path.stat().st_size == 0:
         return False
     try:
         with Image.open(path) as image:
@@ -131,6 +135,34 @@ def is_footage(source: str) -> bool:
     except Exception:
         # Pillow has many ways to say that it does not know a file; PyAV is asked next
         return path.suffix.lower() not in PICTURES
+
+
+def _is_pattern(source: str) -> bool:
+    return not is_regular(source) and glob.has_magic(source) and not os.path.lexists(source)
+
+
+def source_files(source: str) -> list[Path]:
+    """List the files that a source is read from: one, those of a folder, or those of a pattern.
+
+    Raises:
+        PictureError: a folder that cannot be read, or a pattern that is too long.
+    """
+    if source.startswith("sample:"):
+        return []
+    if is_folder(source):
+        try:
+            return [one for one in Path(source).iterdir() if one.suffix.lower() in PICTURES]
+        except OSError as error:
+            raise PictureError(f"cannot read {source}: {error.strerror or error}") from error
+    if not _is_pattern(source):
+        return [Path(source)]
+    if len(source) > _LONGEST_PATTERN:
+        raise PictureError(
+            f"the pattern {source} is too long: {len(source):,} characters, at most "
+            f"{_LONGEST_PATTERN:,}"
+        )
+    # pathlib's patterns cannot start with a folder that is absolute
+    return [Path(one) for one in glob.glob(source)]  # noqa: PTH207
 
 
 def open_footage(
@@ -149,19 +181,12 @@ def open_footage(
     """
     if not source.startswith("sample:"):
         path = Path(source)
-        if path.is_dir():
-            found = [one for one in path.iterdir() if one.suffix.lower() in PICTURES]
-            return _open_pictures(found, f"the folder {source}", rate or _DEFAULT_RATE)
-        if not path.exists() and glob.has_magic(source):
-            # pathlib's patterns cannot start with a folder that is absolute
+        if is_folder(source) or _is_pattern(source):
+            what = "folder" if is_folder(source) else "pattern"
             return _open_pictures(
-                [Path(one) for one in glob.glob(source)],  # noqa: PTH207
-                f"the pattern {source}",
-                rate or _DEFAULT_RATE,
+                source_files(source), f"the {what} {source}", rate or _DEFAULT_RATE
             )
-        if not path.exists():
-            raise PictureError(f"{source} not found")
-        if path.stat().st_size == 0:
+        if check_file(path, "picture or clip", error=PictureError) == 0:
             raise PictureError(f"{source} is empty (0 bytes)")
         if is_footage(source):
             try:
@@ -209,6 +234,7 @@ def _open_pictures(paths: list[Path], what: str, rate: Fraction) -> Footage:
     alpha = False
     size: tuple[int, int] | None = None
     for path in paths:
+        check_file(path, "picture", error=PictureError)
         try:
             with Image.open(path) as image:
                 turned = image.getexif().get(0x0112, 1) >= 5

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from glitch_gym.errors import OutputError, RecipeError
-from glitch_gym.output import write_bytes
+from glitch_gym.input import LARGEST_TEXT, check_file
+from glitch_gym.output import check_target, write_bytes
 from glitch_gym.picture import Picture, check_frame, pillow_warnings
 from glitch_render.recipe import Recipe, parse_recipe, read_recipe_file, read_toml
 
@@ -25,7 +26,7 @@ __all__ = [
     "CLIPS",
     "RECIPE_KEY",
     "SUFFIXES",
-    "check_output",
+    "embedded_text",
     "exif_with",
     "read_recipe",
     "recipe_text",
@@ -53,26 +54,20 @@ _CHARSET = bytes(8)
 _JPEG_EXIF_LIMIT = 60_000
 
 
-def check_output(output: Path, *, source: Path | None = None, force: bool = False) -> None:
-    """Refuse an output that cannot or must not be written, before any work is done.
+def embedded_text(recipe: Recipe) -> str:
+    """Return the text of a recipe as it travels in what was made by it.
 
     Raises:
-        OutputError: an unknown suffix, a missing folder, the input itself, or a file that is there
-            while ``force`` is false.
+        OutputError: a recipe that is too long to be read back.
     """
-    if output.suffix.lower() not in SUFFIXES:
+    text = recipe.to_toml()
+    # The limit of Pillow for a text in a PNG as well
+    if len(text.encode()) > LARGEST_TEXT:
         raise OutputError(
-            f"cannot write {output.name!r}: its suffix must be one of {', '.join(SUFFIXES)}"
+            f"this recipe is too long for the metadata of a picture or clip: written out it has "
+            f"{len(text.encode()):,} bytes, at most {LARGEST_TEXT:,}"
         )
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder")
-    if not output.parent.is_dir():
-        raise OutputError(f"the output's folder does not exist: {output.parent}")
-    if output.exists():
-        if source is not None and source.exists() and output.samefile(source):
-            raise OutputError(f"the output is the input: {output}; give it another name")
-        if not force:
-            raise OutputError(f"{output} exists already; give --force to replace it")
+    return text
 
 
 def exif_with(text: str) -> bytes:
@@ -102,7 +97,7 @@ def encode_picture(
     """
     check_frame(frame)
     suffix = suffix.lower()
-    text = recipe.to_toml() if recipe is not None else None
+    text = embedded_text(recipe) if recipe is not None else None
     options: dict[str, Any] = {}
     if icc_profile is not None:
         options["icc_profile"] = icc_profile
@@ -160,7 +155,7 @@ def write_picture(
         OutputError: the output cannot be written; nothing is left behind.
     """
     target = Path(output)
-    check_output(target, force=force)
+    check_target(target, suffixes=SUFFIXES, force=force)
     content = encode_picture(
         frame,
         target.suffix,
@@ -181,8 +176,7 @@ def recipe_text(path: str | Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in (*SUFFIXES, *CLIPS, *ANIMATIONS):
         return read_recipe_file(path)
-    if not path.is_file():
-        raise RecipeError(f"recipe not found: {path}")
+    check_file(path, "recipe", error=RecipeError)
     text = _text_of_clip(path) if suffix in CLIPS else _text_of_picture(path)
     if not text:
         raise RecipeError(

@@ -41,6 +41,7 @@ from glitch_agents.catalogue import LEARNERS, make_learner
 from glitch_agents.learning import Learner
 from glitch_agents.schedule import Schedule
 from glitch_gym.errors import GlitchError, Problem, RecipeError, unknown_name
+from glitch_gym.input import LARGEST_TEXT, read_text
 from glitch_gym.reward import Noise, effect_noise
 from glitch_render.effects import EffectParameters, effects, get_effect
 from glitch_render.keyframes import Keyframes, highest, parse_keyframes
@@ -673,9 +674,13 @@ def _path(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
 
 
+# Each takes a search through the text
+_MOST_PROBLEMS = 40
+
+
 def _explain(error: ValidationError, text: str) -> list[Problem]:
     problems = []
-    for one in error.errors():
+    for one in error.errors()[:_MOST_PROBLEMS]:
         unknown = one["type"] in _UNKNOWN or "not a known setting" in one["msg"]
         message = f"{_path(one['loc'])} {_message(one)}{_near(one) if unknown else ''}"
         problems.append(Problem(message, line_of(text, one["loc"]) if text else None))
@@ -696,14 +701,14 @@ def parse_recipe(data: Mapping[str, Any], origin: str = "recipe", *, text: str =
     try:
         return Recipe.model_validate(dict(data))
     except ValidationError as error:
-        raise _recipe_error(_explain(error, text), origin) from error
+        raise _recipe_error(_explain(error, text), origin, error.error_count()) from error
 
 
-def _recipe_error(problems: list[Problem], origin: str) -> RecipeError:
+def _recipe_error(problems: list[Problem], origin: str, count: int) -> RecipeError:
     lines = [
         one.message if one.line is None else f"line {one.line}: {one.message}" for one in problems
     ]
-    head = f"{origin}: " if len(lines) == 1 else f"{origin} has {len(lines)} errors:\n  "
+    head = f"{origin}: " if count == 1 else f"{origin} has {count:,} errors:\n  "
     return RecipeError(head + "\n  ".join(lines), tuple(problems))
 
 
@@ -711,8 +716,10 @@ def read_toml(text: str, origin: str) -> dict[str, Any]:
     """Read TOML.
 
     Raises:
-        RecipeError: a syntax error, with line and column.
+        RecipeError: a syntax error, with line and column; or more text than any recipe has.
     """
+    if len(text) > LARGEST_TEXT:
+        raise RecipeError(f"{origin} is too long: more than {LARGEST_TEXT:,} characters")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -820,11 +827,4 @@ def read_recipe_file(path: Path) -> str:
     Raises:
         RecipeError: missing or unreadable.
     """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise RecipeError(f"recipe not found: {path}") from error
-    except IsADirectoryError as error:
-        raise RecipeError(f"{path} is a folder, not a recipe") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not a text file that can be read") from error
+    return read_text(path, "recipe", error=RecipeError)

@@ -11,7 +11,8 @@ import numpy as np
 from glitch_agents.rollout import Trajectories
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
-from glitch_render.episode import Episode, EpisodeLayer, check_episode_path, save_episode
+from glitch_gym.output import check_target
+from glitch_render.episode import Episode, EpisodeLayer, save_episode
 
 __all__ = ["RecordEpisode"]
 
@@ -58,7 +59,7 @@ class RecordEpisode(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructor
         if not isinstance(inner, GlitchGridEnv):
             raise SettingError(f"RecordEpisode needs a GlitchGrid-v0, not {type(inner).__name__}")
         if path is not None:
-            check_episode_path(path)
+            check_target(path, suffixes=(".npz",), force=True)
         self._inner = inner
         self._path = path
         self._one_after_another = one_after_another

@@ -31,10 +31,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from glitch_agents.rollout import Trajectories
+from glitch_agents.rollout import Trajectories, check_steps
 from glitch_gym.actions import MOVES, ActionSet
 from glitch_gym.errors import GlitchError, ScriptError, unknown_name
 from glitch_gym.grid import Grid, fit_grid
+from glitch_gym.input import read_text
 from glitch_render.effects import EffectParameters, effects, get_effect
 from glitch_render.episode import Episode, EpisodeLayer
 from glitch_render.overlay import Overlay
@@ -43,6 +44,7 @@ from glitch_render.recipe import Blend, read_toml
 __all__ = ["Script", "ScriptLayer", "Walker", "parse_script", "read_script", "script_episode"]
 
 _MAX_STEPS = 100_000
+_MAX_TOGETHER = 1_000_000
 _OFFSETS = {name: (row, col) for name, row, col in MOVES}
 _WAIT = "wait"
 _WALK = "move_"
@@ -212,12 +214,7 @@ def read_script(path: str | Path) -> tuple[Script, str]:
     Raises:
         ScriptError: missing, no text, or wrong.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ScriptError(f"script not found: {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScriptError(f"cannot read the script {path}: {error}") from error
+    text = read_text(path, "script", error=ScriptError)
     return parse_script(text, str(path)), text
 
 
@@ -274,13 +271,19 @@ def script_episode(
     """
     source = _Source(text, origin)
     layers = []
-    before = 0
+    before = taken = 0
     for layer in script.layers:
         grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
-        walks = [
-            _walk(walker, number, before, grid, source)
-            for number, walker in enumerate(layer.agents)
-        ]
+        walks = []
+        for number, walker in enumerate(layer.agents):
+            walks.append(_walk(walker, number, before, grid, source))
+            taken += len(walks[-1])
+            if taken > _MAX_TOGETHER:
+                raise ScriptError(
+                    f"{origin}: over {_MAX_TOGETHER:,} steps of all agents, agent {number + 1} "
+                    f"reaches them"
+                )
+        check_steps(len(walks), max(len(steps) for steps in walks))
         before += len(layer.agents)
         layers.append(_as_layer(layer, grid, walks, source))
     return Episode(tuple(layers), script.seed)

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from glitch_gym.output import check_target
 from glitch_gym.picture import read_picture
-from glitch_render.corrupt import Progress, corrupt_with_episode
+from glitch_render.corrupt import Progress, corrupt_with_episode, recipe_files
 from glitch_render.episode import Episode
-from glitch_render.media import check_output, write_picture
+from glitch_render.media import SUFFIXES, embedded_text, write_picture
 from glitch_render.recipe import Recipe
 from glitch_render.store import Store
 
@@ -44,7 +45,9 @@ def corrupt_still(
         GlitchError: the source, the recipe or the output is wrong; nothing is left behind.
     """
     target = Path(output)
-    check_output(target, source=Path(source), force=force)
+    check_target(target, suffixes=SUFFIXES, sources=[source, *recipe_files(recipe)], force=force)
+    # Tried before any work is done
+    embedded_text(recipe)
     picture = read_picture(source)
     notes = picture.notes
     if picture.alpha is not None and target.suffix.lower() in (".jpg", ".jpeg"):

@@ -4,30 +4,39 @@ Entries are ``.npz`` files without pickle under the user's cache folder, named b
 that they depend on, our own code included. Each is written beside its place and moved there, so
 that two processes do not disturb each other; a damaged one is found by its checksums and made
 again. What was used longest ago goes first when the store grows over its size.
+
+The folder may be one that the user named, so that nothing in it is touched unless it is proven to
+be the store's own: the folder carries our tag, and belongs to this account; the file lies in the
+folder of a kind, is a regular file, is named like an entry, and begins like one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
-import zipfile
-from collections.abc import Callable, Mapping
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_gym.errors import OutputError, SettingError
+from glitch_gym.errors import ArrayFileError, OutputError, SettingError
+from glitch_gym.input import open_file
+from glitch_gym.npz import encode_arrays, read_arrays
 from glitch_gym.output import write_bytes
 
-__all__ = ["Kept", "Store", "key_of", "user_store"]
+__all__ = ["Kept", "Kind", "Store", "key_of", "user_store"]
+
+Kind = Literal["activation", "look", "reward", "table"]
+"""What is kept; each kind has a folder of its own."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -36,6 +45,17 @@ _FOLDER = "GLITCH_GYM_CACHE"
 _SIZE = "GLITCH_GYM_CACHE_SIZE"
 _DEFAULT_LIMIT = 2 * 1024**3
 _SUFFIX = ".npz"
+_ENTRY = re.compile(r"[0-9a-f]{40}\.npz|\.[0-9a-f]{40}-\w{8}\.part")
+# The tag of https://bford.info/cachedir, by which programs for backups know a cache
+_TAG = "CACHEDIR.TAG"
+_TAGGED = (
+    b"Signature: 8a477f597d28d172789f06886806bc55\n"
+    b"# This folder is the cache of glitch-gym; `glitch-gym cache clear` empties it.\n"
+)
+# The first array of each entry has this name, which stands near the beginning of the file
+_SIGNATURE = "glitch-gym"
+_BEGINS = b"PK\3\4", 30, f"{_SIGNATURE}.npy".encode()
+_OWN_FOLDER = "glitch-gym"
 
 
 @lru_cache(maxsize=1)
@@ -74,20 +94,21 @@ class Store:
     """A folder of entries, bounded in size.
 
     Args:
-        folder: made when the first entry is written.
+        folder: made when the first entry is written. One that holds anything else stays as it is:
+            the store is a folder ``glitch-gym`` in it.
         limit: in bytes; what was used longest ago goes first.
     """
 
     def __init__(self, folder: Path, limit: int = _DEFAULT_LIMIT) -> None:
-        self.folder = folder
+        self.folder = folder if _is_ours(folder) or _is_free(folder) else folder / _OWN_FOLDER
         self.limit = limit
         self._warned = False
 
-    def recall(self, kind: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+    def recall(self, kind: Kind, key: str, make: Callable[[], Arrays]) -> Arrays:
         """Give an entry's arrays, or make and keep them.
 
         Args:
-            kind: such as ``"table"``; a folder of the store.
+            kind: of the entry.
             key: from ``key_of``.
             make: computes the arrays where they are not there, or damaged.
         """
@@ -97,73 +118,169 @@ class Store:
             self.keep(kind, key, found)
         return found
 
-    def find(self, kind: str, key: str) -> Arrays | None:
+    def find(self, kind: Kind, key: str) -> Arrays | None:
         """Give an entry's arrays if it is there and whole."""
         path = self._path(kind, key)
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-                arrays = {name: content[name] for name in content.files}
-            os.utime(path)
-        except (FileNotFoundError, NotADirectoryError):
+        mode = _mode(path)
+        if mode is None or not _is_ours(self.folder) or not _is_folder(path.parent):
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            _log.warning("a damaged entry of the cache is computed again: %s (%s)", path, error)
+        try:
+            if not stat.S_ISREG(mode):
+                raise ArrayFileError(f"{path} is no regular file")
+            # Entries are not compressed, so that none may claim more than its own size
+            arrays = read_arrays(path, "entry of the cache", limit=path.stat().st_size)
+            if arrays.pop(_SIGNATURE, None) is None:
+                raise ArrayFileError(f"another program wrote {path}")
+            os.utime(path)
+        except (OSError, MemoryError, ArrayFileError) as error:
+            if _mode(path) is not None:
+                _log.warning("an entry of the cache is computed again: %s", error)
             return None
         return arrays
 
-    def keep(self, kind: str, key: str, arrays: Arrays) -> None:
+    def keep(self, kind: Kind, key: str, arrays: Arrays) -> None:
         """Keep arrays; where the disk does not take them, say so once and go on."""
-        buffer = io.BytesIO()
-        # Typed as if the first array might be meant for another parameter
-        np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
         path = self._path(kind, key)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, buffer.getvalue(), sync=False)
-            self._make_room()
+            self._prepare(path.parent)
+            if stat.S_ISREG(_mode(path) or stat.S_IFREG):
+                signed = {_SIGNATURE: np.array(1), **arrays}
+                write_bytes(path, encode_arrays(signed, compressed=False), sync=False, private=True)
+                self._make_room()
         except (OSError, OutputError) as error:
             if not self._warned:
                 _log.warning("the cache takes nothing more, so nothing is kept: %s", error)
             self._warned = True
 
-    def _path(self, kind: str, key: str) -> Path:
+    def _prepare(self, folder: Path) -> None:
+        """Make the folder of a kind, and that of the store with its tag.
+
+        Raises:
+            OSError: it cannot be made.
+            OutputError: what is there is not ours.
+        """
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        if _is_free(self.folder):
+            (self.folder / _TAG).write_bytes(_TAGGED)
+        if not _is_ours(self.folder):
+            raise OutputError(f"{self.folder} is not a cache of glitch-gym for this account")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not _is_folder(folder):
+            raise OutputError(f"{folder} is a link")
+
+    def _path(self, kind: Kind, key: str) -> Path:
         return self.folder / kind / f"{key}{_SUFFIX}"
 
-    def _files(self) -> list[tuple[Path, os.stat_result]]:
-        found = []
-        for path in self.folder.glob("*/*"):
-            # Another process may have thrown it out since
-            try:
-                found.append((path, path.stat()))
-            except OSError:
+    def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Give what looks like an entry of ours; whether it is one is asked when it matters."""
+        if not _is_ours(self.folder):
+            return
+        for kind in get_args(Kind):
+            folder = self.folder / kind
+            if not _is_folder(folder):
                 continue
-        return found
+            for path in folder.iterdir():
+                # Another process may have thrown it out since
+                try:
+                    found = path.lstat()
+                except OSError:
+                    continue
+                if _ENTRY.fullmatch(path.name) and stat.S_ISREG(found.st_mode):
+                    yield path, found
 
     def _make_room(self) -> None:
-        files = self._files()
-        total = sum(stat.st_size for _, stat in files)
-        for path, stat in sorted(files, key=lambda one: one[1].st_mtime_ns):
+        entries = list(self._entries())
+        total = sum(found.st_size for _, found in entries)
+        for path, found in sorted(entries, key=lambda one: one[1].st_mtime_ns):
             if total <= self.limit:
                 return
-            path.unlink(missing_ok=True)
-            total -= stat.st_size
+            _throw_out(path)
+            # A foreign one that stays is no reason to throw out more of ours
+            total -= found.st_size
 
     def kept(self) -> dict[str, Kept]:
         """Count what is there, by kind."""
         counted: dict[str, Kept] = {}
-        for path, stat in self._files():
-            if path.suffix == _SUFFIX:
+        for path, found in self._entries():
+            if path.suffix == _SUFFIX and _begins_like_an_entry(path):
                 before = counted.get(path.parent.name, Kept(0, 0))
-                counted[path.parent.name] = Kept(before.entries + 1, before.size + stat.st_size)
+                counted[path.parent.name] = Kept(before.entries + 1, before.size + found.st_size)
         return dict(sorted(counted.items()))
 
     def clear(self) -> int:
-        """Throw everything out; gives the number of bytes."""
-        freed = 0
-        for path, stat in self._files():
-            path.unlink(missing_ok=True)
-            freed += stat.st_size
-        return freed
+        """Throw all entries out; gives the number of bytes."""
+        return sum(found.st_size for path, found in list(self._entries()) if _throw_out(path))
+
+
+def _mode(path: Path) -> int | None:
+    """Return the mode of what has a name, links not followed; ``None`` where nothing has it."""
+    try:
+        return path.lstat().st_mode
+    except (OSError, ValueError):
+        return None
+
+
+def _is_folder(path: Path) -> bool:
+    """Say whether a path is a folder itself, not a link to one."""
+    return stat.S_ISDIR(_mode(path) or 0)
+
+
+def _is_free(folder: Path) -> bool:
+    """Say whether a folder may become a store: nothing is in it but the beginning of our tag."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208
+        if names == [_TAG]:
+            return _TAGGED.startswith(_tag_of(folder))
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        # What it is will be told when something is to be kept in it
+        return not os.path.lexists(folder) or not folder.is_dir()
+    return not names
+
+
+def _is_ours(folder: Path) -> bool:
+    """Say whether a folder carries our tag, and belongs to this account."""
+    try:
+        owner = folder.stat().st_uid
+        return owner == getattr(os, "geteuid", lambda: owner)() and _tag_of(folder) == _TAGGED
+    except (OSError, ValueError):
+        return False
+
+
+def _tag_of(folder: Path) -> bytes:
+    """Return what stands in a folder's tag.
+
+    Raises:
+        OSError, ValueError: it is not there, not a file of the folder's own, or not to be read.
+    """
+    if not stat.S_ISREG((folder / _TAG).lstat().st_mode):
+        raise ValueError("a link")
+    with open_file(folder / _TAG) as file:
+        return file.read(len(_TAGGED) + 1)
+
+
+def _begins_like_an_entry(path: Path) -> bool:
+    magic, place, name = _BEGINS
+    try:
+        with open_file(path) as file:
+            start = file.read(place + len(name))
+    except (OSError, ValueError):
+        return False
+    # Of an entry that was cut off by a crash nothing may be left
+    return not start or (start.startswith(magic) and start[place:] == name)
+
+
+def _throw_out(path: Path) -> bool:
+    """Delete an entry if it is one; says whether it did."""
+    if not _begins_like_an_entry(path):
+        return False
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _size_limit() -> int:
@@ -180,8 +297,9 @@ def _size_limit() -> int:
 def user_store() -> Store:
     """Open the user's store.
 
-    Its folder is the system's for caches, or that of the variable ``GLITCH_GYM_CACHE``; its size
-    2 GiB, or that of ``GLITCH_GYM_CACHE_SIZE`` (such as ``500M``).
+    Its folder is the system's for caches, or that of the variable ``GLITCH_GYM_CACHE`` (a folder
+    ``glitch-gym`` in it, where it holds anything else); its size 2 GiB, or that of
+    ``GLITCH_GYM_CACHE_SIZE`` (such as ``500M``).
 
     Raises:
         SettingError: the variable for the size is no size.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from glitch_agents.crowd import NEVER, Crowd
 from glitch_agents.policy import QTable
-from glitch_agents.rollout import births, no_births
+from glitch_agents.rollout import births, check_agents, check_steps, no_births
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.reward import activation_on_grid
 from glitch_render.corrupt import action_bonus, layer_overlay
@@ -72,6 +72,7 @@ class LayerTimeline:
         self._learned = learned
         self._seed = seed
         self._agents = max(1, int(np.ceil(highest(layer.agents))))
+        check_agents(self._agents)
         self._born = self._births_by_tick()
         world, _ = learned(shots.shot_of(0), index)
         self._canvas = Canvas(
@@ -87,9 +88,19 @@ class LayerTimeline:
         if layer.preserve and layer.trail is None and self._canvas.works:
             # Work on pixels is done anew on every frame: without end it would only grow
             self._trail = _LIFETIMES * layer.lifetime if self._endless else None
+        if layer.preserve:
+            check_steps(self._agents, self._kept_steps())
         self._masked: tuple[str, NDArray[np.uint8] | None] | None = None
         self._next = 0
         self._rewind(0)
+
+    def _kept_steps(self) -> int:
+        """Count the steps that are kept of each agent: those of the trail, or work on pixels."""
+        if self._trail is not None:
+            return self._trail
+        if self._canvas.works:
+            return min(self._layer.lifetime, self._ticks_by(len(self._plan) - 1))
+        return 0
 
     @property
     def _endless(self) -> bool:

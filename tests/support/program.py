@@ -10,6 +10,10 @@ from typer.testing import CliRunner
 from glitch_render.cli import app
 
 PROGRAM = [sys.executable, "-m", "glitch_render.cli"]
+IN_OUT = ["corrupt", "in.png", "-o", "out.png"]
+QUICK = ["--activation", "edges", "--preset", "weave", "--set", "layers.1.iterations=200"]
+"""Arguments that take no time."""
+
 _MUCH = 64 * 1024**2
 
 
