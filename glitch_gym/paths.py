@@ -1,0 +1,61 @@
+"""Paths that a recipe may name: an ordinary file on this machine, and nothing else."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import stat
+from pathlib import Path
+
+from glitch_gym.errors import PictureError
+
+__all__ = ["check_regular_file", "path_problem"]
+
+_SYSTEM_FOLDERS = ("/dev", "/proc", "/sys")
+_WINDOWS_DEVICE = re.compile(
+    r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|COM[0-9¹²³]|LPT[0-9¹²³]) *(\..*|:.*)?", re.IGNORECASE
+)
+
+
+def path_problem(path: str) -> str | None:
+    """Return why no recipe may name a path, or ``None`` if it may; nothing is opened.
+
+    The same text is refused on every system, so that a recipe means the same everywhere. A share
+    of another machine would be told who opens it; a device can hang, or act.
+
+    Args:
+        path: as a recipe has it.
+    """
+    if "\0" in path:
+        return "holds a NUL character"
+    forward = path.replace("\\", "/")
+    if forward.startswith("//"):
+        return "names a share of another machine or a device"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+        return "is an address, not a file"
+    plain = posixpath.normpath(forward)
+    if any(plain == folder or plain.startswith(f"{folder}/") for folder in _SYSTEM_FOLDERS):
+        return "names a device of the system"
+    if any(_WINDOWS_DEVICE.fullmatch(part) for part in plain.split("/")):
+        return "names a device of Windows"
+    return None
+
+
+def check_regular_file(path: str | Path, what: str) -> None:
+    """Refuse something that is there and no ordinary file: a FIFO would hang, a device never end.
+
+    Links are followed; what is missing, or is a folder, is left to whoever opens it.
+
+    Args:
+        path: to look at; nothing is opened.
+        what: the file is, for the message.
+
+    Raises:
+        PictureError: a FIFO, a socket or a device.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise PictureError(f"{what} {path} is not an ordinary file")
