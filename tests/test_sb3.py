@@ -79,7 +79,7 @@ def test_ppo_learns_on_it_and_its_model_walks():
 def test_ppo_can_be_named_in_a_recipe(small):
     layer = Layer(
         grid=(12, 18), fit="stretch", effects=["same"], iterations=200, agents=80,
-        learner="glitch_agents.sb3:PPOLearner",
+        learner="ppo",
     )  # fmt: skip
     seen = []
     painted = corrupt(
