@@ -473,7 +473,7 @@ def test_a_mask_is_uploaded_and_stays_where_the_recipe_finds_it(browser, tmp_pat
     assert not changed[:, :190].any()
     assert changed[:, 210:].any()
     again = tmp_path / "again.png"
-    by_the_command_line("corrupt", photo, "-o", again, "--recipe", exported)
+    by_the_command_line("corrupt", photo, "-o", again, "--recipe", exported, "--trust-paths")
     assert again.read_bytes() == exported.read_bytes()
 
 

@@ -224,35 +224,40 @@ def _resolve_recipe(
         data.pop("weights", None)
     chosen = {name: value for name, value in overrides.items() if value is not None}
     data |= chosen
-    own = _import_learners(learners, data)
-    resolved = parse_recipe(data, origin, text=text, learners=own)
+    own = _import_learners(learners)
+    resolved = parse_recipe(_with_learners(data, own), origin, text=text, learners=own)
     if recipe is not None and carries_recipe(recipe) and not trust_paths:
         by_hand = (setting.partition("=")[0].replace(" ", "") for setting in settings)
         check_wanted_paths(resolved, origin, by_hand=[*by_hand, *chosen])
     return resolved
 
 
-def _import_learners(written: list[str], data: dict[str, Any]) -> dict[str, Any]:
-    """Import the learners that were given by hand; one that no layer names is put into all."""
+def _import_learners(written: list[str]) -> dict[str, Any]:
+    """Import the learners that were given by hand; returns them by their names."""
     if not written:
         return {}
     from glitch_agents.catalogue import import_learner
-    from glitch_gym.errors import SettingError
 
     # As for `python -m`, modules of the folder where the user is; those installed come first
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    given = {one.name: one for one in map(import_learner, written)}
-    listed = data.get("layers")
-    layers = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    unnamed = given.keys() - {str(layer.get("learner")) for layer in layers}
-    if len(given) == 1 and unnamed:
-        for layer in layers:
-            layer["learner"] = next(iter(given.values()))
-    elif unnamed:
+    return {one.name: one for one in map(import_learner, written)}
+
+
+def _with_learners(data: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Have all layers learn by the learner that was given by hand, if none of them names it."""
+    from glitch_gym.errors import SettingError
+
+    layers = data.get("layers")
+    if not (isinstance(layers, list) and all(isinstance(one, dict) for one in layers)):
+        return data
+    unnamed = own.keys() - {str(layer.get("learner")) for layer in layers}
+    if len(own) == 1 and unnamed:
+        return data | {"layers": [layer | {"learner": own[min(unnamed)]} for layer in layers]}
+    if unnamed:
         names = ", ".join(sorted(unnamed))
         raise SettingError(f"no layer names the learner {names}: set layers.N.learner to its name")
-    return given
+    return data
 
 
 @app.command()
@@ -865,13 +870,22 @@ def studio(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
     ] = True,
+    learners: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--learner", metavar="MODULE:CLASS", help="A learner of your own that recipes may name."
+        ),
+    ] = None,
     no_cache: NoCache = False,
 ) -> None:
     """Open the studio: the whole filter in a browser page, for this machine alone."""
     with _said_plainly():
         from glitch_render.studio.server import open_studio
 
-        open_studio(port=port, browser=browser, opening=source, store=_store(no_cache))
+        own = _import_learners(learners or [])
+        open_studio(
+            port=port, browser=browser, opening=source, store=_store(no_cache), learners=own
+        )
 
 
 def main() -> None:
