@@ -203,7 +203,8 @@ class ForeignLearner:
 
     name: str
     who: str
-    learner: Any = field(hash=False)
+    # Its repr is somebody's own as well
+    learner: Any = field(hash=False, repr=False)
     takes: frozenset[str]
 
     def learn(

@@ -263,8 +263,7 @@ def _write_keyed(value: float | Keyframes) -> float | dict[str, float]:
 def _allowed_path(value: str) -> str:
     problem = path_problem(value)
     if problem is not None:
-        shown = value if len(value) <= 100 else f"{value[:99]}…"
-        message = f"{shown!r} {problem}, which no recipe may open"
+        message = f"{_shortened(value)!r} {problem}, which no recipe may open"
         raise PydanticCustomError("path", "{message}", {"message": message})
     return value
 
@@ -302,15 +301,19 @@ def _learner(value: Any, info: ValidationInfo) -> str | OwnLearner:
     installed = learner_names()
     if value in installed:
         return value
-    if re.fullmatch(r"[\w-]+", value):
+    if re.fullmatch(r"[\w-]{1,100}", value):
         known = str(unknown_name("learner", value, installed))
         message = f"{known}; a learner of somebody's own has to be given by hand"
     else:
         message = (
-            f"{value!r} is not the name of a learner: a recipe runs no code of its own, so a "
+            f"{_shortened(value)!r} is not the name of a learner: a recipe runs no code of its own, so a "
             f"learner of somebody's own has to be given by hand"
         )
     raise PydanticCustomError("own_learner", "{message}", {"message": message})
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 def _write_learner(value: Any) -> str:
@@ -757,6 +760,9 @@ def _own_learner(name: str, given: Any) -> OwnLearner:
     return OwnLearner(name, given.make if isinstance(given, OwnLearner) else given)
 
 
+_MOST_NAMED = 5
+
+
 @dataclass(frozen=True)
 class WantedPath:
     """A file that a recipe would open.
@@ -770,7 +776,8 @@ class WantedPath:
     path: str
 
     def __str__(self) -> str:
-        return f"{self.path} ({self.setting})"
+        path = self.path if self.path.isprintable() else repr(self.path)
+        return f"{path} ({self.setting})"
 
 
 def wanted_paths(recipe: Recipe) -> tuple[WantedPath, ...]:
@@ -808,7 +815,9 @@ def check_wanted_paths(recipe: Recipe, origin: str, *, by_hand: Iterable[str] = 
     ]
     if not wanted:
         return
-    files = ", ".join(map(str, wanted))
+    files = ", ".join(map(str, wanted[:_MOST_NAMED]))
+    if len(wanted) > _MOST_NAMED:
+        files += f" and {len(wanted) - _MOST_NAMED} more"
     problems = tuple(Problem(f"{one.setting} wants to open {one.path}") for one in wanted)
     raise RecipeError(
         f"the recipe inside {origin} wants to open {files}, which came with it from elsewhere",
