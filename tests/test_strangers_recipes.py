@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import tomli_w
 from clips import make_clip, scene
 from packages import with_packages
 from PIL import Image, PngImagePlugin
@@ -297,6 +298,21 @@ def test_what_a_recipe_wants_to_open_is_listed_without_opening_it():
     )  # fmt: skip
     mask = parse_recipe({"activation": "b.png", "layers": [{"grid": [2, 2]}]})
     assert wanted_paths(mask) == (WantedPath("activation", "b.png"),)
+
+
+def test_messages_quote_a_stranger_in_one_line_that_can_be_read(tmp_path, small):
+    layers = [{"grid": [2, 2], "mask": f"a\x1b[2J\n{number}.png"} for number in range(64)]
+    text = Recipe(layers=[Layer(grid=(2, 2))]).to_toml(brief=True).partition("[[layers]]")[0]
+    text += tomli_w.dumps({"layers": layers})
+    with pytest.raises(RecipeError) as told:
+        read_recipe(hidden_in("png", tmp_path, text, small))
+    assert str(told.value).isprintable()
+    assert str(told.value).endswith("and 59 more, which came with it from elsewhere")
+    for learner in ("x" * 100_000, "os:" + "x" * 100_000, "\x1b[2J:x"):
+        with pytest.raises(RecipeError) as told:
+            parse_recipe({"layers": [{"grid": [2, 2], "learner": learner}]})
+        assert str(told.value).isprintable()
+        assert len(str(told.value)) < 400
 
 
 def test_the_command_line_says_which_file_and_how_to_allow_it(tmp_path, small, photo):

@@ -306,8 +306,8 @@ def _learner(value: Any, info: ValidationInfo) -> str | OwnLearner:
         message = f"{known}; a learner of somebody's own has to be given by hand"
     else:
         message = (
-            f"{_shortened(value)!r} is not the name of a learner: a recipe runs no code of its own, so a "
-            f"learner of somebody's own has to be given by hand"
+            f"{_shortened(value)!r} is not the name of a learner: a recipe runs no code of its "
+            f"own, so a learner of somebody's own has to be given by hand"
         )
     raise PydanticCustomError("own_learner", "{message}", {"message": message})
 
