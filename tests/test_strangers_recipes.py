@@ -423,6 +423,24 @@ def test_weights_are_tensors_alone_and_no_larger_than_weights_are(tmp_path, smal
     assert "629 MB" in refused(tmp_path / "bomb.pth")
 
 
+def test_a_picture_that_is_a_program_is_not_run(tmp_path, small, monkeypatch):
+    from PIL import EpsImagePlugin
+
+    ran = tmp_path / "ran"
+    script = tmp_path / "gs"
+    script.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", str(script))
+    mask = tmp_path / "mask.png"
+    mask.write_text(
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    layer = Layer(grid=(4, 6), mask=str(mask))
+    with pytest.raises(PictureError, match="PostScript"):
+        corrupt(small, Recipe(layers=[layer], activation="edges"))
+    assert not ran.exists()
+
+
 def test_masks_are_pictures_within_the_limits_of_pictures(tmp_path, small):
     (tmp_path / "text.png").write_text("no picture")
     Image.new("1", (20_000, 20_000)).save(tmp_path / "giant.png")
