@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import entry_points
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.plugins import EFFECT_GROUP, find_plug_in, plug_ins
 
 __all__ = ["BUILT_IN_EFFECTS", "MOVES", "ActionSet", "announce_effect", "known_effects"]
 
@@ -47,7 +47,7 @@ def announce_effect(name: str) -> None:
 
 def known_effects() -> frozenset[str]:
     """Names that an action may carry: built in, announced, or offered by a plug-in's metadata."""
-    plugged_in = {point.name for point in entry_points(group="glitch_gym.effects")}
+    plugged_in = {one.name for one in plug_ins(EFFECT_GROUP) if not one.problem}
     return frozenset(_announced | plugged_in)
 
 
@@ -74,10 +74,9 @@ class ActionSet:
             raise SettingError("effects is empty: name at least one, such as 'same'")
         if len(set(self.effects)) != len(self.effects):
             raise SettingError(f"effects names one twice: {', '.join(self.effects)}")
-        known = known_effects()
         for name in self.effects:
-            if name not in known:
-                raise unknown_name("effect", name, known)
+            if name not in _announced and find_plug_in(EFFECT_GROUP, name) is None:
+                raise unknown_name("effect", name, known_effects())
 
     @property
     def n(self) -> int:

@@ -214,6 +214,9 @@ def _decode(path: Path) -> Picture:
     with opened as file:
         metadata = file.metadata(index=0, exclude_applied=False)
         mode = str(metadata.get("mode", "RGB"))
+        if file._image.format == "EPS":
+            # Pillow would have Ghostscript, if it is installed, run the program that it is
+            raise PictureError(f"{path} is PostScript, which is a program; make it a PNG first")
         if is_animated(file._image):
             raise PictureError(
                 f"{path} is animated ({file._image.n_frames} frames); a still is wanted here"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glitch_agents.catalogue import import_learner
 from glitch_gym.activation import compute_activation
 from glitch_gym.errors import GridError, PictureError, SettingError
 from glitch_render import Layer, Recipe, corrupt, load_preset, preset_names
@@ -201,6 +202,7 @@ class Rightwards:
 
 class Mute: pass
 def broken(): raise RuntimeError("no")
+leaves = __import__("sys").exit
 """
 
 
@@ -208,17 +210,21 @@ def test_a_learner_of_ones_own_drives_the_filter(medium, tmp_path, monkeypatch):
     (tmp_path / "own_learner.py").write_text(OWN_LEARNER)
     monkeypatch.syspath_prepend(str(tmp_path))
     layer = {"grid": (20, 30), "fit": "stretch", "effects": ["same"], "gamma": 0.8, "agents": 300}
-    painted = corrupt(
-        medium,
-        Recipe(layers=[Layer(learner="own_learner:Rightwards", **layer)], activation="edges"),
-    )
+    own = import_learner("own_learner:Rightwards")
+    painted = corrupt(medium, Recipe(layers=[Layer(learner=own, **layer)], activation="edges"))
     rows = painted[::10].astype(int)
     assert (rows[:, 1:] == rows[:, :-1]).all(axis=2).mean() > 0.7
+    for learner in (own.make, own.make(gamma=0.8)):
+        again = Recipe(layers=[Layer(learner=learner, **layer)], activation="edges")
+        assert again.layers[0].learner_name == "Rightwards"
+        np.testing.assert_array_equal(corrupt(medium, again), painted)
     for name, message in {
         "own_learner:Mute": "has no method learn",
-        "own_learner:broken": "cannot be made: no",
-        "own_learner:Absent": "does not load",
-        "no_such_module:Learner": "does not load",
+        "own_learner:broken": "failed: RuntimeError: no",
+        "own_learner:leaves": "failed: ",
+        "own_learner:Absent": "failed: AttributeError",
+        "no_such_module:Learner": "failed: ModuleNotFoundError",
+        "own_learner": "write module:Class",
     }.items():
         with pytest.raises(SettingError, match=message):
-            Layer(learner=name, **layer).make_learner()
+            Layer(learner=import_learner(name), **layer).make_learner()

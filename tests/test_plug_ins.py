@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from packages import with_packages
 from PIL import Image
 from support.plug_ins import CHECKER
 
@@ -71,7 +71,7 @@ def installed(tmp_path_factory):
             [sys.executable, "-m", "glitch_render.cli", *map(str, arguments)],
             capture_output=True,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(folder / "site"), "NO_COLOR": "1"},
+            env=with_packages(folder / "site"),
         )
 
     return run

@@ -93,7 +93,7 @@ def test_a_model_that_draws_says_how_likely_each_action_is():
 def test_ppo_can_be_named_in_a_recipe(small):
     layer = Layer(
         grid=(12, 18), fit="stretch", effects=["same"], iterations=200, agents=80,
-        learner="glitch_agents.sb3:PPOLearner",
+        learner="ppo",
     )  # fmt: skip
     seen = []
     painted = corrupt(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from support.browser import (
     CHROMIUM,
     QUICK,
@@ -27,7 +29,7 @@ from support.browser import (
 from support.clips import film, make_clip, scene, sound_packets
 
 from glitch_gym.picture import read_picture
-from glitch_render.media import read_recipe
+from glitch_render.media import RECIPE_KEY, read_recipe
 from glitch_render.recipe import load_preset, parse_recipe, read_toml
 
 # A browser, its driver and a server are many clocks on two cores: what fails is tried once more
@@ -350,6 +352,33 @@ def test_a_picture_of_ours_gives_its_recipe_back(tab, photo, tmp_path):
     assert saved(tab).seed == 3
 
 
+def test_a_strangers_picture_runs_nothing_and_asks_before_it_opens_a_file(tab, photo, tmp_path):
+    def sent(name, setting):
+        info = PngInfo()
+        info.add_text(RECIPE_KEY, QUICK.replace("agents", f"{setting}\nagents"))
+        Image.open(photo).save(tmp_path / name, pnginfo=info)
+        return tmp_path / name
+
+    tab.open(sent("code.png", 'learner = "os:abort"'))
+    before = saved(tab)
+    tab.tab("Picture")
+    tab.page.get_by_role("button", name="Use the recipe it was made by").click()
+    tab.says("this recipe has errors")
+    assert saved(tab) == before
+
+    mask = tmp_path / "mask.png"
+    Image.new("L", (45, 30), 255).save(mask)
+    tab.open(sent("files.png", f'mask = "{mask}"'))
+    tab.tab("Picture")
+    tab.page.get_by_role("button", name="Use the recipe it was made by").click()
+    tab.says(re.escape(f"{mask} (layers.1.mask)"))
+    assert saved(tab) == before
+    with tab.shows_anew():
+        tab.page.get_by_role("button", name="Open these files").click()
+    assert saved(tab).layers[0].mask == str(mask)
+    assert not tab.page.get_by_role("button", name="Open these files").is_visible()
+
+
 def test_a_recipe_without_a_recipe_in_it_is_refused(tab, photo, tmp_path):
     tab.tab("Recipe")
     tab.page.set_input_files("#recipe-file input[type=file]", str(photo))
@@ -482,7 +511,7 @@ def test_a_mask_is_uploaded_and_stays_where_the_recipe_finds_it(browser, tmp_pat
     assert not changed[:, :190].any()
     assert changed[:, 210:].any()
     again = tmp_path / "again.png"
-    by_the_command_line("corrupt", photo, "-o", again, "--recipe", exported)
+    by_the_command_line("corrupt", photo, "-o", again, "--recipe", exported, "--trust-paths")
     assert again.read_bytes() == exported.read_bytes()
 
 

@@ -32,6 +32,12 @@ def session(tmp_path):
     assert list((tmp_path / "sessions").iterdir()) == []
 
 
+@pytest.fixture
+def photo_path(tmp_path, small):
+    Image.fromarray(small).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")
+
+
 def shown(session, address):
     content, _ = session.album.find(address.rpartition("/")[2])
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
@@ -274,3 +280,92 @@ def test_a_recipe_error_has_its_problems_one_by_one():
         parse_recipe(read_toml(text, "r"), "r", text=text)
     assert [problem.line for problem in caught.value.problems] == [1, 5]
     assert "did you mean 'agents'?" in caught.value.problems[1].message
+
+
+def test_a_recipe_that_names_code_is_refused_from_text_and_form_alike(session):
+    before = session.draft
+    for learner in ("os:abort", "sys:exit"):
+        assert not session.take_text(QUICK.replace("agents", f'learner = "{learner}"\nagents'))
+        assert f"{learner!r} is not the name of a learner" in session.problems[0].message
+        data = before.recipe.model_dump(mode="json", exclude_none=True)
+        data["layers"][0]["learner"] = learner
+        assert not session.take_data(data)
+        assert session.draft is before
+
+
+def test_files_that_a_dropped_pictures_recipe_names_are_asked_for(session, tmp_path):
+    before = session.draft
+    text = QUICK.replace("agents", f'mask = "{tmp_path / "mask.png"}"\nagents')
+    assert not session.take_text(text, inside=True)
+    assert session.draft is before
+    assert session.problems == ()
+    assert f"{tmp_path / 'mask.png'} (layers.1.mask)" in str(session.question)
+    assert session.allow()
+    assert session.draft.text == text
+    assert session.question is None
+    assert not session.allow()
+
+
+def test_a_question_is_gone_with_the_next_change(session, tmp_path, photo_path):
+    text = QUICK.replace("agents", 'mask = "mask.png"\nagents')
+    for change in (
+        lambda: session.take_seed(4),
+        session.undo,
+        lambda: session.take_text(QUICK),
+        lambda: session.open(photo_path, "photo"),
+        lambda: session.take_preset("weave"),
+    ):
+        assert not session.take_text(text, inside=True)
+        assert session.question is not None
+        change()
+        assert session.question is None
+        assert not session.allow()
+
+
+def test_what_a_person_writes_or_loads_as_text_is_theirs(session):
+    assert session.take_text(QUICK.replace("agents", 'mask = "mask.png"\nagents'))
+    assert session.question is None
+    assert session.take_text(QUICK, inside=True), "a recipe without files needs no leave"
+
+
+def test_a_learner_given_by_hand_is_named_in_the_recipe(tmp_path, small):
+    class Rightwards:
+        def learn(self, env, *, episodes, seed=0):
+            actions = env.unwrapped.actions
+
+            class Policy:
+                def act(self, observations):
+                    return np.full(observations.shape, actions.encode("same", "right"))
+
+            return Policy()
+
+    (tmp_path / "sessions").mkdir()
+    one = Session(tmp_path / "sessions", None, {"Rightwards": Rightwards})
+    try:
+        assert one.take_text(QUICK.replace("agents", 'learner = "Rightwards"\nagents'))
+        assert one.draft.recipe.layers[0].learner_name == "Rightwards"
+        assert one.take_data(one.draft.recipe.model_dump(mode="json", exclude_none=True))
+        one.open("sample:chelsea", "chelsea")
+        assert one.show(silent).image
+    finally:
+        one.close()
+
+
+@pytest.mark.parametrize("way", ["SystemExit(0)", "RecursionError()", "BaseException('no')"])
+def test_a_foreign_learner_that_leaves_ends_no_session(tmp_path, way):
+    class Leaver:
+        def learn(self, env, *, episodes, seed=0):
+            raise eval(way)
+
+    (tmp_path / "sessions").mkdir()
+    one = Session(tmp_path / "sessions", None, {"Leaver": Leaver})
+    try:
+        one.open("sample:chelsea", "chelsea")
+        one.take_text(QUICK.replace("agents", 'learner = "Leaver"\nagents'))
+        job = one.start("preview", one.show)
+        with pytest.raises(SettingError, match="the learner 'Leaver' failed"):
+            job.result()
+        one.take_text(QUICK)
+        assert one.start("preview", one.show).result().image
+    finally:
+        one.close()

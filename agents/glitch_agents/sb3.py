@@ -117,7 +117,7 @@ class GlitchVecEnv(VecEnv):
 
 @dataclass(frozen=True)
 class PPOLearner:
-    """PPO as a learner: in a recipe, ``learner = "glitch_agents.sb3:PPOLearner"``.
+    """PPO as a learner: in a recipe, ``learner = "ppo"``.
 
     The pattern for any other algorithm of Stable-Baselines3: train on ``GlitchVecEnv``, and hand
     the model over as a ``ModelPolicy``.

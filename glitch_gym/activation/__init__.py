@@ -2,7 +2,9 @@
 
 One interface, several sources: the class activation map of a CNN (``efficientnet_lite0``,
 ``resnet18``), classical saliency without a CNN (``spectral_residual``, ``edges``), or a mask that
-the user brings, as an array or as a picture file.
+the user brings, as an array or as a picture file. Packages offer more through the entry point
+group ``glitch_gym.activations``: a function of a frame, uint8 (height, width, 3), that gives a map
+(h, w) of any size with values in [0, 1].
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +25,19 @@ from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.errors import SettingError, unknown_name
 from glitch_gym.input import is_regular
 from glitch_gym.picture import check_frame, read_picture
+from glitch_gym.plugins import ACTIVATION_GROUP, contained, find_plug_in, load_plug_in, plug_ins
 
 __all__ = [
     "ACTIVATIONS",
     "BACKBONES",
     "Activation",
+    "ActivationFunction",
+    "activation_names",
     "compute_activation",
     "content_digest",
     "file_stamp",
+    "is_activation_name",
+    "load_activation",
     "release_networks",
 ]
 
@@ -38,7 +45,16 @@ BACKBONES = ("efficientnet_lite0", "resnet18")
 """Networks whose class activation map can be asked for by name; they need the extra ``cam``."""
 
 ACTIVATIONS = (*BACKBONES, "spectral_residual", "edges")
-"""Every activation that can be asked for by name; any other text is the path of a mask picture."""
+"""Our activations by name; any text that is no installed one's name is a mask picture's path."""
+
+
+class ActivationFunction(Protocol):
+    """What a plug-in offers as an activation."""
+
+    def __call__(self, frame: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """Return the map of a frame: (h, w) of any size, values in [0, 1]."""
+        ...
+
 
 _REMEMBERED = 16
 _memory: OrderedDict[tuple[str, ...], Activation] = OrderedDict()
@@ -99,9 +115,47 @@ class Activation:
         return hash(self.digest)
 
 
+def activation_names() -> tuple[str, ...]:
+    """Return the names of all activations that are installed: ours, then the plug-ins'."""
+    theirs = (one.name for one in plug_ins(ACTIVATION_GROUP) if not one.problem)
+    return (*ACTIVATIONS, *(name for name in theirs if name not in ACTIVATIONS))
+
+
+def is_activation_name(source: str) -> bool:
+    """Return whether an installed activation has that name; else it is a mask picture's path."""
+    return source in ACTIVATIONS or find_plug_in(ACTIVATION_GROUP, source) is not None
+
+
+def load_activation(name: str) -> ActivationFunction:
+    """Load the activation of a plug-in.
+
+    Raises:
+        SettingError: unknown, or the plug-in is broken.
+    """
+    plug_in = find_plug_in(ACTIVATION_GROUP, name)
+    if plug_in is None:
+        raise unknown_name("activation", name, activation_names())
+    function: ActivationFunction = load_plug_in(plug_in)
+    if not callable(function):
+        raise SettingError(f"{plug_in} is not a function of a frame")
+    return function
+
+
+def _from_plug_in(frame: NDArray[np.uint8], name: str) -> Activation:
+    function = load_activation(name)
+    who = str(find_plug_in(ACTIVATION_GROUP, name))
+    with contained(who):
+        # A copy each way: the frame is painted on, and the map is kept
+        made = np.array(function(frame.copy()), np.float32)
+    try:
+        return Activation(made, name)
+    except SettingError as error:
+        raise SettingError(f"{who}: {error}") from error
+
+
 def _from_mask_file(path: str) -> Activation:
     if not os.path.lexists(path) and not Path(path).suffix:
-        raise unknown_name("activation", path, ACTIVATIONS)
+        raise unknown_name("activation", path, activation_names())
     frame = read_picture(path).frame.astype(np.float32)
     grey = frame @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
     return Activation(np.clip(grey, 0, 1), source="mask")
@@ -112,6 +166,8 @@ def _compute(frame: NDArray[np.uint8], source: str, weights: str | None) -> Acti
         return Activation(spectral_residual(frame), source)
     if source == "edges":
         return Activation(edges(frame), source)
+    if source not in BACKBONES:
+        return _from_plug_in(frame, source)
     # Imported here: glitch_gym must not import torch before somebody asks for a network.
     from glitch_gym.activation.cam import class_activation_map
 
@@ -130,12 +186,13 @@ def compute_activation(
 
     Args:
         frame: uint8 (height, width, 3), RGB.
-        source: a name of ``ACTIVATIONS``; the path of a mask picture (white is active); an array
-            (h, w) with values in [0, 1]; or an ``Activation``, which is returned as it is.
+        source: a name of ``activation_names``; the path of a mask picture (white is active); an
+            array (h, w) with values in [0, 1]; or an ``Activation``, which is returned as it is.
         weights: a file with weights for the named backbone, in place of its own.
 
     Raises:
-        SettingError: an unknown name, a bad array, or weights for a source that has none.
+        SettingError: an unknown name, a bad array, a plug-in that fails, or weights for a source
+            that has none.
         PictureError: the mask picture cannot be read.
         MissingExtraError: the source is a network, and torch or torchvision is not there.
         WeightsError: the weights cannot be had, or do not fit the network.
@@ -146,7 +203,7 @@ def compute_activation(
         return Activation(np.asarray(source))
     if weights is not None and source not in BACKBONES:
         raise SettingError(f"weights go with a network ({', '.join(BACKBONES)}), not {source!r}")
-    if source not in ACTIVATIONS:
+    if not is_activation_name(source):
         return _from_mask_file(source)
     check_frame(frame)
     key = (content_digest(frame), source, file_stamp(weights))

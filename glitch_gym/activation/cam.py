@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,6 +47,8 @@ __all__ = [
 
 _LONGEST_SIDE = 224
 _STRIDE = 32
+_LARGEST_WEIGHTS = 1 << 29
+"""Bytes of a file of weights; those of our networks have 50 million at most."""
 _HINT = (
     "install the extra with: pip install 'glitch-gym[cam]', or use the activation spectral_residual"
 )
@@ -110,6 +114,12 @@ def _first_line(error: BaseException) -> str:
 
 def _read_state(torch: Any, path: str) -> dict[str, Any]:
     check_file(path, "weights file", error=WeightsError)
+    size = _unpacked_size(path)
+    if size > _LARGEST_WEIGHTS:
+        raise WeightsError(
+            f"{path} holds {size / 1e6:,.0f} MB, and weights of these networks at most "
+            f"{_LARGEST_WEIGHTS / 1e6:,.0f}"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -120,7 +130,23 @@ def _read_state(torch: Any, path: str) -> dict[str, Any]:
         state = state["state_dict"]
     if not isinstance(state, dict):
         raise WeightsError(f"{path} holds a {type(state).__name__}, not a state dict")
+    for name, value in state.items():
+        if not (isinstance(name, str) and isinstance(value, torch.Tensor)):
+            raise WeightsError(f"{path} holds more than tensors: {str(name)[:80]!r} is none")
     return state
+
+
+def _unpacked_size(path: str) -> int:
+    """Bytes of a file, or of what it unpacks to where it is an archive, which may be far more."""
+    size = Path(path).stat().st_size
+    if size > _LARGEST_WEIGHTS:
+        return size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return max(size, sum(one.file_size for one in archive.infolist()))
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, EOFError, struct.error):
+        # The older format, or damaged: both are for torch to read
+        return size
 
 
 def _load_state(network: Any, state: dict[str, Any], name: str, origin: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -161,6 +162,18 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change a setting: layers.1.agents=800."),
 ]
+OwnLearners = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--learner",
+        metavar="MODULE:CLASS",
+        help="A learner of your own, for the layers that name it, or for all if none does.",
+    ),
+]
+TrustPaths = Annotated[
+    bool,
+    typer.Option("--trust-paths", help="Open the files that a picture's or clip's recipe names."),
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed, another picture.")]
 Scale = Annotated[str | None, typer.Option(metavar="SIZE", help="0.5, 50%, 720p or 1280x720.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it exists.")]
@@ -186,15 +199,18 @@ def _resolve_recipe(
     backbone: str | None,
     activation: str | None,
     weights: str | None,
+    learners: list[str],
+    trust_paths: bool,
 ) -> Recipe:
     """Put a recipe together: the preset or file, then --set, then the options of their own."""
     if preset is not None and recipe is not None:
         raise typer.BadParameter("give --preset or --recipe, not both")
     activation = _chosen_activation(backbone, activation)
-    from glitch_render.media import recipe_text
+    from glitch_render.media import carries_recipe, recipe_text
     from glitch_render.recipe import (
         DEFAULT_PRESET,
         apply_settings,
+        check_wanted_paths,
         parse_recipe,
         preset_text,
         read_toml,
@@ -210,8 +226,42 @@ def _resolve_recipe(
     overrides: dict[str, Any] = {"seed": seed, "activation": activation, "weights": weights}
     if activation is not None and weights is None:
         data.pop("weights", None)
-    data |= {name: value for name, value in overrides.items() if value is not None}
-    return parse_recipe(data, origin, text=text)
+    chosen = {name: value for name, value in overrides.items() if value is not None}
+    data |= chosen
+    own = _import_learners(learners)
+    resolved = parse_recipe(_with_learners(data, own), origin, text=text, learners=own)
+    if recipe is not None and carries_recipe(recipe) and not trust_paths:
+        by_hand = (setting.partition("=")[0].replace(" ", "") for setting in settings)
+        check_wanted_paths(resolved, origin, by_hand=[*by_hand, *chosen])
+    return resolved
+
+
+def _import_learners(written: list[str]) -> dict[str, Any]:
+    """Import the learners that were given by hand; returns them by their names."""
+    if not written:
+        return {}
+    from glitch_agents.catalogue import import_learner
+
+    # As for `python -m`, modules of the folder where the user is; those installed come first
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    return {one.name: one for one in map(import_learner, written)}
+
+
+def _with_learners(data: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Have all layers learn by the learner that was given by hand, if none of them names it."""
+    from glitch_gym.errors import SettingError
+
+    layers = data.get("layers")
+    if not (isinstance(layers, list) and all(isinstance(one, dict) for one in layers)):
+        return data
+    unnamed = own.keys() - {str(layer.get("learner")) for layer in layers}
+    if len(own) == 1 and unnamed:
+        return data | {"layers": [layer | {"learner": own[min(unnamed)]} for layer in layers]}
+    if unnamed:
+        names = ", ".join(sorted(unnamed))
+        raise SettingError(f"no layer names the learner {names}: set layers.N.learner to its name")
+    return data
 
 
 @app.command()
@@ -241,6 +291,8 @@ def corrupt(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    learners: OwnLearners = None,
+    trust_paths: TrustPaths = False,
     force: Force = False,
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begin here: seconds, M:S or H:M:S.")
@@ -291,8 +343,9 @@ def corrupt(
         from glitch_gym.picture import SAMPLES
 
         resolved = _resolve_recipe(
-            preset, recipe, settings or [], seed, backbone, activation, weights
-        )
+            preset, recipe, settings or [], seed, backbone, activation, weights, learners or [],
+            trust_paths,
+        )  # fmt: skip
         selection = _selection(start, end, fps, scale, duration)
         _spare(output, recipe)
         store = _store(no_cache)
@@ -646,6 +699,38 @@ def list_effects() -> None:
                 typer.echo(f"    {one.name} = {default}  {one.help} ({one.limits()})")
 
 
+@app.command("plugins")
+def list_plug_ins() -> None:
+    """List what installed packages offer: effects, learners and activations; and what is broken."""
+    with _said_plainly():
+        from glitch_agents.catalogue import LEARNERS, load_learner
+        from glitch_gym.actions import BUILT_IN_EFFECTS
+        from glitch_gym.activation import ACTIVATIONS, load_activation
+        from glitch_gym.errors import GlitchError
+        from glitch_gym.plugins import ACTIVATION_GROUP, EFFECT_GROUP, LEARNER_GROUP, plug_ins
+        from glitch_render.effects import get_effect
+
+        groups: tuple[tuple[str, Callable[[str], object], Container[str]], ...] = (
+            (EFFECT_GROUP, get_effect, BUILT_IN_EFFECTS),
+            (LEARNER_GROUP, load_learner, LEARNERS),
+            (ACTIVATION_GROUP, load_activation, ACTIVATIONS),
+        )
+        for group, load, ours in groups:
+            found = plug_ins(group)
+            typer.echo(group if found else f"{group}: none is installed")
+            for one in found:
+                problem = one.problem
+                if not problem and one.name in ours:
+                    problem = "the name is taken by one of ours"
+                if not problem:
+                    try:
+                        load(one.name)
+                    except GlitchError as error:
+                        problem = str(error)
+                broken = f"\n      cannot be used: {problem}" if problem else ""
+                typer.echo(f"    {one.name}  ({one.value}, of {one.package}){broken}")
+
+
 @app.command("activation")
 def show_activation(
     source: Input,
@@ -706,6 +791,8 @@ def plot(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    learners: OwnLearners = None,
+    trust_paths: TrustPaths = False,
     force: Force = False,
     no_cache: NoCache = False,
 ) -> None:
@@ -719,8 +806,9 @@ def plot(
         from glitch_render.studies import plot_layer
 
         resolved = _resolve_recipe(
-            preset, recipe, settings or [], seed, backbone, activation, weights
-        )
+            preset, recipe, settings or [], seed, backbone, activation, weights, learners or [],
+            trust_paths,
+        )  # fmt: skip
         _spare(output, recipe)
         if layer > len(resolved.layers):
             raise SettingError(f"there is no layer {layer}: the recipe has {len(resolved.layers)}")
@@ -764,6 +852,8 @@ def animate(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    learners: OwnLearners = None,
+    trust_paths: TrustPaths = False,
     force: Force = False,
     no_cache: NoCache = False,
 ) -> None:
@@ -774,8 +864,9 @@ def animate(
         from glitch_render.corrupt import recipe_files
 
         resolved = _resolve_recipe(
-            preset, recipe, settings or [], seed, backbone, activation, weights
-        )
+            preset, recipe, settings or [], seed, backbone, activation, weights, learners or [],
+            trust_paths,
+        )  # fmt: skip
         check_speed(speed)
         _spare(output, recipe)
         check_clip_target(output, source, named=recipe_files(resolved), force=force)
@@ -804,13 +895,22 @@ def studio(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
     ] = True,
+    learners: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--learner", metavar="MODULE:CLASS", help="A learner of your own that recipes may name."
+        ),
+    ] = None,
     no_cache: NoCache = False,
 ) -> None:
     """Open the studio: the whole filter in a browser page, for this machine alone."""
     with _said_plainly():
         from glitch_render.studio.server import open_studio
 
-        open_studio(port=port, browser=browser, opening=source, store=_store(no_cache))
+        own = _import_learners(learners or [])
+        open_studio(
+            port=port, browser=browser, opening=source, store=_store(no_cache), learners=own
+        )
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from glitch_agents.catalogue import LEARNERS
-from glitch_gym.activation import ACTIVATIONS
+from glitch_agents.catalogue import learner_names
+from glitch_gym.activation import activation_names
 from glitch_render.effects import effects
 from glitch_render.recipe import Layer, Recipe, load_preset, settings_model
 
@@ -153,7 +153,8 @@ def _choices(name: str, types: list[Any]) -> tuple[Any, ...]:
     for one in types:
         if get_origin(one) is Literal:
             return get_args(one)
-    return {"learner": tuple(LEARNERS), "activation": tuple(ACTIVATIONS)}.get(name, ())
+    installed = {"learner": learner_names, "activation": activation_names}
+    return installed[name]() if name in installed else ()
 
 
 def _unfold(annotation: Any) -> tuple[list[Any], list[Any]]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.catalogue import LEARNERS
+from glitch_agents.catalogue import LEARNERS, can_start
 from glitch_agents.policy import Policy, QTable, Ties
 from glitch_agents.rollout import (
     MOST_STEPS,
@@ -195,10 +194,11 @@ def layer_policy(
         start: what the shot before learned, for learners that can start with a table.
 
     Raises:
+        SettingError: a learner of somebody's own failed, or gave no policy.
         KeyboardInterrupt: Ctrl-C cut the learning short: half a policy paints no picture.
     """
     learner = layer.make_learner()
-    starts = start is not None and "start" in inspect.signature(learner.learn).parameters
+    starts = start is not None and can_start(learner)
 
     def learn() -> Policy:
         def report(done: int, episodes: int) -> None:
@@ -220,7 +220,7 @@ def layer_policy(
             raise KeyboardInterrupt
         return policy
 
-    if store is None or layer.learner not in LEARNERS:
+    if store is None or layer.learner_name not in LEARNERS:
         return _as_walked(layer, learn())
     key = table_key(layer, index, world, seed=seed, start=start)
     kept = store.find("table", key)
@@ -239,12 +239,12 @@ def table_key(
 ) -> str:
     """Name what a layer learns, by all that it depends on."""
     learner = layer.make_learner()
-    starts = start is not None and "start" in inspect.signature(learner.learn).parameters
+    starts = start is not None and can_start(learner)
     return key_of(
         rewards=content_digest(world.rewards),
         next_state=content_digest(world.next_state),
         field=content_digest(world.reward_field),
-        learner=layer.learner,
+        learner=layer.learner_name,
         settings=repr(learner),
         iterations=layer.iterations,
         lifetime=layer.lifetime,

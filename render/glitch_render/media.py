@@ -7,6 +7,7 @@ of JPEG and WebP.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,20 @@ from glitch_gym.errors import OutputError, RecipeError
 from glitch_gym.input import LARGEST_TEXT, check_file
 from glitch_gym.output import check_target, write_bytes
 from glitch_gym.picture import Picture, check_frame, pillow_warnings
-from glitch_render.recipe import Recipe, parse_recipe, read_recipe_file, read_toml
+from glitch_render.recipe import (
+    Recipe,
+    check_wanted_paths,
+    parse_recipe,
+    read_recipe_file,
+    read_toml,
+)
 
 __all__ = [
     "ANIMATIONS",
     "CLIPS",
     "RECIPE_KEY",
     "SUFFIXES",
+    "carries_recipe",
     "embedded_text",
     "exif_with",
     "read_recipe",
@@ -166,6 +174,11 @@ def write_picture(
     write_bytes(target, content)
 
 
+def carries_recipe(path: str | Path) -> bool:
+    """Return whether a file is read as a picture or clip with a recipe inside, by its suffix."""
+    return Path(path).suffix.lower() in (*SUFFIXES, *CLIPS, *ANIMATIONS)
+
+
 def recipe_text(path: str | Path) -> str:
     """Read the text of a recipe from a TOML file, or from a picture or clip that carries one.
 
@@ -174,7 +187,7 @@ def recipe_text(path: str | Path) -> str:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in (*SUFFIXES, *CLIPS, *ANIMATIONS):
+    if not carries_recipe(path):
         return read_recipe_file(path)
     check_file(path, "recipe", error=RecipeError)
     text = _text_of_clip(path) if suffix in CLIPS else _text_of_picture(path)
@@ -218,11 +231,31 @@ def _text_of_picture(path: Path) -> str | None:
     return str(text) if text else None
 
 
-def read_recipe(path: str | Path) -> Recipe:
+def read_recipe(
+    path: str | Path,
+    *,
+    learners: Mapping[str, Any] | None = None,
+    trust_paths: bool = False,
+) -> Recipe:
     """Read a recipe from a TOML file, or from a picture or clip that carries one.
 
+    A picture may come from anybody: the recipe inside it runs no code, and names no file of yours
+    that would be opened, unless you allow it.
+
+    Args:
+        path: of the file.
+        learners: those that are given by hand, by the names that the recipe has for them: objects
+            with ``learn``, or what makes one.
+        trust_paths: take a recipe from inside a picture or clip although it names files (masks,
+            weights), which are opened when it is used; ``wanted_paths`` lists them.
+
     Raises:
-        RecipeError: missing, malformed, or a picture or clip without a recipe.
+        RecipeError: missing, malformed, a picture or clip without a recipe, or one whose recipe
+            names files.
+        SettingError: one of ``learners`` has no usable name, or is no learner.
     """
     text = recipe_text(path)
-    return parse_recipe(read_toml(text, str(path)), str(path), text=text)
+    recipe = parse_recipe(read_toml(text, str(path)), str(path), text=text, learners=learners)
+    if carries_recipe(path) and not trust_paths:
+        check_wanted_paths(recipe, str(path))
+    return recipe

@@ -37,11 +37,15 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from glitch_agents.catalogue import LEARNERS, make_learner
+from glitch_agents.catalogue import OwnLearner, learner_names, make_learner
 from glitch_agents.learning import Learner
 from glitch_agents.schedule import Schedule
-from glitch_gym.errors import GlitchError, Problem, RecipeError, unknown_name
+from glitch_gym.actions import BUILT_IN_EFFECTS
+from glitch_gym.activation import is_activation_name
+from glitch_gym.errors import GlitchError, Hint, Problem, RecipeError, unknown_name
 from glitch_gym.input import LARGEST_TEXT, read_text
+from glitch_gym.paths import path_problem
+from glitch_gym.plugins import contained
 from glitch_gym.reward import Noise, effect_noise
 from glitch_render.effects import EffectParameters, effects, get_effect
 from glitch_render.keyframes import Keyframes, highest, parse_keyframes
@@ -50,7 +54,9 @@ __all__ = [
     "Layer",
     "LayerEffect",
     "Recipe",
+    "WantedPath",
     "apply_settings",
+    "check_wanted_paths",
     "line_of",
     "load_preset",
     "parse_recipe",
@@ -58,6 +64,7 @@ __all__ = [
     "preset_text",
     "read_toml",
     "settings_model",
+    "wanted_paths",
 ]
 
 DEFAULT_PRESET = "undertow"
@@ -182,7 +189,11 @@ def _layer_effects(value: Any) -> dict[str, LayerEffect]:
     for name, settings in value.items():
         try:
             get_effect(name)
-            found[name] = _layer_effect(name, settings)
+            if name in BUILT_IN_EFFECTS:
+                found[name] = _layer_effect(name, settings)
+                continue
+            with contained(f"the effect {name!r}", ValidationError, TypeError):
+                found[name] = _layer_effect(name, settings)
         except ValidationError as error:
             for one in error.errors():
                 kind = PydanticCustomError("effect", "{message}", {"message": _message(one)})
@@ -250,6 +261,14 @@ def _write_keyed(value: float | Keyframes) -> float | dict[str, float]:
     return value.table() if isinstance(value, Keyframes) else value
 
 
+def _allowed_path(value: str) -> str:
+    problem = path_problem(value)
+    if problem is not None:
+        message = f"{_shortened(value)!r} {problem}, which no recipe may open"
+        raise PydanticCustomError("path", "{message}", {"message": message})
+    return value
+
+
 _whole_numbers = TypeAdapter(Annotated[int, Field(strict=True)])
 _written = PlainSerializer(_write_keyed, return_type=Any)
 Keyed = Annotated[float | Keyframes, PlainValidator(_read_keyed()), _written]
@@ -264,14 +283,42 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 Frames = Annotated[int, Field(ge=1, le=10_000_000)]
+File = Annotated[str, Field(min_length=1), AfterValidator(_allowed_path)]
 
 
-def _known_learner(value: str) -> str:
-    if ":" not in value and value not in LEARNERS:
-        raise PydanticCustomError(
-            "learner", "{message}", {"message": str(unknown_name("learner", value, LEARNERS))}
+def _learner(value: Any, info: ValidationInfo) -> str | OwnLearner:
+    """Read who learns: the name of one that is installed or was given by hand, or an object."""
+    if not isinstance(value, str):
+        # What a file says is text, a number, a list or a table: only Python's own are objects
+        if isinstance(value, bool | int | float | list | tuple | Mapping) or value is None:
+            raise PydanticCustomError("learner_type", "should be a name")
+        try:
+            return OwnLearner.of(value)
+        except GlitchError as error:
+            raise PydanticCustomError("learner", "{message}", {"message": str(error)}) from error
+    own: Mapping[str, OwnLearner] = (info.context or {}).get("learners", {})
+    if value in own:
+        return own[value]
+    installed = learner_names()
+    if value in installed:
+        return value
+    if re.fullmatch(r"[\w-]{1,100}", value):
+        known = str(unknown_name("learner", value, installed))
+        message = f"{known}; a learner of somebody's own has to be given by hand"
+    else:
+        message = (
+            f"{_shortened(value)!r} is not the name of a learner: a recipe runs no code of its "
+            f"own, so a learner of somebody's own has to be given by hand"
         )
-    return value
+    raise PydanticCustomError("own_learner", "{message}", {"message": message})
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:99]}…"
+
+
+def _write_learner(value: Any) -> str:
+    return value.name if isinstance(value, OwnLearner) else str(value)
 
 
 def _odd(value: Any) -> Any:
@@ -334,9 +381,13 @@ class Layer(BaseModel):
         json_schema_extra=_shown("reward", 1, 15, step=2),
     )
 
-    learner: Annotated[str, AfterValidator(_known_learner)] = Field(
+    learner: Annotated[
+        str | Learner | Callable[..., Learner],
+        PlainValidator(_learner),
+        PlainSerializer(_write_learner, return_type=str),
+    ] = Field(
         "q_learning",
-        description="who learns: a name, or module:Class for a learner of your own",
+        description="who learns: the name of one that is installed, or of one given by hand",
         json_schema_extra=_shown("learning"),
     )
     iterations: Count = Field(
@@ -439,7 +490,7 @@ class Layer(BaseModel):
         description="how the layer meets what was before, where agents have been",
         json_schema_extra=_shown("overlay"),
     )
-    mask: Annotated[str, Field(min_length=1)] | None = Field(
+    mask: File | None = Field(
         None,
         description="a picture that holds the layer to where it is white",
         json_schema_extra=_shown("overlay", file=True),
@@ -479,14 +530,19 @@ class Layer(BaseModel):
     def _write_effects(self, value: dict[str, LayerEffect]) -> dict[str, Any]:
         return {name: one.settings() for name, one in value.items()}
 
+    @property
+    def learner_name(self) -> str:
+        """Name of the learner, which is all that outputs are told of it."""
+        return _write_learner(self.learner)
+
     def make_learner(self) -> Learner:
-        """Make the learner that this layer names, told of those settings that it takes.
+        """Make the learner of this layer, told of those settings that it takes.
 
         Raises:
-            SettingError: a learner of one's own cannot be loaded or made.
+            SettingError: a learner of somebody's own cannot be made.
         """
         return make_learner(
-            self.learner,
+            self.learner if isinstance(self.learner, OwnLearner) else self.learner_name,
             alpha=self.alpha,
             gamma=self.gamma,
             epsilon=self.epsilon,
@@ -503,13 +559,12 @@ class Recipe(BaseModel):
     description: str = Field("", description="what it looks like, in a line")
     family: str = Field("", description="of presets that it belongs to")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of every random draw")
-    activation: str = Field(
+    activation: File = Field(
         "efficientnet_lite0",
-        min_length=1,
         description="efficientnet_lite0, resnet18, spectral_residual, edges, or a mask picture",
         json_schema_extra=_shown("subject", file=True),
     )
-    weights: str | None = Field(
+    weights: File | None = Field(
         None,
         description="file with weights for the network",
         json_schema_extra=_shown("subject"),
@@ -595,6 +650,8 @@ def _brief_layer(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_WORDED = ("effect", "effects", "layers", "learner", "own_learner", "path")
+"""Kinds of errors whose message has the value already."""
 
 
 def _message(error: Any) -> str:
@@ -607,9 +664,7 @@ def _message(error: Any) -> str:
     message = str(error["msg"])
     for prefix in ("Value error, ", "Input "):
         message = message.removeprefix(prefix)
-    if kind not in ("effect", "effects", "layers", "learner") and not isinstance(
-        given, Mapping | list
-    ):
+    if kind not in _WORDED and not isinstance(given, Mapping | list):
         message += f", not {given!r}"
     return message
 
@@ -687,29 +742,114 @@ def _explain(error: ValidationError, text: str) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
-def parse_recipe(data: Mapping[str, Any], origin: str = "recipe", *, text: str = "") -> Recipe:
-    """Check a recipe that was read from TOML.
+def parse_recipe(
+    data: Mapping[str, Any],
+    origin: str = "recipe",
+    *,
+    text: str = "",
+    learners: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Check a recipe that was read from TOML; nothing that it names is imported or opened.
 
     Args:
         data: as ``tomllib`` gives it.
         origin: its file, for messages.
         text: that it was read from, with which each error says its line.
+        learners: those that are given by hand, by the names that the recipe has for them: objects
+            with ``learn``, or what makes one.
 
     Raises:
         RecipeError: whatever is wrong with it: every error, each with its path.
+        SettingError: one of ``learners`` has no usable name, or is no learner.
     """
+    own = {name: _own_learner(name, given) for name, given in (learners or {}).items()}
     try:
-        return Recipe.model_validate(dict(data))
+        return Recipe.model_validate(dict(data), context={"learners": own})
     except ValidationError as error:
-        raise _recipe_error(_explain(error, text), origin, error.error_count()) from error
+        missing = all(one["type"] == "own_learner" for one in error.errors())
+        hint = Hint.LEARNER if missing else None
+        raise _recipe_error(_explain(error, text), origin, hint, error.error_count()) from error
 
 
-def _recipe_error(problems: list[Problem], origin: str, count: int) -> RecipeError:
+def _own_learner(name: str, given: Any) -> OwnLearner:
+    return OwnLearner(name, given.make if isinstance(given, OwnLearner) else given)
+
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class WantedPath:
+    """A file that a recipe would open.
+
+    Args:
+        setting: that names it, such as ``layers.1.mask``.
+        path: as the recipe has it.
+    """
+
+    setting: str
+    path: str
+
+    def __str__(self) -> str:
+        path = self.path if self.path.isprintable() else repr(self.path)
+        return f"{path} ({self.setting})"
+
+
+def wanted_paths(recipe: Recipe) -> tuple[WantedPath, ...]:
+    """Return the files that a recipe would open, muted layers' included; nothing is opened.
+
+    Samples and activations that are installed are not files of the user's.
+    """
+    found = []
+    if not is_activation_name(recipe.activation):
+        found.append(WantedPath("activation", recipe.activation))
+    if recipe.weights is not None:
+        found.append(WantedPath("weights", recipe.weights))
+    for number, layer in enumerate(recipe.layers, 1):
+        if layer.mask is not None and not layer.mask.startswith("sample:"):
+            found.append(WantedPath(f"layers.{number}.mask", layer.mask))
+    return tuple(found)
+
+
+def check_wanted_paths(recipe: Recipe, origin: str, *, by_hand: Iterable[str] = ()) -> None:
+    """Refuse a recipe from inside a picture or clip that would open files of the user's.
+
+    Args:
+        recipe: to look at.
+        origin: the picture or clip, for the message.
+        by_hand: settings, or tables of them, that a person gave in place of the recipe's own.
+
+    Raises:
+        RecipeError: with the files that are wanted.
+    """
+    given = tuple(by_hand)
+    wanted = [
+        one
+        for one in wanted_paths(recipe)
+        if not any(one.setting == name or one.setting.startswith(f"{name}.") for name in given)
+    ]
+    if not wanted:
+        return
+    files = ", ".join(map(str, wanted[:_MOST_NAMED]))
+    if len(wanted) > _MOST_NAMED:
+        files += f" and {len(wanted) - _MOST_NAMED} more"
+    problems = tuple(Problem(f"{one.setting} wants to open {one.path}") for one in wanted)
+    raise RecipeError(
+        f"the recipe inside {origin} wants to open {files}, which came with it from elsewhere",
+        problems,
+        hint=Hint.TRUST_PATHS,
+        path=wanted[0].path,
+    )
+
+
+def _recipe_error(
+    problems: list[Problem], origin: str, hint: Hint | None, count: int
+) -> RecipeError:
     lines = [
         one.message if one.line is None else f"line {one.line}: {one.message}" for one in problems
     ]
     head = f"{origin}: " if count == 1 else f"{origin} has {count:,} errors:\n  "
-    return RecipeError(head + "\n  ".join(lines), tuple(problems))
+    return RecipeError(head + "\n  ".join(lines), tuple(problems), hint=hint)
 
 
 def read_toml(text: str, origin: str) -> dict[str, Any]:

@@ -19,7 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glitch_gym.activation import ACTIVATIONS, BACKBONES, Activation, compute_activation, file_stamp
+from glitch_gym.activation import (
+    ACTIVATIONS,
+    BACKBONES,
+    Activation,
+    compute_activation,
+    file_stamp,
+    is_activation_name,
+)
 from glitch_gym.activation.saliency import to_unit_range
 from glitch_gym.errors import PictureError
 from glitch_render.footage import Footage, decode, file_digest, small_pixels, thumbnail
@@ -116,7 +123,7 @@ def _look_with(
     changes: deque[float] = deque(maxlen=6)
     seekable = True
     ended: int | None = None
-    sampled = recipe if recipe is not None and recipe.activation in ACTIVATIONS else None
+    sampled = recipe if recipe is not None and is_activation_name(recipe.activation) else None
     length = 0
     for time, frame in decode(footage, first, damage=damage):
         if last is not None and time >= last:
@@ -179,7 +186,7 @@ def _miss_the_end(footage: Footage, ended: int, damage: list[str]) -> None:
 
 def _sampled(recipe: Recipe | None) -> tuple[object, ...]:
     """Give what the samples of a look depend on."""
-    if recipe is None or recipe.activation not in ACTIVATIONS:
+    if recipe is None or not is_activation_name(recipe.activation):
         return ()
     return recipe.activation, file_stamp(recipe.weights), recipe.cam_every
 
@@ -209,7 +216,9 @@ def look_through(
     """
     first = None if start is None else _first_at(start, footage.time_base)
     last = None if end is None else _first_at(end, footage.time_base)
-    if store is None:
+    theirs = recipe is not None and recipe.activation not in ACTIVATIONS
+    if store is None or (theirs and _sampled(recipe)):
+        # The code of a plug-in's activation may have changed, as that of its learner
         return _look(footage, recipe, first, last, progress)
     key = key_of(
         footage=dataclasses.astuple(dataclasses.replace(footage, paths=(), notes=())),
@@ -337,7 +346,7 @@ class Shots:
         self._source = recipe.activation
         self._sources = plan.sources
         self._fixed: Activation | None = None
-        if recipe.activation not in ACTIVATIONS:
+        if not is_activation_name(recipe.activation):
             nothing = np.zeros((1, 1, 3), np.uint8)
             self._fixed = compute_activation(nothing, recipe.activation, weights=recipe.weights)
         firsts = np.searchsorted(plan.sources, look.cuts, side="left")

@@ -122,5 +122,7 @@ def _learning(
         if progress is not None:
             progress(index, (place + 1) * layer.iterations // len(counts), layer.iterations)
     rows, cols = world.grid.picture_rows, world.grid.picture_cols
-    title = f"{layer.learner} on {rows}×{cols} cells, {world.actions.n} actions, {layer.objective}"
-    return figure_pixels(plot_learning({layer.learner: points}, title))
+    title = (
+        f"{layer.learner_name} on {rows}×{cols} cells, {world.actions.n} actions, {layer.objective}"
+    )
+    return figure_pixels(plot_learning({layer.learner_name: points}, title))

@@ -17,21 +17,23 @@ Example::
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from glitch_gym.actions import announce_effect
+from glitch_gym.actions import announce_effect, known_effects
 from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.plugins import EFFECT_GROUP, PlugIn, find_plug_in, load_plug_in, plug_ins
+from glitch_render.effects.containment import contain_effect
 
 __all__ = [
     "Effect",
@@ -190,7 +192,7 @@ def effect(
     def declare(function: Function[P, Pixels]) -> Function[P, Pixels]:
         if not (name.isidentifier() and name == name.lower()):
             raise SettingError(f"an effect's name is a lower-case identifier, not {name!r}")
-        if name in _registry and _registry[name].function is not function:
+        if name in _registry and inspect.unwrap(_registry[name].function) is not function:
             raise SettingError(f"there is an effect {name!r} already")
         clash = RESERVED & parameters.model_fields.keys()
         if clash:
@@ -200,26 +202,28 @@ def effect(
         if not function.__doc__:
             raise SettingError(f"effect {name!r} needs a docstring: its first line is its help")
         summary = function.__doc__.strip().splitlines()[0].rstrip(".")
-        _registry[name] = Effect(
-            name, function, parameters, plane, source, lag, opcode, settings, summary
-        )
+        declared = Effect(name, function, parameters, plane, source, lag, opcode, settings, summary)
+        ours = function.__module__.startswith(f"{__name__}.")
+        _registry[name] = declared if ours else contain_effect(declared)
         announce_effect(name)
         return function
 
     return declare
 
 
+def _load_plug_in(plug_in: PlugIn) -> None:
+    load_plug_in(plug_in)
+    if plug_in.name not in _registry:
+        raise SettingError(f"{plug_in} does not declare an effect of that name")
+
+
 @lru_cache(maxsize=1)
 def _load_plug_ins() -> None:
-    for point in sorted(entry_points(group="glitch_gym.effects"), key=lambda point: point.name):
+    for plug_in in plug_ins(EFFECT_GROUP):
         try:
-            point.load()
-        except Exception as error:
-            warnings.warn(
-                f"the plug-in {point.value!r} with the effect {point.name!r} is broken: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            _load_plug_in(plug_in)
+        except SettingError as error:
+            warnings.warn(f"a broken plug-in: {error}", RuntimeWarning, stacklevel=2)
 
 
 def effects() -> dict[str, Effect]:
@@ -229,15 +233,16 @@ def effects() -> dict[str, Effect]:
 
 
 def get_effect(name: str) -> Effect:
-    """Find an effect by name.
+    """Find an effect by name; a plug-in's is loaded.
 
     Raises:
-        SettingError: unknown.
+        SettingError: unknown, or its plug-in is broken.
     """
     if name not in _registry:
-        _load_plug_ins()
-    if name not in _registry:
-        raise unknown_name("effect", name, _registry)
+        plug_in = find_plug_in(EFFECT_GROUP, name)
+        if plug_in is None:
+            raise unknown_name("effect", name, known_effects())
+        _load_plug_in(plug_in)
     return _registry[name]
 
 

@@ -22,7 +22,7 @@ import gradio as gr
 from glitch_gym.errors import GlitchError
 from glitch_gym.picture import SAMPLES
 from glitch_render.controls import forms
-from glitch_render.media import CLIPS, recipe_text
+from glitch_render.media import CLIPS, carries_recipe, recipe_text
 from glitch_render.recipe import load_preset, preset_names
 from glitch_render.studio.easel import moves
 from glitch_render.studio.jobs import Job, Stopped
@@ -231,6 +231,10 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                     '<div class="status" role="status" aria-live="polite"></div>',
                     said("nothing is open"),
                 )
+                allow = gr.Button(
+                    "Open these files, and use the recipe", elem_id="allow", size="sm",
+                    visible=False,
+                )  # fmt: skip
                 presets = _part(
                     "strip", '<div class="strip" role="group"></div>', {"items": []},
                     label="Presets", elem_id="presets",
@@ -322,6 +326,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 ),
                 presets: _strip(session),
                 status: screen_of(session).status,
+                allow: gr.update(visible=session.question is not None),
             }
 
         def written(session: Session, *, own: bool = False) -> Updates:
@@ -375,7 +380,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 tabs: gr.update(selected="layers"),
             }
 
-        of_recipe = [undo, redo, action, presets, status, text, layers, seed]
+        of_recipe = [undo, redo, action, presets, status, allow, text, layers, seed]
         of_source = [
             about, own_recipe, at, view, kind, span, start, end, seconds, size, sound, tabs,
         ]  # fmt: skip
@@ -465,7 +470,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             if path:
                 kept = session.keep_upload(path)
                 try:
-                    take_recipe(session, recipe_text(kept))
+                    take_recipe(session, recipe_text(kept), inside=carries_recipe(kept))
                 except GlitchError as error:
                     wrong(session, str(error).replace(kept, Path(path).name))
                 session.forget_upload(kept)
@@ -474,13 +479,23 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
         def on_own_recipe(request: gr.Request) -> Updates:
             session = session_of(request)
             if session.source is not None and session.source.recipe is not None:
-                take_recipe(session, session.source.recipe)
+                take_recipe(session, session.source.recipe, inside=True)
             return whole_recipe(session)
 
-        def take_recipe(session: Session, found: str) -> None:
+        def on_allow(request: gr.Request) -> Updates:
+            session = session_of(request)
             session.settle()
-            if session.take_text(found):
+            if session.allow():
                 right(session)
+            session.settle()
+            return whole_recipe(session)
+
+        def take_recipe(session: Session, found: str, *, inside: bool) -> None:
+            session.settle()
+            if session.take_text(found, inside=inside):
+                right(session)
+            elif session.question is not None:
+                wrong(session, str(session.question))
             else:
                 wrong(session, "this recipe has errors; they stand under Recipe")
             session.settle()
@@ -674,6 +689,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             (text.edit, on_text, text, of_recipe),
             (recipe_file.upload, on_recipe_file, recipe_file, [*of_recipe, recipe_file]),
             (own_recipe.click, on_own_recipe, None, of_recipe),
+            (allow.click, on_allow, None, of_recipe),
             (seed.input, on_seed, seed, beside_seed),
             (dice.click, on_dice, None, of_recipe),
             (undo.click, on_undo, None, of_recipe),

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ def open_studio(
     browser: bool = True,
     opening: str | None = None,
     store: Store | None = None,
+    learners: Mapping[str, Any] | None = None,
 ) -> None:
     """Serve the studio until it is stopped.
 
@@ -67,6 +69,7 @@ def open_studio(
         browser: open the page in the user's browser.
         opening: a picture or clip that a new tab opens.
         store: where activations, rewards and tables are kept, and recalled from.
+        learners: those that were given by hand, by the names that recipes have for them.
 
     Raises:
         PortError: the port is taken.
@@ -89,7 +92,7 @@ def open_studio(
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from glitch_render.studio.session import Sessions
 
-    sessions = Sessions(folder, store)
+    sessions = Sessions(folder, store, learners)
     # uvicorn gives a signal back once it has stopped: this one must come by the clean-up below
     usual = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

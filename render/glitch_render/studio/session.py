@@ -9,7 +9,7 @@ import contextlib
 import json
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, RLock
@@ -20,10 +20,12 @@ from glitch_render.history import History
 from glitch_render.recipe import (
     DEFAULT_PRESET,
     Recipe,
+    WantedPath,
     load_preset,
     parse_recipe,
     preset_names,
     read_toml,
+    wanted_paths,
 )
 from glitch_render.store import Store
 from glitch_render.studio.album import Album
@@ -31,7 +33,7 @@ from glitch_render.studio.easel import Easel, Export, Shown, View, action_names,
 from glitch_render.studio.jobs import Job, Report
 from glitch_render.studio.source import Source, open_source
 
-__all__ = ["Draft", "Session", "Sessions"]
+__all__ = ["Draft", "Question", "Session", "Sessions"]
 
 T = TypeVar("T")
 
@@ -51,15 +53,35 @@ class Draft:
     preset: str | None = None
 
 
+@dataclass(frozen=True)
+class Question:
+    """A recipe from inside a picture or clip that waits for leave to open files.
+
+    Args:
+        text: in TOML.
+        wanted: the files.
+    """
+
+    text: str
+    wanted: tuple[WantedPath, ...]
+
+    def __str__(self) -> str:
+        files = "\n".join(map(str, self.wanted))
+        return f"this recipe came inside a picture or clip, and wants to open\n{files}"
+
+
 class Session:
     """What one tab has open.
 
     Args:
         folder: for its files; made anew, and gone with ``close``.
         store: where activations, rewards and tables are kept, and recalled from.
+        learners: those that were given by hand, as ``parse_recipe`` takes them.
     """
 
-    def __init__(self, folder: Path, store: Store | None) -> None:
+    def __init__(
+        self, folder: Path, store: Store | None, learners: Mapping[str, Any] | None = None
+    ) -> None:
         self.token = secrets.token_urlsafe(12)
         self.folder = folder / self.token
         self.folder.mkdir()
@@ -70,6 +92,8 @@ class Session:
         self.history = History(_preset_draft(DEFAULT_PRESET))
         self.problems: tuple[Problem, ...] = ()
         self.unread: str | None = None
+        self.question: Question | None = None
+        self._learners = learners
         self.exported: Export | None = None
         self.thumbnails: dict[str, str] = {}
         self.closed = False
@@ -94,6 +118,7 @@ class Session:
         except GlitchError as error:
             raise retold(error, {path: name}) from error
         before = self.source
+        self.question = None
         self.stop("preview", "thumbnails", "export")
         with self._lock:
             self.easel = Easel(source, self.album, self.folder, self.store)
@@ -156,23 +181,41 @@ class Session:
             touched: what was changed; changes of one thing are one step of ``undo``.
         """
         try:
-            recipe = parse_recipe(json.loads(json.dumps(data)))
+            recipe = parse_recipe(json.loads(json.dumps(data)), learners=self._learners)
         except RecipeError as error:
             self.problems = error.problems or (Problem(str(error)),)
             return False
         self._put(Draft(recipe.to_toml(brief=True), recipe), touched)
         return True
 
-    def take_text(self, text: str) -> bool:
-        """Take a recipe as TOML; says whether it is right, as ``take_data`` does."""
+    def take_text(self, text: str, *, inside: bool = False) -> bool:
+        """Take a recipe as TOML; says whether it is right, as ``take_data`` does.
+
+        Args:
+            text: in TOML.
+            inside: whether it came inside a picture or clip. Then one that names files is not
+                taken, but stands in ``question`` until ``allow`` is called.
+        """
+        self.question = None
         try:
-            recipe = parse_recipe(read_toml(text, "the recipe"), "the recipe", text=text)
+            recipe = parse_recipe(
+                read_toml(text, "the recipe"), "the recipe", text=text, learners=self._learners
+            )
         except RecipeError as error:
             self.problems = error.problems or (Problem(str(error)),)
             self.unread = text
             return False
+        wanted = wanted_paths(recipe) if inside else ()
+        if wanted:
+            self.question = Question(text, wanted)
+            return False
         self._put(Draft(text, recipe), "text")
         return True
+
+    def allow(self) -> bool:
+        """Take the recipe that is asked about, and let it open its files; says whether it did."""
+        question = self.question
+        return question is not None and self.take_text(question.text)
 
     def take_preset(self, name: str) -> None:
         """Take a preset.
@@ -217,6 +260,7 @@ class Session:
 
     def _settled(self) -> None:
         self.forget_problems()
+        self.question = None
         layers = len(self.draft.recipe.layers)
         if self.view.layer >= layers:
             self.view = replace(self.view, layer=layers - 1)
@@ -324,11 +368,15 @@ class Sessions:
     Args:
         folder: for their files.
         store: where activations, rewards and tables are kept, and recalled from.
+        learners: those that were given by hand, as ``parse_recipe`` takes them.
     """
 
-    def __init__(self, folder: Path, store: Store | None) -> None:
+    def __init__(
+        self, folder: Path, store: Store | None, learners: Mapping[str, Any] | None = None
+    ) -> None:
         self._folder = folder
         self._store = store
+        self._learners = learners
         self._lock = Lock()
         self._by_tab: dict[str, Session] = {}
 
@@ -336,7 +384,7 @@ class Sessions:
         """Give the session of a tab, made anew if it has none."""
         with self._lock:
             if tab not in self._by_tab:
-                self._by_tab[tab] = Session(self._folder, self._store)
+                self._by_tab[tab] = Session(self._folder, self._store, self._learners)
             return self._by_tab[tab]
 
     def by_token(self, token: str) -> Session | None:

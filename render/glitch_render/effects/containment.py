@@ -1,0 +1,87 @@
+"""Effects of others, contained: what their functions raise or print stops and spoils nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from functools import wraps
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+from glitch_gym.plugins import contained, describe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glitch_render.effects import Effect, Source, Stamp
+
+__all__ = ["contain_effect"]
+
+_MOST_SETTINGS = 16
+_BEYOND = 1 << 31
+
+
+def contain_effect(effect: Effect) -> Effect:
+    """Return an effect whose functions raise a ``SettingError`` whatever they raised before.
+
+    Pixels that are not the effect's own cannot be written to. The pixels that it gives back are
+    checked where they are painted.
+
+    Args:
+        effect: as a plug-in or a program declared it.
+    """
+    who = f"effect {effect.name!r}"
+
+    def whole_numbers(given: Iterable[Any]) -> tuple[int, ...]:
+        numbers = tuple(index(one) for one in given)
+        if len(numbers) > _MOST_SETTINGS or any(abs(one) >= _BEYOND for one in numbers):
+            raise ValueError(f"it gave more than {_MOST_SETTINGS} numbers, or too large ones")
+        return numbers
+
+    def offset(given: Iterable[Any]) -> tuple[int, int]:
+        rows, cols = whole_numbers(given)
+        return rows, cols
+
+    def own(function: Callable[..., Any] | None, check: Callable[[Any], Any]) -> Any:
+        if function is None:
+            return None
+
+        def call(*arguments: Any) -> Any:
+            with contained(who):
+                return check(function(*arguments))
+
+        return call
+
+    def plane(source: Source, parameters: Any) -> Any:
+        assert effect.plane is not None
+        frames = [_locked(one) for one in (source.frame, *source.earlier)]
+        locked = dataclasses.replace(source, frame=frames[0], earlier=tuple(frames[1:]))
+        with contained(who):
+            return effect.plane(locked, parameters)
+
+    @wraps(effect.function)
+    def stamped(stamp: Stamp, parameters: Any) -> Any:
+        stamp.plane.setflags(write=False)
+        # Called for each stamp: ``contained`` would cost more than most effects
+        try:
+            return effect.function(stamp, parameters)
+        except (Exception, KeyboardInterrupt):
+            # Named, with the cell, where it is painted
+            raise
+        except BaseException as error:
+            raise RuntimeError(f"it raised {describe(error)}") from error
+
+    return dataclasses.replace(
+        effect,
+        function=stamped,
+        plane=None if effect.plane is None else plane,
+        source=own(effect.source, offset),
+        lag=own(effect.lag, index),
+        settings=own(effect.settings, whole_numbers),
+    )
+
+
+def _locked(frame: NDArray[Any]) -> NDArray[Any]:
+    view = frame.view()
+    view.setflags(write=False)
+    return view
