@@ -7,7 +7,6 @@ channel. Whatever has to be converted on the way is said in ``Picture.notes``.
 from __future__ import annotations
 
 import importlib.util
-import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ __all__ = [
     "Picture",
     "balloon",
     "check_frame",
+    "check_pixels",
     "is_animated",
     "read_frame",
     "read_picture",
@@ -70,6 +70,25 @@ def check_frame(frame: NDArray[Any]) -> None:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
         raise PictureError(
             f"a frame is a uint8 array (height, width, 3), not {frame.dtype} {frame.shape}"
+        )
+
+
+def check_pixels(path: str | Path, width: int, height: int) -> None:
+    """Refuse a picture or clip whose frames are too large to be held in memory.
+
+    Args:
+        path: the file, for the message.
+        width: width of a frame in pixels.
+        height: height of a frame in pixels.
+
+    Raises:
+        PictureError: more pixels than Pillow's limit.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise PictureError(
+            f"{path} has more than {limit // 1_000_000} megapixels, which is beyond the limit that "
+            f"protects against decompression bombs; shrink it first"
         )
 
 
@@ -169,7 +188,10 @@ def _read_file(path: Path) -> Picture:
         raise
     except PermissionError as error:
         raise PictureError(f"no permission to read {path}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, Warning) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Pillow's plug-ins raise errors of a dozen kinds on damaged files
         causes = tuple(_causes(error))
         if any(isinstance(cause, _BOMBS) for cause in causes):
             limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000

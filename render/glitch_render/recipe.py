@@ -61,6 +61,13 @@ __all__ = [
 DEFAULT_PRESET = "undertow"
 """What the command line paints with unless told otherwise."""
 
+_LONGEST_TEXT = 4_000_000
+_DEEPEST = 32
+_MOST_PROBLEMS = 20
+_LONGEST_SHOWN = 60
+# The time that tomllib needs for a dotted key grows by the square of its parts
+_LONG_KEY = re.compile(r"""(?:(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
+
 
 def _shown(
     group: str,
@@ -178,6 +185,8 @@ def _layer_effects(value: Any) -> dict[str, LayerEffect]:
     found: dict[str, LayerEffect] = {}
     wrong: list[InitErrorDetails] = []
     for name, settings in value.items():
+        if len(wrong) >= _MOST_PROBLEMS:
+            break
         try:
             get_effect(name)
             found[name] = _layer_effect(name, settings)
@@ -598,8 +607,12 @@ def _message(error: Any) -> str:
     if kind not in ("effect", "effects", "layers", "learner") and not isinstance(
         given, Mapping | list
     ):
-        message += f", not {given!r}"
+        message += f", not {_shortened(repr(given))}"
     return message
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _near(error: Any) -> str:
@@ -659,12 +672,15 @@ def _keys(dotted: str) -> list[str]:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
+    return ".".join(
+        str(part + 1) if isinstance(part, int) else _shortened(part) for part in location
+    )
 
 
 def _explain(error: ValidationError, text: str) -> list[Problem]:
+    """Return the first problems of a recipe, each with its line where there is a text."""
     problems = []
-    for one in error.errors():
+    for one in error.errors(include_url=False)[:_MOST_PROBLEMS]:
         unknown = one["type"] in _UNKNOWN or "not a known setting" in one["msg"]
         message = f"{_path(one['loc'])} {_message(one)}{_near(one) if unknown else ''}"
         problems.append(Problem(message, line_of(text, one["loc"]) if text else None))
@@ -685,14 +701,16 @@ def parse_recipe(data: Mapping[str, Any], origin: str = "recipe", *, text: str =
     try:
         return Recipe.model_validate(dict(data))
     except ValidationError as error:
-        raise _recipe_error(_explain(error, text), origin) from error
+        raise _recipe_error(_explain(error, text), origin, error.error_count()) from error
 
 
-def _recipe_error(problems: list[Problem], origin: str) -> RecipeError:
+def _recipe_error(problems: list[Problem], origin: str, count: int) -> RecipeError:
     lines = [
         one.message if one.line is None else f"line {one.line}: {one.message}" for one in problems
     ]
-    head = f"{origin}: " if len(lines) == 1 else f"{origin} has {len(lines)} errors:\n  "
+    head = f"{origin}: " if count == 1 else f"{origin} has {count:,} errors:\n  "
+    if count > len(lines):
+        lines.append(f"and {count - len(lines):,} more")
     return RecipeError(head + "\n  ".join(lines), tuple(problems))
 
 
@@ -700,15 +718,53 @@ def read_toml(text: str, origin: str) -> dict[str, Any]:
     """Read TOML.
 
     Raises:
-        RecipeError: a syntax error, with line and column.
+        RecipeError: a syntax error, with line and column; or a text that is too long or nested too
+            deep to be a recipe.
     """
+    if len(text) > _LONGEST_TEXT:
+        raise RecipeError(f"{origin} is too long: over {_LONGEST_TEXT:,} characters")
     try:
-        return tomllib.loads(text)
+        return _load_toml(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
-        line = int(found[1]) if found else text.count("\n") + 1
+        line: int | None = int(found[1]) if found else None
+        if line is None and str(error).endswith("(at end of document)"):
+            line = text.count("\n") + 1
         problem = Problem(str(error)[: found.start()] if found else str(error), line)
         raise RecipeError(f"{origin}: {error}", (problem,)) from error
+
+
+def _load_toml(text: str) -> dict[str, Any]:
+    """Parse TOML whose numbers and nesting are of a size that a person writes.
+
+    Raises:
+        TOMLDecodeError: a syntax error, with line and column; or a number or a nesting that is
+            beyond all sense.
+    """
+    if found := _LONG_KEY.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        column = found.start() - text.rfind("\n", 0, found.start())
+        raise tomllib.TOMLDecodeError(f"A key of too many parts (at line {line}, column {column})")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("Values are nested too deep") from None
+    except ValueError as error:
+        # Python reads no integer of thousands of digits, and no date such as 2000-02-31
+        raise tomllib.TOMLDecodeError(f"A number or date is out of range: {error}") from error
+    level: list[Any] = [data]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return data
+    raise tomllib.TOMLDecodeError("Values are nested too deep")
 
 
 def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -723,10 +779,10 @@ def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str
     for setting in settings:
         path, equals, text = setting.partition("=")
         keys = [key.strip() for key in path.split(".")]
-        if not equals or not all(keys):
+        if not equals or not all(keys) or len(keys) > _DEEPEST:
             raise RecipeError(f"--set {setting}: write PATH=VALUE, such as layers.1.agents=800")
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
+            value = _load_toml(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
         place: Any = changed
@@ -751,7 +807,8 @@ def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str
 
 
 def _entry(places: list[Any], key: str, setting: str) -> Any:
-    if not key.isdecimal() or not 1 <= int(key) <= len(places):
+    # Python reads no integer of thousands of digits
+    if not key.isdecimal() or len(key) > 9 or not 1 <= int(key) <= len(places):
         raise RecipeError(
             f"--set {setting}: there is no layer {key}; layers are numbered 1 to {len(places)}"
         )

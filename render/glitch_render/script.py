@@ -21,6 +21,7 @@ A word is an action, such as ``same_right``; ``move_right`` walks and leaves the
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from glitch_agents.rollout import Trajectories
 from glitch_gym.actions import MOVES, ActionSet
-from glitch_gym.errors import GlitchError, ScriptError, unknown_name
+from glitch_gym.errors import GlitchError, ScriptError
 from glitch_gym.grid import Grid, fit_grid
 from glitch_render.effects import EffectParameters, effects, get_effect
 from glitch_render.episode import Episode, EpisodeLayer
@@ -43,6 +44,8 @@ from glitch_render.recipe import Blend, read_toml
 __all__ = ["Script", "ScriptLayer", "Walker", "parse_script", "read_script", "script_episode"]
 
 _MAX_STEPS = 100_000
+_MAX_STEPS_IN_ALL = 5_000_000
+_MOST_PROBLEMS = 20
 _OFFSETS = {name: (row, col) for name, row, col in MOVES}
 _WAIT = "wait"
 _WALK = "move_"
@@ -85,14 +88,14 @@ class Script(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    layers: tuple[ScriptLayer, ...] = Field(strict=False, min_length=1)
+    layers: tuple[ScriptLayer, ...] = Field(strict=False, min_length=1, max_length=64)
 
 
 # Comments and strings, so that nothing is looked for in them, and keys with what opens their value
 _TOML = re.compile(
     r"""
     \#[^\n]* | \"{3}(?:\\.|[^\\])*?\"{3} | '{3}.*?'{3} | "(?:\\.|[^"\\\n])*" | '[^'\n]*'
-    | (?P<key>[\w-]+)\s*=\s*(?=(?P<quote>\"{3}\n?|'{3}\n?|["'])?)
+    | (?<![\w-])(?P<key>[\w-]++)\s*=\s*(?=(?P<quote>\"{3}\n?|'{3}\n?|["'])?)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -133,7 +136,7 @@ class _Word:
     offset: int
 
 
-_TOKEN = re.compile(r"\s+|,|#[^\n]*|(?P<name>\w+)|(?P<mark>[()])|\*\s*(?P<times>\d+)")
+_TOKEN = re.compile(r"\s+|,|#[^\n]*|(?P<name>\w+)|(?P<mark>[()])|\*\s*(?P<times>\d{1,9})(?!\d)")
 
 
 class _PlaceError(Exception):
@@ -200,7 +203,9 @@ def _split(word: _Word) -> tuple[str | None, str | None]:
             if effect in effects():
                 return effect, move
     known = [f"{effect}_{move}" for effect in (*effects(), "move") for move in _OFFSETS]
-    raise _PlaceError(word.offset, str(unknown_name("action", word.name, [*known, _WAIT])))
+    close = difflib.get_close_matches(word.name, [*known, _WAIT], n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else "write one such as same_right or move_up"
+    raise _PlaceError(word.offset, f"unknown action {word.name!r}: {hint}")
 
 
 def read_script(path: str | Path) -> tuple[Script, str]:
@@ -245,13 +250,15 @@ def parse_script(text: str, origin: str = "script") -> Script:
         return Script.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         lines = []
-        for one in error.errors():
+        for one in error.errors(include_url=False)[:_MOST_PROBLEMS]:
             path = ".".join(
                 str(part + 1) if isinstance(part, int) else part for part in one["loc"]
             ).removeprefix("layers.1.")
             message = one["msg"].removeprefix("Input ").removeprefix("Value error, ")
             plainly = {"missing": "is missing", "extra_forbidden": "is not a known setting"}
             lines.append(f"{path} {plainly.get(one['type'], message)}")
+        if error.error_count() > len(lines):
+            lines.append(f"and {error.error_count() - len(lines):,} more")
         raise ScriptError(f"{origin}: " + "\n  ".join(lines)) from error
 
 
@@ -268,19 +275,27 @@ def script_episode(
         origin: its file, for messages.
 
     Raises:
-        ScriptError: an unknown action, a start off the picture, or a step off the picture or into
-            a prohibited cell; with the agent, the step, and the place in the file.
+        ScriptError: an unknown action, a start off the picture, a step off the picture or into a
+            prohibited cell, or too many steps; with the agent, the step, and the place in the file.
         GridError: the grid is finer than the picture.
     """
     source = _Source(text, origin)
     layers = []
-    before = 0
+    before, room = 0, _MAX_STEPS_IN_ALL
     for layer in script.layers:
         grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
-        walks = [
-            _walk(walker, number, before, grid, source)
-            for number, walker in enumerate(layer.agents)
-        ]
+        walks: list[list[_Step]] = []
+        for number, walker in enumerate(layer.agents):
+            walks.append(_walk(walker, number, before, grid, source))
+            # All agents of a layer get as many places for steps as the longest walk has
+            if len(layer.agents) * len(walks[-1]) > room:
+                place = source.place("do", before + number, 0, walker.do)
+                raise ScriptError(
+                    f"{place}agent {number + 1} takes {len(walks[-1]):,} steps beside "
+                    f"{len(layer.agents) - 1:,} other agents; a script has at most "
+                    f"{_MAX_STEPS_IN_ALL:,} steps, counting each agent's as the longest"
+                )
+        room -= len(walks) * max(map(len, walks))
         before += len(layer.agents)
         layers.append(_as_layer(layer, grid, walks, source))
     return Episode(tuple(layers), script.seed)

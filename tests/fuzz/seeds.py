@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -137,19 +138,22 @@ def _make_pictures(folder: Path, image: Image.Image) -> None:
 
 
 def _make_clips(folder: Path) -> None:
-    pictures = scene(6, 48, 32)
+    # Two seconds: of a shorter clip nobody could say that its end is missing
+    pictures = scene(10, 48, 32)
     fast = {"preset": "ultrafast"}
-    make_clip(folder / "sound.mp4", pictures, sounds=(440,), options=fast)
-    make_clip(folder / "plain.mov", pictures, codec="prores_ks", pixel_format="yuv422p10le")
-    make_clip(folder / "lossless.mkv", pictures, codec="ffv1", pixel_format="bgr0")
-    make_clip(folder / "plain.mkv", pictures, options=fast, sounds=(330,), sound_codec="flac")
-    make_clip(
-        folder / "plain.webm", pictures, codec="libvpx-vp9", sounds=(440,), sound_codec="libopus"
-    )
-    make_clip(folder / "old.avi", pictures, codec="mpeg4")
-    make_clip(folder / "stream.ts", pictures, options=fast, fmt="mpegts")
+
+    def make(name: str, **options: Any) -> None:
+        make_clip(folder / name, pictures, rate=5, **options)
+
+    make("sound.mp4", sounds=(440,), options=fast)
+    make("plain.mov", codec="prores_ks", pixel_format="yuv422p10le")
+    make("lossless.mkv", codec="ffv1", pixel_format="bgr0")
+    make("plain.mkv", options=fast, sounds=(330,), sound_codec="flac")
+    make("plain.webm", codec="libvpx-vp9", sounds=(440,), sound_codec="libopus")
+    make("old.avi", codec="mpeg4")
+    make("stream.ts", options=fast, fmt="mpegts")
     frames = [Image.fromarray(one) for one in pictures]
-    rest = {"save_all": True, "append_images": frames[1:], "duration": 40}
+    rest = {"save_all": True, "append_images": frames[1:], "duration": 200}
     frames[0].save(folder / "moving.gif", loop=0, **rest)
     frames[0].save(folder / "moving.apng", format="PNG", **rest)
     frames[0].save(folder / "moving.webp", **rest)

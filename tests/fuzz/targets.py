@@ -126,8 +126,8 @@ def _clips(rng: random.Random, seeds: Path, folder: Path) -> Trial:
     fast = ("--encoder-preset", "ultrafast")
     name, more = rng.choice(
         (("out.mp4", fast), ("out.mkv", ("--codec", "ffv1")), ("out.mkv", fast), ("out.gif", ()),
-         ("frames", ()), ("out.apng", ()), ("out.png", ("--preview", "0.05")),
-         ("out.mov", ("--start", "0.05", "--codec", "mpeg4")), ("out.webp", ("--end", "0.15")),
+         ("frames", ()), ("out.apng", ()), ("out.png", ("--preview", "0.5")),
+         ("out.mov", ("--start", "0.5", "--codec", "mpeg4")), ("out.webp", ("--end", "1.5")),
          ("out.mp4", (*fast, "--fps", "10", "--no-audio")), ("out.webm", ("--encoder-preset", "8")))
     )  # fmt: skip
     output = folder / name
