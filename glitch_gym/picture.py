@@ -27,6 +27,7 @@ __all__ = [
     "balloon",
     "check_frame",
     "check_pixels",
+    "decoding_error",
     "is_animated",
     "read_frame",
     "read_picture",
@@ -84,12 +85,36 @@ def check_pixels(path: str | Path, width: int, height: int) -> None:
     Raises:
         PictureError: more pixels than Pillow's limit.
     """
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and width * height > limit:
-        raise PictureError(
-            f"{path} has more than {limit // 1_000_000} megapixels, which is beyond the limit that "
-            f"protects against decompression bombs; shrink it first"
-        )
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        raise _too_large(path)
+
+
+def decoding_error(path: str | Path, error: Exception) -> PictureError:
+    """Return the error for a picture that Pillow could not decode.
+
+    Pillow's plug-ins raise errors of a dozen kinds on damaged files, and imageio wraps them.
+
+    Args:
+        path: the file, for the message.
+        error: what was raised.
+    """
+    causes = tuple(_causes(error))
+    if any(isinstance(cause, _BOMBS) for cause in causes):
+        return _too_large(path)
+    if any(isinstance(cause, UnidentifiedImageError) for cause in causes) or (
+        "can not handle" in str(error)
+    ):
+        return PictureError(f"{path} is not a picture that can be read")
+    # The others are about the inside of a plug-in, which tells nobody anything
+    meant = isinstance(error, OSError | SyntaxError | ValueError | EOFError)
+    return PictureError(f"{path} is damaged or cut short" + (f" ({error})" if meant else ""))
+
+
+def _too_large(path: str | Path) -> PictureError:
+    return PictureError(
+        f"{path} has more than {(Image.MAX_IMAGE_PIXELS or 0) // 1_000_000} megapixels, which is "
+        f"beyond the limit that protects against decompression bombs; shrink it first"
+    )
 
 
 @lru_cache(maxsize=4)
@@ -191,19 +216,7 @@ def _read_file(path: Path) -> Picture:
     except MemoryError:
         raise
     except Exception as error:
-        # Pillow's plug-ins raise errors of a dozen kinds on damaged files
-        causes = tuple(_causes(error))
-        if any(isinstance(cause, _BOMBS) for cause in causes):
-            limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-            raise PictureError(
-                f"{path} has more than {limit} megapixels, which is beyond the limit that protects "
-                f"against decompression bombs; shrink it first"
-            ) from error
-        if any(isinstance(cause, UnidentifiedImageError) for cause in causes) or (
-            "can not handle" in str(error)
-        ):
-            raise PictureError(f"{path} is not a picture that can be read") from error
-        raise PictureError(f"{path} is damaged or cut short ({error})") from error
+        raise decoding_error(path, error) from error
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -26,7 +26,7 @@ from PIL import Image, UnidentifiedImageError
 
 from glitch_gym.activation import file_stamp
 from glitch_gym.errors import GlitchError, PictureError, SettingError
-from glitch_gym.picture import check_pixels, is_animated, read_picture
+from glitch_gym.picture import check_pixels, decoding_error, is_animated, read_picture
 
 __all__ = [
     "PICTURES",
@@ -174,8 +174,7 @@ def open_footage(
             except (GlitchError, MemoryError):
                 raise
             except Exception as error:
-                # Pillow's plug-ins raise errors of a dozen kinds on damaged files
-                raise PictureError(f"{source} is damaged or cut short ({error})") from error
+                raise decoding_error(source, error) from error
     return _open_still(source, rate or _DEFAULT_RATE, duration)
 
 
@@ -222,8 +221,7 @@ def _open_pictures(paths: list[Path], what: str, rate: Fraction) -> Footage:
         except MemoryError:
             raise
         except Exception as error:
-            # Pillow's plug-ins raise errors of a dozen kinds on damaged files
-            raise PictureError(f"{path} is not a picture that can be read") from error
+            raise decoding_error(path, error) from error
         check_pixels(path, *now)
         if size is not None and now != size:
             raise PictureError(
@@ -448,12 +446,11 @@ def _animation(footage: Footage, damage: list[str]) -> Iterator[tuple[int, av.Vi
                 image.seek(index)
                 # A damaged frame can be larger than the picture that it is a part of
                 check_pixels(footage.paths[0], *image.size)
-                upright = image.convert("RGBA" if footage.alpha else "RGB")
-                shown = np.asarray(upright.crop((0, 0, footage.width, footage.height)))
+                shown = np.asarray(image.convert("RGBA" if footage.alpha else "RGB"))
+                shown = shown[: footage.height, : footage.width]
             except MemoryError:
                 raise
             except Exception as error:
-                # Pillow's plug-ins raise errors of a dozen kinds on damaged files
                 damage.append(f"damaged after {index} frames ({error})")
                 return
             frame = _from_pixels(shown)

@@ -734,6 +734,12 @@ def read_toml(text: str, origin: str) -> dict[str, Any]:
         raise RecipeError(f"{origin}: {error}", (problem,)) from error
 
 
+def _place(text: str, at: int) -> str:
+    """Return where a character stands, as tomllib's own errors say it."""
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return f" (at line {line}, column {column})"
+
+
 def _load_toml(text: str) -> dict[str, Any]:
     """Parse TOML whose numbers and nesting are of a size that a person writes.
 
@@ -742,9 +748,7 @@ def _load_toml(text: str) -> dict[str, Any]:
             beyond all sense.
     """
     if found := _LONG_KEY.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        column = found.start() - text.rfind("\n", 0, found.start())
-        raise tomllib.TOMLDecodeError(f"A key of too many parts (at line {line}, column {column})")
+        raise tomllib.TOMLDecodeError(f"A key has too many parts{_place(text, found.start())}")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -752,8 +756,10 @@ def _load_toml(text: str) -> dict[str, Any]:
     except RecursionError:
         raise tomllib.TOMLDecodeError("Values are nested too deep") from None
     except ValueError as error:
-        # Python reads no integer of thousands of digits, and no date such as 2000-02-31
-        raise tomllib.TOMLDecodeError(f"A number or date is out of range: {error}") from error
+        # Python reads no integer of thousands of digits
+        found = re.search(r"\d[\d_]{4000,}", text)
+        place = _place(text, found.start()) if found else ""
+        raise tomllib.TOMLDecodeError(f"A number has too many digits{place}") from error
     level: list[Any] = [data]
     for _ in range(_DEEPEST):
         level = [
