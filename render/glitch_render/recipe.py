@@ -785,38 +785,40 @@ def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str
     for setting in settings:
         path, equals, text = setting.partition("=")
         keys = [key.strip() for key in path.split(".")]
+        shown = _shortened(setting)
         if not equals or not all(keys) or len(keys) > _DEEPEST:
-            raise RecipeError(f"--set {setting}: write PATH=VALUE, such as layers.1.agents=800")
+            raise RecipeError(f"--set {shown}: write PATH=VALUE, such as layers.1.agents=800")
         try:
             value = _load_toml(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
         place: Any = changed
         for depth, key in enumerate(keys[:-1]):
-            where = ".".join(keys[: depth + 1])
+            where = _shortened(".".join(keys[: depth + 1]))
             if isinstance(place, list):
-                place = _entry(place, key, setting)
+                place = _entry(place, key, shown)
             elif isinstance(place, dict):
                 place = place.setdefault(key, {})
                 if isinstance(place, list) and all(isinstance(one, str) for one in place) and place:
-                    raise RecipeError(f"--set {setting}: {where} is a list of names, not a table")
+                    raise RecipeError(f"--set {shown}: {where} is a list of names, not a table")
             else:
-                raise RecipeError(f"--set {setting}: {where} is not a table")
+                raise RecipeError(f"--set {shown}: {where} is not a table")
         if isinstance(place, list):
-            _entry(place, keys[-1], setting)
+            _entry(place, keys[-1], shown)
             place[int(keys[-1]) - 1] = value
         elif isinstance(place, dict):
             place[keys[-1]] = value
         else:
-            raise RecipeError(f"--set {setting}: {'.'.join(keys[:-1])} is not a table")
+            raise RecipeError(f"--set {shown}: {_shortened('.'.join(keys[:-1]))} is not a table")
     return changed
 
 
-def _entry(places: list[Any], key: str, setting: str) -> Any:
+def _entry(places: list[Any], key: str, shown: str) -> Any:
     # Python reads no integer of thousands of digits
     if not key.isdecimal() or len(key) > 9 or not 1 <= int(key) <= len(places):
         raise RecipeError(
-            f"--set {setting}: there is no layer {key}; layers are numbered 1 to {len(places)}"
+            f"--set {shown}: there is no layer {_shortened(key)}; layers are numbered 1 to "
+            f"{len(places)}"
         )
     return places[int(key) - 1]
 
