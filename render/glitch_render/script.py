@@ -44,7 +44,6 @@ from glitch_render.recipe import Blend, read_toml
 __all__ = ["Script", "ScriptLayer", "Walker", "parse_script", "read_script", "script_episode"]
 
 _MAX_STEPS = 100_000
-_MAX_STEPS_IN_ALL = 5_000_000
 _MOST_PROBLEMS = 20
 _OFFSETS = {name: (row, col) for name, row, col in MOVES}
 _WAIT = "wait"
@@ -275,27 +274,19 @@ def script_episode(
         origin: its file, for messages.
 
     Raises:
-        ScriptError: an unknown action, a start off the picture, a step off the picture or into a
-            prohibited cell, or too many steps; with the agent, the step, and the place in the file.
+        ScriptError: an unknown action, a start off the picture, or a step off the picture or into
+            a prohibited cell; with the agent, the step, and the place in the file.
         GridError: the grid is finer than the picture.
     """
     source = _Source(text, origin)
     layers = []
-    before, room = 0, _MAX_STEPS_IN_ALL
+    before = 0
     for layer in script.layers:
         grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
-        walks: list[list[_Step]] = []
-        for number, walker in enumerate(layer.agents):
-            walks.append(_walk(walker, number, before, grid, source))
-            # All agents of a layer get as many places for steps as the longest walk has
-            if len(layer.agents) * len(walks[-1]) > room:
-                place = source.place("do", before + number, 0, walker.do)
-                raise ScriptError(
-                    f"{place}agent {number + 1} takes {len(walks[-1]):,} steps beside "
-                    f"{len(layer.agents) - 1:,} other agents; a script has at most "
-                    f"{_MAX_STEPS_IN_ALL:,} steps, counting each agent's as the longest"
-                )
-        room -= len(walks) * max(map(len, walks))
+        walks = [
+            _walk(walker, number, before, grid, source)
+            for number, walker in enumerate(layer.agents)
+        ]
         before += len(layer.agents)
         layers.append(_as_layer(layer, grid, walks, source))
     return Episode(tuple(layers), script.seed)

@@ -46,13 +46,15 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "HOME": str(home)},
         )
         self._answers: queue.Queue[dict[str, object]] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         self._child = self._ready()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._answers.put(json.loads(line))
+        with self._process.stdout as answers:
+            for line in answers:
+                self._answers.put(json.loads(line))
         self._answers.put({"gone": self._process.wait()})
 
     def _ready(self) -> int:
@@ -98,6 +100,7 @@ class _Worker:
             self._process.wait(10)
         self._process.kill()
         self._process.wait()
+        self._listener.join(10)
 
 
 def _processor_seconds(process: int) -> float:
