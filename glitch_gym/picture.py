@@ -7,7 +7,6 @@ channel. Whatever has to be converted on the way is said in ``Picture.notes``.
 from __future__ import annotations
 
 import importlib.util
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -30,6 +29,8 @@ __all__ = [
     "Picture",
     "balloon",
     "check_frame",
+    "check_pixels",
+    "decoding_error",
     "is_animated",
     "pillow_warnings",
     "read_frame",
@@ -76,6 +77,49 @@ def check_frame(frame: NDArray[Any]) -> None:
         raise PictureError(
             f"a frame is a uint8 array (height, width, 3), not {frame.dtype} {frame.shape}"
         )
+
+
+def check_pixels(path: str | Path, width: int, height: int) -> None:
+    """Refuse a picture or clip whose frames are too large to be held in memory.
+
+    Args:
+        path: the file, for the message.
+        width: width of a frame in pixels.
+        height: height of a frame in pixels.
+
+    Raises:
+        PictureError: more pixels than Pillow's limit.
+    """
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        raise _too_large(path)
+
+
+def decoding_error(path: str | Path, error: Exception) -> PictureError:
+    """Return the error for a picture that Pillow could not decode.
+
+    Pillow's plug-ins raise errors of a dozen kinds on damaged files, and imageio wraps them.
+
+    Args:
+        path: the file, for the message.
+        error: what was raised.
+    """
+    causes = tuple(_causes(error))
+    if any(isinstance(cause, _BOMBS) for cause in causes):
+        return _too_large(path)
+    if any(isinstance(cause, UnidentifiedImageError) for cause in causes) or (
+        "can not handle" in str(error)
+    ):
+        return PictureError(f"{path} is not a picture that can be read")
+    # The others are about the inside of a plug-in, which tells nobody anything
+    meant = isinstance(error, OSError | SyntaxError | ValueError | EOFError)
+    return PictureError(f"{path} is damaged or cut short" + (f" ({error})" if meant else ""))
+
+
+def _too_large(path: str | Path) -> PictureError:
+    return PictureError(
+        f"{path} has more than {(Image.MAX_IMAGE_PIXELS or 0) // 1_000_000} megapixels, which is "
+        f"beyond the limit that protects against decompression bombs; shrink it first"
+    )
 
 
 @lru_cache(maxsize=4)
@@ -179,19 +223,11 @@ def _read_file(path: Path) -> Picture:
             return _decode(path)
     except PictureError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, Warning) as error:
-        causes = tuple(_causes(error))
-        if any(isinstance(cause, _BOMBS) for cause in causes):
-            limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-            raise PictureError(
-                f"{path} has more than {limit} megapixels, which is beyond the limit that protects "
-                f"against decompression bombs; shrink it first"
-            ) from error
-        if any(isinstance(cause, UnidentifiedImageError) for cause in causes) or (
-            "can not handle" in str(error)
-        ):
-            raise PictureError(f"{path} is not a picture that can be read") from error
-        raise PictureError(f"{path} is damaged or cut short ({error})") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Pillow's plug-ins raise errors of a dozen kinds on damaged files
+        raise decoding_error(path, error) from error
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

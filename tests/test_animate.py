@@ -104,11 +104,11 @@ def test_bad_animations_are_refused(folder):
     make_clip(folder / "in.mp4", scene(3))
     for arguments, message in (
         (("in.mp4", "-o", "o.mp4"), "moves already"), (("in.png", "-o", "o.png"), "suffix"),
-        (("in.png", "-o", "o.gif", "--speed", "0"), "above 0"),
+        (("in.png", "-o", "o.gif", "--speed", "0"), "0.01…100,000"),
         (("no.png", "-o", "o.gif"), "no.png"),
         (("in.png", "-o", "in.png"), "suffix"),
     ):  # fmt: skip
         assert message in refused("animate", *arguments)
     assert not list(folder.glob("o.*"))
-    with pytest.raises(SettingError, match="above 0"):
+    with pytest.raises(SettingError, match="must lie in"):
         animation_selection(None, Selection(), Fraction(-1))

@@ -74,10 +74,10 @@ def check_speed(speed: Fraction | float) -> None:
     """Refuse a speed that shows nothing, before anything is learned.
 
     Raises:
-        SettingError: not above 0 steps a second, or beyond all sense.
+        SettingError: below 0.01 steps a second, or beyond all sense.
     """
-    if not 0 < speed <= 100_000:
-        raise SettingError(f"speed must lie above 0 steps a second, not {float(speed):g}")
+    if not 0.01 <= speed <= 100_000:
+        raise SettingError(f"speed must lie in 0.01…100,000 steps a second, not {float(speed):g}")
 
 
 def animation_selection(episode: Episode, selection: Selection, speed: Fraction) -> Selection:
@@ -89,7 +89,7 @@ def animation_selection(episode: Episode, selection: Selection, speed: Fraction)
         speed: steps a second.
 
     Raises:
-        SettingError: a speed that is not above 0.
+        SettingError: a speed that is out of its range, or so slow that it takes over a day.
     """
     check_speed(speed)
     steps = sum(layer.trajectories.cells.shape[1] for layer in episode.layers)

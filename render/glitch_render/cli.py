@@ -486,19 +486,12 @@ def _store(no_cache: bool) -> Store | None:
 def _selection(
     start: str | None, end: str | None, fps: str | None, scale: str | None, duration: float | None
 ) -> Selection:
-    from fractions import Fraction
+    from glitch_render.clip import Selection, parse_rate, parse_seconds
 
-    from glitch_gym.errors import SettingError
-    from glitch_render.clip import Selection, parse_seconds
-
-    try:
-        rate = None if fps is None else Fraction(fps)
-    except (ValueError, ZeroDivisionError):
-        raise SettingError(f"fps must be a number such as 25 or 30000/1001, not {fps!r}") from None
     return Selection(
         start=None if start is None else parse_seconds(start),
         end=None if end is None else parse_seconds(end),
-        rate=rate,
+        rate=None if fps is None else parse_rate(fps),
         scale=scale,
         duration=duration,
     )

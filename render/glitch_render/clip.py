@@ -84,6 +84,7 @@ __all__ = [
     "corrupt_clip",
     "open_episode_painter",
     "open_painter",
+    "parse_rate",
     "parse_scale",
     "parse_seconds",
     "preview_frame",
@@ -102,6 +103,11 @@ _AHEAD = 2
 
 _MANIFEST = "manifest.json"
 _MAX_SIDE = 16_384
+_LATEST = 1_000_000
+_SLOWEST, _FASTEST = Fraction(1, 100), Fraction(1000)
+_LONGEST_STILL = 86_400
+# No number that somebody means has more characters, and Python reads none of thousands of digits
+_LONGEST_NUMBER = 32
 
 
 class Interrupted(KeyboardInterrupt):
@@ -138,17 +144,23 @@ class Selection:
 
     def __post_init__(self) -> None:
         for name, value in (("start", self.start), ("end", self.end)):
-            if value is not None and value < 0:
-                raise SettingError(f"{name} must not be before 0, not {float(value):g} s")
+            if value is not None and not 0 <= value <= _LATEST:
+                where = "before 0" if value < 0 else f"after {_LATEST:,} s"
+                raise SettingError(f"{name} must not be {where}, not {_rounded(value)} s")
         if self.end is not None and self.end <= (self.start or 0):
             raise SettingError(
                 f"the end ({float(self.end):g} s) must come after the start "
                 f"({float(self.start or 0):g} s)"
             )
-        if self.rate is not None and not 0 < self.rate <= 1000:
-            raise SettingError(f"fps must lie in 0…1000, not {float(self.rate):g}")
-        if self.duration is not None and not 0 < self.duration <= 86_400:
-            raise SettingError(f"duration must be above 0 s, not {self.duration:g}")
+        if self.rate is not None and not _SLOWEST <= self.rate <= _FASTEST:
+            raise SettingError(
+                f"fps must lie in {float(_SLOWEST):g}…{_FASTEST}, not {_rounded(self.rate)}"
+            )
+        if self.duration is not None and not 0 < self.duration <= _LONGEST_STILL:
+            raise SettingError(
+                f"duration must be above 0 s and at most {_LONGEST_STILL:,} s, "
+                f"not {self.duration:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -170,14 +182,44 @@ class Report:
     notes: tuple[str, ...] = ()
 
 
+def _rounded(number: Fraction) -> str:
+    try:
+        return f"{float(number):g}"
+    except OverflowError:
+        return "a number of hundreds of digits"
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_NUMBER else f"{text[:_LONGEST_NUMBER]}…")
+
+
+def parse_rate(text: str) -> Fraction:
+    """Read a number of frames a second, such as ``25``, ``29.97`` or ``30000/1001``.
+
+    Raises:
+        SettingError: something else.
+    """
+    # An exponent could stand for a number that fills the memory
+    if len(text) > _LONGEST_NUMBER or not re.fullmatch(r"[-+\d./\s]+", text):
+        raise SettingError(f"fps must be a number such as 25 or 30000/1001, not {_quoted(text)}")
+    try:
+        return Fraction(text).limit_denominator(1_000_000)
+    except (ValueError, ZeroDivisionError):
+        raise SettingError(f"fps must be a number such as 25 or 30000/1001, not {text!r}") from None
+
+
 def parse_seconds(text: str) -> Fraction:
     """Read a time: seconds, ``M:S`` or ``H:M:S``, with decimals.
 
     Raises:
         SettingError: something else.
     """
-    if not re.fullmatch(r"(\d+:)?(\d+:)?\d+(\.\d*)?|\.\d+", text.strip()):
-        raise SettingError(f"{text!r} is not a time: write seconds, M:S or H:M:S, such as 1:02.5")
+    if len(text) > _LONGEST_NUMBER or not re.fullmatch(
+        r"(\d+:)?(\d+:)?\d+(\.\d*)?|\.\d+", text.strip()
+    ):
+        raise SettingError(
+            f"{_quoted(text)} is not a time: write seconds, M:S or H:M:S, such as 1:02.5"
+        )
     seconds = Fraction(0)
     for part in text.strip().split(":"):
         seconds = 60 * seconds + Fraction(part)
@@ -200,7 +242,7 @@ def parse_scale(text: str | None, width: int, height: int) -> tuple[int, int]:
     """
     if text is None:
         return width, height
-    given = text.strip().lower()
+    given = text.strip().lower() if len(text) <= _LONGEST_NUMBER else ""
     if match := re.fullmatch(r"(\d+)[x×](\d+)", given):
         size = (int(match[1]), int(match[2]))
     elif match := re.fullmatch(r"(\d+)p", given):
@@ -209,7 +251,7 @@ def parse_scale(text: str | None, width: int, height: int) -> tuple[int, int]:
         factor = float(match[1]) / (100 if match[2] else 1)
         size = (round(width * factor), round(height * factor))
     else:
-        raise SettingError(f"{text!r} is not a size: write 0.5, 50%, 720p or 1280x720")
+        raise SettingError(f"{_quoted(text)} is not a size: write 0.5, 50%, 720p or 1280x720")
     if not all(1 <= side <= _MAX_SIDE for side in size):
         raise SettingError(f"the size {size[0]}×{size[1]} must lie within 1…{_MAX_SIDE} pixels")
     return size

@@ -79,6 +79,7 @@ _OF_THE_CONTAINER = (
     "major_brand", "minor_version", "compatible_brands", "encoder", "comment", "duration",
 )  # fmt: skip
 _USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1"}
+_SLOWEST = Fraction(1, 1001)
 _BT601, _BT709, _UNSPECIFIED = 5, 1, 2
 _YUV_WITHOUT_MATRIX = (0, _UNSPECIFIED, 3)
 _BY_DECODING = (".mp4", ".m4v", ".mov")
@@ -321,7 +322,7 @@ def choose_encoding(
         options=tuple(sorted(_encoder_options(chosen, crf, preset).items())),
         width=width,
         height=height,
-        rate=rate.limit_denominator(1001) if rate < 1000 else Fraction(1000),
+        rate=max(_SLOWEST, rate.limit_denominator(1001)) if rate < 1000 else Fraction(1000),
         colour=_out_colour(footage, width, height),
         sample_aspect=aspect,
         alpha=alpha,
@@ -563,7 +564,7 @@ def _kept_metadata(footage: Footage) -> dict[str, str]:
     """Give what a clip says of itself, such as its title, without what its container added."""
     if footage.kind != "clip":
         return {}
-    with av.open(footage.paths[0]) as source:
+    with av.open(footage.paths[0], metadata_errors="replace") as source:
         return {
             key: value
             for key, value in source.metadata.items()
@@ -617,7 +618,7 @@ class _Sound:
         if span is None or footage.kind != "clip" or not footage.audio:
             return
         self._begin, self._end, self._cut = span.begin, span.end, span.cut
-        self._source = av.open(footage.paths[0])
+        self._source = av.open(footage.paths[0], metadata_errors="replace")
         self._tracks: dict[int, tuple[Any, Any]] = {}
         for number, stream in enumerate(self._source.streams.audio, 1):
             context = stream.codec_context

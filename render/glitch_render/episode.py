@@ -85,6 +85,8 @@ class Episode:
     def __post_init__(self) -> None:
         if not self.layers:
             raise SettingError("an episode needs at least one layer")
+        if not 0 <= self.seed < 2**63:
+            raise SettingError("the seed of an episode must lie in 0…2⁶³ − 1")
 
 
 def save_episode(path: str | Path, episode: Episode) -> None:

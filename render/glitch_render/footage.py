@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from glitch_gym.activation import file_stamp
-from glitch_gym.errors import Hint, PictureError, SettingError
+from glitch_gym.errors import GlitchError, Hint, PictureError, SettingError
 from glitch_gym.input import check_file, is_folder, is_regular
-from glitch_gym.picture import is_animated, read_picture
+from glitch_gym.picture import check_pixels, decoding_error, is_animated, read_picture
 
 __all__ = [
     "PICTURES",
@@ -56,6 +56,8 @@ _DEFAULT_RATE = Fraction(25)
 _LONGEST_PATTERN = 1000
 # Browsers show a frame whose delay is 10 ms or less for 100 ms, and so do we
 _SHORTEST_DELAY, _USUAL_DELAY = 10, 100
+# Seconds; two frames that are further apart were not meant to be
+_LONGEST_PAUSE = 1_000_000
 # These have an order of frames, but no times that can be trusted
 _WITHOUT_TIMES = ("avi", "h264", "hevc", "mpegvideo", "m4v")
 
@@ -194,8 +196,10 @@ def open_footage(
                     return _open_animation(path, image)
             except UnidentifiedImageError:
                 return _open_clip(path)
-            except (OSError, ValueError, SyntaxError, EOFError) as error:
-                raise PictureError(f"{source} is damaged or cut short ({error})") from error
+            except (GlitchError, MemoryError):
+                raise
+            except Exception as error:
+                raise decoding_error(source, error) from error
     return _open_still(source, rate or _DEFAULT_RATE, duration)
 
 
@@ -240,8 +244,11 @@ def _open_pictures(paths: list[Path], what: str, rate: Fraction) -> Footage:
                 turned = image.getexif().get(0x0112, 1) >= 5
                 now = image.size[::-1] if turned else image.size
                 alpha |= image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-        except (OSError, ValueError, SyntaxError) as error:
-            raise PictureError(f"{path} is not a picture that can be read") from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise decoding_error(path, error) from error
+        check_pixels(path, *now)
         if size is not None and now != size:
             raise PictureError(
                 f"all pictures must have one size: {paths[0].name} is {size[0]}×{size[1]}, "
@@ -264,6 +271,7 @@ def _open_pictures(paths: list[Path], what: str, rate: Fraction) -> Footage:
 
 
 def _open_animation(path: Path, image: Image.Image) -> Footage:
+    check_pixels(path, *image.size)
     n_frames = int(getattr(image, "n_frames", 1))
     first = _delay(image)
     return Footage(
@@ -288,7 +296,8 @@ def _delay(image: Image.Image) -> int:
 
 def _open_container(path: Path) -> Any:
     try:
-        return av.open(str(path))
+        # Tags that are not UTF-8 are damaged, or of another age; the frames are what counts
+        return av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as error:
         if path.suffix.lower() in PICTURES:
             raise PictureError(f"{path} is not a picture that can be read") from error
@@ -311,6 +320,16 @@ def _video_stream(container: Any, path: Path) -> Any:
 
 
 def _open_clip(path: Path) -> Footage:
+    try:
+        return _probe_clip(path)
+    except (GlitchError, MemoryError):
+        raise
+    except Exception as error:
+        # A header that lies gives FFmpeg's errors, or numbers that PyAV does not take
+        raise PictureError(f"{path} is damaged: its header cannot be right ({error})") from error
+
+
+def _probe_clip(path: Path) -> Footage:
     with _open_container(path) as container:
         stream = _video_stream(container, path)
         context = stream.codec_context
@@ -319,6 +338,7 @@ def _open_clip(path: Path) -> Footage:
         width, height = int(context.width), int(context.height)
         if width < 1 or height < 1 or context.format is None:
             raise PictureError(f"{path} holds no frame that can be read")
+        check_pixels(path, width, height)
         turns = _quarter_turns(path)
         if context.color_trc in _HDR_TRANSFERS:
             raise PictureError(
@@ -376,10 +396,17 @@ def _quarter_turns(path: Path) -> int:
     """Read from the first frame how a clip is to be turned."""
     with _open_container(path) as container:
         stream = _video_stream(container, path)
+        _limit_pixels(stream.codec_context)
         with contextlib.suppress(av.error.FFmpegError):
             for frame in container.decode(stream):
                 return round(int(frame.rotation) / 90) % 4
     return 0
+
+
+def _limit_pixels(context: Any) -> None:
+    """Have a decoder refuse frames that are too large: they may grow in the middle of a clip."""
+    if Image.MAX_IMAGE_PIXELS is not None:
+        context.options = {"max_pixels": str(Image.MAX_IMAGE_PIXELS)}
 
 
 def file_digest(footage: Footage) -> str:
@@ -443,8 +470,13 @@ def _animation(footage: Footage, damage: list[str]) -> Iterator[tuple[int, av.Vi
         for index in range(footage.n_frames or 1):
             try:
                 image.seek(index)
+                # A damaged frame can be larger than the picture that it is a part of
+                check_pixels(footage.paths[0], *image.size)
                 shown = np.asarray(image.convert("RGBA" if footage.alpha else "RGB"))
-            except (EOFError, OSError, SyntaxError, ValueError) as error:
+                shown = shown[: footage.height, : footage.width]
+            except MemoryError:
+                raise
+            except Exception as error:
                 damage.append(f"damaged after {index} frames ({error})")
                 return
             frame = _from_pixels(shown)
@@ -479,15 +511,20 @@ def _decode_clip(
     with _open_container(path) as container:
         stream = _video_stream(container, path)
         stream.thread_type = "AUTO"
+        _limit_pixels(stream.codec_context)
         counted = container.format.name in _WITHOUT_TIMES
         if since is not None and not counted:
             with contextlib.suppress(av.error.FFmpegError):
                 container.seek(since, stream=stream)
         step = max(1, round(1 / (footage.rate * footage.time_base)))
+        longest = max(step, int(_LONGEST_PAUSE / footage.time_base))
         last: int | None = None
         waiting = since is not None
         for frame in _frames_of(container, stream, damage):
             time = frame.pts if frame.pts is not None else frame.dts
+            if time is not None and last is not None and time - last > longest:
+                _note_once(damage, "holds frames whose times cannot be right")
+                time = None
             if counted or time is None or (last is not None and time <= last):
                 # Some old files have no times, or repeat them: frames still follow one another
                 time = 0 if last is None else last + step
@@ -515,6 +552,7 @@ def _frames_of(container: Any, stream: Any, damage: list[str]) -> Iterator[av.Vi
         # FFmpeg's own decoder of VP9 leaves the alpha channel out
         with contextlib.suppress(ValueError, av.error.FFmpegError):
             decoder = av.CodecContext.create("libvpx-vp9", "r")
+            _limit_pixels(decoder)
     packets = container.demux(stream)
     while True:
         try:

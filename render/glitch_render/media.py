@@ -203,9 +203,11 @@ def _text_of_clip(path: Path) -> str | None:
     import av.error
 
     try:
-        with av.open(str(path)) as container:
+        # Damaged tags are no text, but the others can still be read
+        with av.open(str(path), metadata_errors="replace") as container:
             found = {key.lower(): value for key, value in container.metadata.items()}
-    except (av.error.FFmpegError, OSError) as error:
+    except Exception as error:
+        # FFmpeg's errors, and whatever PyAV meets in a header that lies
         raise RecipeError(f"{path} is not a clip that can be read") from error
     head, _, text = found.get("comment", "").partition("\n")
     return text if head == RECIPE_KEY else None
@@ -219,15 +221,21 @@ def _text_of_picture(path: Path) -> str | None:
                 text = getattr(image, "text", {}).get(RECIPE_KEY)
             elif image.format == "GIF":
                 head, _, found = image.info.get("comment", b"").partition(b"\n")
-                text = found.decode() if head == RECIPE_KEY.encode() else None
+                text = found if head == RECIPE_KEY.encode() else None
             else:
                 # Cameras write comments too: only a picture of ours has a recipe in it
                 exif = image.getexif()
                 ours = exif.get(_SOFTWARE) == _PROGRAM
                 comment = exif.get_ifd(_EXIF_IFD).get(_USER_COMMENT) if ours else None
-                text = comment[8:].decode() if isinstance(comment, bytes) else None
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+                text = comment[8:] if isinstance(comment, bytes) else None
+    except Exception as error:
+        # Pillow's plug-ins raise errors of a dozen kinds on damaged files
         raise RecipeError(f"{path} is not a picture that can be read") from error
+    if isinstance(text, bytes):
+        try:
+            text = text.decode()
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"the recipe in {path} is damaged: it is not a text") from error
     return str(text) if text else None
 
 

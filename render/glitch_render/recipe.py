@@ -70,6 +70,12 @@ __all__ = [
 DEFAULT_PRESET = "undertow"
 """What the command line paints with unless told otherwise."""
 
+_DEEPEST = 32
+_MOST_PROBLEMS = 20
+_LONGEST_SHOWN = 60
+# The time that tomllib needs for a dotted key grows by the square of its parts
+_LONG_KEY = re.compile(r"""(?:(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
+
 
 def _shown(
     group: str,
@@ -187,6 +193,8 @@ def _layer_effects(value: Any) -> dict[str, LayerEffect]:
     found: dict[str, LayerEffect] = {}
     wrong: list[InitErrorDetails] = []
     for name, settings in value.items():
+        if len(wrong) >= _MOST_PROBLEMS:
+            break
         try:
             get_effect(name)
             if name in BUILT_IN_EFFECTS:
@@ -311,10 +319,6 @@ def _learner(value: Any, info: ValidationInfo) -> str | OwnLearner:
             f"own, so a learner of somebody's own has to be given by hand"
         )
     raise PydanticCustomError("own_learner", "{message}", {"message": message})
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 def _write_learner(value: Any) -> str:
@@ -665,8 +669,12 @@ def _message(error: Any) -> str:
     for prefix in ("Value error, ", "Input "):
         message = message.removeprefix(prefix)
     if kind not in _WORDED and not isinstance(given, Mapping | list):
-        message += f", not {given!r}"
+        message += f", not {_shortened(repr(given))}"
     return message
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _near(error: Any) -> str:
@@ -726,16 +734,15 @@ def _keys(dotted: str) -> list[str]:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
-
-
-# Each takes a search through the text
-_MOST_PROBLEMS = 40
+    return ".".join(
+        str(part + 1) if isinstance(part, int) else _shortened(part) for part in location
+    )
 
 
 def _explain(error: ValidationError, text: str) -> list[Problem]:
+    """Return the first problems of a recipe, each with its line where there is a text."""
     problems = []
-    for one in error.errors()[:_MOST_PROBLEMS]:
+    for one in error.errors(include_url=False)[:_MOST_PROBLEMS]:
         unknown = one["type"] in _UNKNOWN or "not a known setting" in one["msg"]
         message = f"{_path(one['loc'])} {_message(one)}{_near(one) if unknown else ''}"
         problems.append(Problem(message, line_of(text, one["loc"]) if text else None))
@@ -849,6 +856,8 @@ def _recipe_error(
         one.message if one.line is None else f"line {one.line}: {one.message}" for one in problems
     ]
     head = f"{origin}: " if count == 1 else f"{origin} has {count:,} errors:\n  "
+    if count > len(lines):
+        lines.append(f"and {count - len(lines):,} more")
     return RecipeError(head + "\n  ".join(lines), tuple(problems), hint=hint)
 
 
@@ -856,17 +865,59 @@ def read_toml(text: str, origin: str) -> dict[str, Any]:
     """Read TOML.
 
     Raises:
-        RecipeError: a syntax error, with line and column; or more text than any recipe has.
+        RecipeError: a syntax error, with line and column; more text than any recipe has; or values
+            that are nested too deep.
     """
     if len(text) > LARGEST_TEXT:
         raise RecipeError(f"{origin} is too long: more than {LARGEST_TEXT:,} characters")
     try:
-        return tomllib.loads(text)
+        return _load_toml(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r" \(at line (\d+), column \d+\)$", str(error))
-        line = int(found[1]) if found else text.count("\n") + 1
+        line: int | None = int(found[1]) if found else None
+        if line is None and str(error).endswith("(at end of document)"):
+            line = text.count("\n") + 1
         problem = Problem(str(error)[: found.start()] if found else str(error), line)
         raise RecipeError(f"{origin}: {error}", (problem,)) from error
+
+
+def _place(text: str, at: int) -> str:
+    """Return where a character stands, as tomllib's own errors say it."""
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return f" (at line {line}, column {column})"
+
+
+def _load_toml(text: str) -> dict[str, Any]:
+    """Parse TOML whose numbers and nesting are of a size that a person writes.
+
+    Raises:
+        TOMLDecodeError: a syntax error, with line and column; or a number or a nesting that is
+            beyond all sense.
+    """
+    if found := _LONG_KEY.search(text):
+        raise tomllib.TOMLDecodeError(f"A key has too many parts{_place(text, found.start())}")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("Values are nested too deep") from None
+    except ValueError as error:
+        # Python reads no integer of thousands of digits
+        found = re.search(r"\d[\d_]{4000,}", text)
+        place = _place(text, found.start()) if found else ""
+        raise tomllib.TOMLDecodeError(f"A number has too many digits{place}") from error
+    level: list[Any] = [data]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return data
+    raise tomllib.TOMLDecodeError("Values are nested too deep")
 
 
 def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -881,42 +932,45 @@ def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str
     for setting in settings:
         path, equals, text = setting.partition("=")
         keys = [key.strip() for key in path.split(".")]
-        if not equals or not all(keys):
+        shown = _shortened(setting)
+        if not equals or not all(keys) or len(keys) > _DEEPEST:
             raise RecipeError(
-                f"the setting {setting!r}: write PATH=VALUE, such as layers.1.agents=800"
+                f"the setting {shown!r}: write PATH=VALUE, such as layers.1.agents=800"
             )
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
+            value = _load_toml(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
         place: Any = changed
         for depth, key in enumerate(keys[:-1]):
-            where = ".".join(keys[: depth + 1])
+            where = _shortened(".".join(keys[: depth + 1]))
             if isinstance(place, list):
-                place = _entry(place, key, setting)
+                place = _entry(place, key, shown)
             elif isinstance(place, dict):
                 place = place.setdefault(key, {})
                 if isinstance(place, list) and all(isinstance(one, str) for one in place) and place:
                     raise RecipeError(
-                        f"the setting {setting!r}: {where} is a list of names, not a table"
+                        f"the setting {shown!r}: {where} is a list of names, not a table"
                     )
             else:
-                raise RecipeError(f"the setting {setting!r}: {where} is not a table")
+                raise RecipeError(f"the setting {shown!r}: {where} is not a table")
         if isinstance(place, list):
-            _entry(place, keys[-1], setting)
+            _entry(place, keys[-1], shown)
             place[int(keys[-1]) - 1] = value
         elif isinstance(place, dict):
             place[keys[-1]] = value
         else:
-            raise RecipeError(f"the setting {setting!r}: {'.'.join(keys[:-1])} is not a table")
+            where = _shortened(".".join(keys[:-1]))
+            raise RecipeError(f"the setting {shown!r}: {where} is not a table")
     return changed
 
 
-def _entry(places: list[Any], key: str, setting: str) -> Any:
-    if not key.isdecimal() or not 1 <= int(key) <= len(places):
+def _entry(places: list[Any], key: str, shown: str) -> Any:
+    # Python reads no integer of thousands of digits
+    if not key.isdecimal() or len(key) > 9 or not 1 <= int(key) <= len(places):
         raise RecipeError(
-            f"the setting {setting!r}: there is no layer {key}; "
-            f"layers are numbered 1 to {len(places)}"
+            f"the setting {shown!r}: there is no layer {_shortened(key)}; layers are numbered 1 to "
+            f"{len(places)}"
         )
     return places[int(key) - 1]
 

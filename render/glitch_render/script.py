@@ -21,6 +21,7 @@ A word is an action, such as ``same_right``; ``move_right`` walks and leaves the
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from glitch_agents.rollout import Trajectories, check_steps
 from glitch_gym.actions import MOVES, ActionSet
-from glitch_gym.errors import GlitchError, ScriptError, unknown_name
+from glitch_gym.errors import GlitchError, ScriptError
 from glitch_gym.grid import Grid, fit_grid
 from glitch_gym.input import read_text
 from glitch_render.effects import EffectParameters, effects, get_effect
@@ -45,6 +46,7 @@ __all__ = ["Script", "ScriptLayer", "Walker", "parse_script", "read_script", "sc
 
 _MAX_STEPS = 100_000
 _MAX_TOGETHER = 1_000_000
+_MOST_PROBLEMS = 20
 _OFFSETS = {name: (row, col) for name, row, col in MOVES}
 _WAIT = "wait"
 _WALK = "move_"
@@ -87,14 +89,14 @@ class Script(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    layers: tuple[ScriptLayer, ...] = Field(strict=False, min_length=1)
+    layers: tuple[ScriptLayer, ...] = Field(strict=False, min_length=1, max_length=64)
 
 
 # Comments and strings, so that nothing is looked for in them, and keys with what opens their value
 _TOML = re.compile(
     r"""
     \#[^\n]* | \"{3}(?:\\.|[^\\])*?\"{3} | '{3}.*?'{3} | "(?:\\.|[^"\\\n])*" | '[^'\n]*'
-    | (?P<key>[\w-]+)\s*=\s*(?=(?P<quote>\"{3}\n?|'{3}\n?|["'])?)
+    | (?<![\w-])(?P<key>[\w-]++)\s*=\s*(?=(?P<quote>\"{3}\n?|'{3}\n?|["'])?)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -135,7 +137,7 @@ class _Word:
     offset: int
 
 
-_TOKEN = re.compile(r"\s+|,|#[^\n]*|(?P<name>\w+)|(?P<mark>[()])|\*\s*(?P<times>\d+)")
+_TOKEN = re.compile(r"\s+|,|#[^\n]*|(?P<name>\w+)|(?P<mark>[()])|\*\s*(?P<times>\d{1,9})(?!\d)")
 
 
 class _PlaceError(Exception):
@@ -202,7 +204,9 @@ def _split(word: _Word) -> tuple[str | None, str | None]:
             if effect in effects():
                 return effect, move
     known = [f"{effect}_{move}" for effect in (*effects(), "move") for move in _OFFSETS]
-    raise _PlaceError(word.offset, str(unknown_name("action", word.name, [*known, _WAIT])))
+    close = difflib.get_close_matches(word.name, [*known, _WAIT], n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else "write one such as same_right or move_up"
+    raise _PlaceError(word.offset, f"unknown action {word.name!r}: {hint}")
 
 
 def read_script(path: str | Path) -> tuple[Script, str]:
@@ -242,13 +246,15 @@ def parse_script(text: str, origin: str = "script") -> Script:
         return Script.model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         lines = []
-        for one in error.errors():
+        for one in error.errors(include_url=False)[:_MOST_PROBLEMS]:
             path = ".".join(
                 str(part + 1) if isinstance(part, int) else part for part in one["loc"]
             ).removeprefix("layers.1.")
             message = one["msg"].removeprefix("Input ").removeprefix("Value error, ")
             plainly = {"missing": "is missing", "extra_forbidden": "is not a known setting"}
             lines.append(f"{path} {plainly.get(one['type'], message)}")
+        if error.error_count() > len(lines):
+            lines.append(f"and {error.error_count() - len(lines):,} more")
         raise ScriptError(f"{origin}: " + "\n  ".join(lines)) from error
 
 

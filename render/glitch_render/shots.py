@@ -46,6 +46,7 @@ _SHORTEST_SHOT = 12
 
 _LARGEST_MAP = 32
 _MAX_WAITING = 256
+_MOST_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,6 +311,9 @@ def plan_frames(footage: Footage, look: Look, rate: Fraction | None = None) -> F
         footage: from ``open_footage``.
         look: through it.
         rate: frames a second; by default the footage's own frames at their own times.
+
+    Raises:
+        PictureError: the output would have more frames than anybody renders.
     """
     times = look.times - look.times[0]
     end = int(look.end - look.times[0])
@@ -320,6 +324,11 @@ def plan_frames(footage: Footage, look: Look, rate: Fraction | None = None) -> F
         return FramePlan(np.arange(len(times)), times, end, footage.time_base, average)
     whole = end * footage.time_base * rate
     count = max(1, round(whole))
+    if count > _MOST_FRAMES:
+        raise PictureError(
+            f"{footage.name} lasts {float(end * footage.time_base):,.0f} s, which is more than "
+            f"{_MOST_FRAMES:,} frames at {float(rate):g} a second: choose a start and an end"
+        )
     unit = footage.time_base * rate
     # Frame k is shown from k / rate on: the last of the footage's that has begun by then
     wanted = (np.arange(count) * unit.denominator) // unit.numerator
