@@ -29,7 +29,7 @@ from glitch_gym.plugins import (
     plug_ins,
 )
 from glitch_render import Layer, Recipe, corrupt
-from glitch_render.recipe import parse_recipe
+from glitch_render.recipe import load_preset, parse_recipe
 from glitch_render.studio.jobs import Stopped
 
 RIGHTWARDS = """
@@ -196,7 +196,8 @@ def test_metadata_is_read_on_a_miss_alone_and_once(site, monkeypatch):
     real = module.distributions
     monkeypatch.setattr(module, "distributions", lambda: reads.append(1) or real())
     ActionSet(("same", "pixelate"))
-    Layer(grid=(3, 3), effects=["same"])
+    Layer(grid=(3, 3), effects=["same"], learner="sarsa")
+    load_preset()
     assert reads == []
     for _ in range(3):
         with pytest.raises(SettingError, match="did you mean 'same'"):

@@ -208,6 +208,20 @@ def test_learners_given_by_hand_go_to_the_layers_that_name_them(tmp_path, photo)
     assert "no layer names the learner Downwards" in said.stderr
 
 
+def test_plots_and_animations_take_learners_by_hand_too(tmp_path, photo, monkeypatch):
+    (tmp_path / "mine_too.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe = hidden_in("toml", tmp_path, HOSTILE.format(setting='learner = "Rightwards"'), None)
+    for command in (["plot", "learning"], ["plot", "policy"], ["animate"]):
+        out = tmp_path / f"out{'.mp4' if command == ['animate'] else '.png'}"
+        made = [*command, photo, "-f", "-o", out, "-r", recipe]
+        assert "unknown learner 'Rightwards'" in at_once(*made).stderr
+        said = at_once(*made, "--learner", "mine_too:Rightwards")
+        assert said.exit_code == 0, said.output
+        assert "noise" not in said.stdout
+    assert 'learner = "Rightwards"' in media.recipe_text(tmp_path / "out.mp4")
+
+
 @pytest.mark.parametrize(
     ("learner", "words"),
     [

@@ -37,7 +37,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from glitch_agents.catalogue import OwnLearner, learner_names, make_learner
+from glitch_agents.catalogue import LEARNERS, OwnLearner, learner_names, make_learner
 from glitch_agents.learning import Learner
 from glitch_agents.schedule import Schedule
 from glitch_gym.actions import BUILT_IN_EFFECTS
@@ -45,7 +45,7 @@ from glitch_gym.activation import is_activation_name
 from glitch_gym.errors import GlitchError, Hint, Problem, RecipeError, unknown_name
 from glitch_gym.input import LARGEST_TEXT, read_text
 from glitch_gym.paths import path_problem
-from glitch_gym.plugins import contained
+from glitch_gym.plugins import LEARNER_GROUP, contained, find_plug_in
 from glitch_gym.reward import Noise, effect_noise
 from glitch_render.effects import EffectParameters, effects, get_effect
 from glitch_render.keyframes import Keyframes, highest, parse_keyframes
@@ -307,9 +307,9 @@ def _learner(value: Any, info: ValidationInfo) -> str | OwnLearner:
     own: Mapping[str, OwnLearner] = (info.context or {}).get("learners", {})
     if value in own:
         return own[value]
-    installed = learner_names()
-    if value in installed:
+    if value in LEARNERS or find_plug_in(LEARNER_GROUP, value) is not None:
         return value
+    installed = learner_names()
     if re.fullmatch(r"[\w-]{1,100}", value):
         known = str(unknown_name("learner", value, installed))
         message = f"{known}; a learner of somebody's own has to be given by hand"
@@ -386,7 +386,7 @@ class Layer(BaseModel):
     )
 
     learner: Annotated[
-        str | Learner | Callable[..., Learner],
+        str | Learner | Callable[..., Any],
         PlainValidator(_learner),
         PlainSerializer(_write_learner, return_type=str),
     ] = Field(
