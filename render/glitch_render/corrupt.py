@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ from glitch_gym.errors import PictureError, SettingError
 from glitch_gym.grid import fit_grid
 from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.randomness import derive_key
-from glitch_gym.reward import activation_on_grid, resolve_objective
+from glitch_gym.reward import activation_on_grid, check_rewards, resolve_objective
 from glitch_render.episode import Episode, EpisodeLayer, replay_layer
 from glitch_render.keyframes import last, value_at
 from glitch_render.overlay import Overlay, make_mask
@@ -295,6 +296,17 @@ def layer_trajectories(
     )
 
 
+def check_worlds(recipe: Recipe) -> None:
+    """Refuse a recipe whose worlds take too much memory.
+
+    Raises:
+        SettingError: more rewards than ``MOST_REWARDS``.
+    """
+    check_rewards(
+        sum(math.prod(layer.grid) * len(layer.effects) * layer.moves for _, layer in recipe.painted)
+    )
+
+
 def check_walks(recipe: Recipe) -> None:
     """Refuse a recipe whose walks over a still, which are all kept, take too much memory.
 
@@ -409,6 +421,7 @@ def corrupt_with_episode(
     check_frame(frame)
     onto = frame if onto is None else onto
     check_frame(onto)
+    check_worlds(recipe)
     check_walks(recipe)
     mask_digests(recipe)
     if activation is None:
