@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -69,11 +70,8 @@ class QTable:
         check_ties(self.ties)
         if not 0 <= self.epsilon <= 1:
             raise SettingError(f"epsilon must lie in 0…1, not {self.epsilon!r}")
-        # Beyond these, dividing by it is dividing by 0 or infinity in 32 bits
-        if not (self.temperature == 0 or 1e-30 <= self.temperature <= 1e30):
-            raise SettingError(
-                f"temperature must be 0, or lie in 1e-30…1e30, not {self.temperature!r}"
-            )
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise SettingError(f"temperature must be finite and at least 0: {self.temperature!r}")
         values = np.ascontiguousarray(self.values, np.float32)
         if not np.isfinite(values).all():
             raise SettingError("the Q-table holds values that are not finite numbers")
@@ -125,9 +123,7 @@ class QTable:
         noise = self._rng.random(values.shape)
         if self.temperature > 0:
             # The Gumbel trick: the argmax of values plus Gumbel noise is a draw from the softmax
-            with np.errstate(over="ignore"):
-                scaled = values / self.temperature
-            chosen = (scaled - np.log(-np.log(noise))).argmax(axis=-1)
+            chosen = (values / self.temperature - np.log(-np.log(noise))).argmax(axis=-1)
         else:
             best = values == values.max(axis=-1, keepdims=True)
             keys = best * (1.0 + noise) if self.ties == "random" else best

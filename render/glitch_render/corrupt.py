@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -302,9 +301,11 @@ def check_worlds(recipe: Recipe) -> None:
     Raises:
         SettingError: more rewards than ``MOST_REWARDS``.
     """
-    check_rewards(
-        sum(math.prod(layer.grid) * len(layer.effects) * layer.moves for _, layer in recipe.painted)
-    )
+    count = 0
+    for _, layer in recipe.painted:
+        rows, cols = layer.grid
+        count += rows * cols * len(layer.effects) * layer.moves
+    check_rewards(count)
 
 
 def check_walks(recipe: Recipe) -> None:
