@@ -19,10 +19,12 @@ from glitch_gym.randomness import generator
 
 __all__ = [
     "DEFAULT_NOISE",
+    "MOST_REWARDS",
     "OBJECTIVES",
     "Noise",
     "Objective",
     "activation_on_grid",
+    "check_rewards",
     "effect_noise",
     "resolve_objective",
     "reward_field",
@@ -35,6 +37,9 @@ OBJECTIVES: dict[str, tuple[tuple[float, float], float]] = {
     "linger": ((0.0, 1.0), 0.0),
 }
 """Reward range and exit reward that each objective stands for."""
+
+MOST_REWARDS = 64_000_000
+"""Rewards of all worlds of a recipe together: with the tables beside them they take a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,22 @@ def activation_on_grid(activation: Activation, grid: Grid) -> NDArray[np.float32
     return np.clip(resized, 0, 1)
 
 
+def check_rewards(count: int) -> None:
+    """Refuse a world that would take more memory than a picture is worth.
+
+    Args:
+        count: cells times actions, of all layers together.
+
+    Raises:
+        SettingError: more than ``MOST_REWARDS``.
+    """
+    if count > MOST_REWARDS:
+        raise SettingError(
+            f"{count:,} rewards are too many, at most {MOST_REWARDS:,}: one for each cell, effect "
+            f"and move of all layers; take a coarser grid, or fewer effects or layers"
+        )
+
+
 def reward_field(
     activation: Activation,
     grid: Grid,
@@ -185,7 +206,8 @@ def reward_field(
         float32 (rows, cols, n_actions).
 
     Raises:
-        SettingError: an even or non-positive ``median``, or an effect without noise.
+        SettingError: an even or non-positive ``median``, an effect without noise, or more rewards
+            than ``MOST_REWARDS``.
     """
     # Imported here: what finds its rewards in the store starts faster without
     from scipy import ndimage
@@ -193,6 +215,7 @@ def reward_field(
     median = whole_number("median", median, least=1, most=_LARGEST_MEDIAN)
     if median % 2 == 0:
         raise SettingError(f"median must be an odd number of cells from 1, not {median!r}")
+    check_rewards(grid.n_cells * actions.n)
     shape = (grid.picture_rows, grid.picture_cols)
     base = activation_on_grid(activation, grid).astype(np.float64)
     if invert:

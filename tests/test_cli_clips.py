@@ -146,7 +146,7 @@ def test_a_damaged_entry_is_said_and_made_again(folder, monkeypatch):
         entry.write_bytes(entry.read_bytes()[:100])
     result = run("corrupt", "in.mp4", "-o", "again.mp4", *QUICK)
     assert result.exit_code == 0, result.output
-    assert result.stderr.count("warning: a damaged entry of the cache is computed again") == 3
+    assert result.stderr.count("warning: an entry of the cache is computed again") == 3
     assert Path("again.mp4").read_bytes() == Path("out.mp4").read_bytes()
 
 

@@ -18,6 +18,7 @@ from support.worlds import small_world
 from glitch_agents import QTable, load_table, rollout
 from glitch_agents.crowd import Crowd
 from glitch_agents.rollout import MOST_AGENTS, MOST_STEPS
+from glitch_gym import compute_activation, make_world
 from glitch_gym.errors import (
     GlitchError,
     OutputError,
@@ -28,6 +29,7 @@ from glitch_gym.errors import (
 )
 from glitch_gym.input import LARGEST_TEXT, check_file, open_file, read_text
 from glitch_gym.picture import read_picture
+from glitch_gym.reward import MOST_REWARDS
 from glitch_render.clip import Selection, corrupt_clip
 from glitch_render.corrupt import corrupt
 from glitch_render.episode import load_episode
@@ -251,6 +253,30 @@ def test_a_crowd_beyond_measure_takes_no_memory(small, tmp_path):
             tmp_path / "out.gif",
             Recipe(layers=[trailing], activation="edges"),
             Selection(duration=1.0),
+        )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200_000_000
+
+
+def test_worlds_beyond_measure_take_no_memory(small, tmp_path):
+    effects = ["same", "invert", "pixelate", "random"]
+    giant = LAYER.model_copy(update={"grid": (4096, 4096)})
+    many = Layer(grid=(512, 512), effects=effects, moves=8, iterations=50)
+    tracemalloc.start()
+    for layers in ([giant], [many] * 8):
+        recipe = Recipe(layers=layers, activation="edges")
+        with pytest.raises(SettingError, match="rewards are too many"):
+            corrupt(small, recipe)
+        with pytest.raises(SettingError, match="rewards are too many"):
+            corrupt_clip("sample:balloon", tmp_path / "out.gif", recipe, Selection(duration=1.0))
+    frame = np.zeros((4096, 4096, 3), np.uint8)
+    with pytest.raises(SettingError, match=f"at most {MOST_REWARDS:,}"):
+        make_world(
+            compute_activation(frame[:64, :64], "edges"),
+            *frame.shape[:2],
+            grid=(4096, 4096),
+            effects=["same"],
         )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

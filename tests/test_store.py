@@ -93,7 +93,8 @@ def test_a_damaged_table_is_whole_or_refused(tmp_path):
     [
         {"ties": "last"}, {"ties": ["first"]}, {"ties": None}, {"epsilon": "0.5"},
         {"epsilon": True}, {"epsilon": 1.5}, {"epsilon": float("nan")}, {"temperature": None},
-        {"temperature": float("inf")}, {"temperature": -1}, {"temperature": 10**400},
+        {"temperature": float("inf")}, {"temperature": -1}, {"temperature": 1e40},
+        {"temperature": 10**400},
         {"seed": -1}, {"seed": 1.5}, {"seed": [1, 2]}, {"seed": "1"}, {"episodes": "many"},
         {"episodes": -1}, {"interrupted": "no"}, {"interrupted": 0}, {"grid": None}, {"grid": 4},
         {"grid": [4, 6]}, {"grid": [4, 6, 4, 7]}, {"grid": [True] * 4}, {"grid": ["4"] * 4},

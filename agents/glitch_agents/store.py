@@ -110,11 +110,15 @@ def _table_of(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> Q
     ties: Ties = "first" if about["ties"] == "first" else "random"
     if not isinstance(about["interrupted"], bool):
         raise ValueError(f"{about['interrupted']!r} where a truth value belongs")
+    temperature = _number(about["temperature"])
+    # Beyond these, dividing by it is dividing by 0 or infinity in 32 bits
+    if not (temperature == 0 or 1e-30 <= temperature <= 1e30):
+        raise ValueError(f"a temperature of {temperature}")
     return QTable(
         values,
         ties=ties,
         epsilon=_number(about["epsilon"]),
-        temperature=_number(about["temperature"]),
+        temperature=temperature,
         seed=_whole(about["seed"]),
         episodes=_whole(about["episodes"]),
         interrupted=about["interrupted"],

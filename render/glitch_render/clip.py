@@ -42,6 +42,7 @@ from glitch_gym.input import is_regular
 from glitch_gym.output import check_target, write_error
 from glitch_render.corrupt import (
     Start,
+    check_worlds,
     layer_policy,
     layer_world,
     mask_digests,
@@ -517,6 +518,7 @@ def open_painter(
     footage = open_footage(source, rate=selection.rate, duration=selection.duration)
     size = parse_scale(selection.scale, footage.width, footage.height)
     # What cannot be is known before any work is done
+    check_worlds(recipe)
     check_agents(sum(math.ceil(highest(layer.agents)) for _, layer in recipe.painted))
     masks = mask_digests(recipe)
 

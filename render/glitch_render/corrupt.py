@@ -33,7 +33,7 @@ from glitch_gym.errors import PictureError, SettingError
 from glitch_gym.grid import fit_grid
 from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.randomness import derive_key
-from glitch_gym.reward import activation_on_grid, resolve_objective
+from glitch_gym.reward import activation_on_grid, check_rewards, resolve_objective
 from glitch_render.episode import Episode, EpisodeLayer, replay_layer
 from glitch_render.keyframes import last, value_at
 from glitch_render.overlay import Overlay, make_mask
@@ -296,6 +296,19 @@ def layer_trajectories(
     )
 
 
+def check_worlds(recipe: Recipe) -> None:
+    """Refuse a recipe whose worlds take too much memory.
+
+    Raises:
+        SettingError: more rewards than ``MOST_REWARDS``.
+    """
+    count = 0
+    for _, layer in recipe.painted:
+        rows, cols = layer.grid
+        count += rows * cols * len(layer.effects) * layer.moves
+    check_rewards(count)
+
+
 def check_walks(recipe: Recipe) -> None:
     """Refuse a recipe whose walks over a still, which are all kept, take too much memory.
 
@@ -410,6 +423,7 @@ def corrupt_with_episode(
     check_frame(frame)
     onto = frame if onto is None else onto
     check_frame(onto)
+    check_worlds(recipe)
     check_walks(recipe)
     mask_digests(recipe)
     if activation is None:
