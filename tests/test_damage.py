@@ -12,7 +12,7 @@ from PIL import Image
 from tests.clips import frames_of, make_clip, scene
 from typer.testing import CliRunner
 
-from glitch_gym.errors import PictureError, RecipeError, ScriptError, SettingError
+from glitch_gym.errors import OutputError, PictureError, RecipeError, ScriptError, SettingError
 from glitch_gym.picture import balloon, read_picture
 from glitch_render.animate import check_speed
 from glitch_render.cli import app
@@ -177,6 +177,15 @@ def test_the_rate_of_a_clip_that_shows_a_frame_an_hour_can_be_encoded(tmp_path):
     make_clip(tmp_path / "in.mkv", scene(2, 48, 32), codec="ffv1", pixel_format="bgr0")
     footage = open_footage(str(tmp_path / "in.mkv"))
     assert choose_encoding(".mp4", footage, (48, 32), Fraction(1, 3600)).rate > 0
+
+
+def test_frames_too_narrow_for_x265_which_would_crash_are_refused(tmp_path):
+    make_clip(tmp_path / "in.mkv", scene(2, 48, 32), codec="ffv1", pixel_format="bgr0")
+    with pytest.raises(OutputError, match="hevc needs frames of 64 pixels"):
+        corrupt_clip(
+            str(tmp_path / "in.mkv"), tmp_path / "out.mp4", parse_recipe(RECIPE), codec="hevc"
+        )
+    assert [one.name for one in tmp_path.iterdir()] == ["in.mkv"]
 
 
 def test_an_episode_has_no_negative_seed(small):

@@ -84,6 +84,8 @@ agents = [{ start = [1, 1], do = "# note\\nrandom_left", at = 1 }]
 """,
 )
 
+_QUIET = {"x265-params": "log-level=none:pools=1"}
+
 
 def _deep_png(pixels: np.ndarray) -> bytes:
     """Encode 16 bits per channel, which Pillow does not write."""
@@ -152,11 +154,29 @@ def _make_clips(folder: Path) -> None:
     make("plain.webm", codec="libvpx-vp9", sounds=(440,), sound_codec="libopus")
     make("old.avi", codec="mpeg4")
     make("stream.ts", options=fast, fmt="mpegts")
+    make("old.mpg", codec="mpeg2video", sounds=(440,), sound_codec="mp2", fmt="vob")
+    make("old.flv", codec="flv1", sounds=(440,), sound_codec="mp3")
+    make("old.wmv", codec="wmv2", fmt="asf")
+    make("raw.h264", options=fast, fmt="h264")
+    # x265 writes past its memory where a frame is 48 pixels wide
+    deep = {"codec": "libx265", "pixel_format": "yuv420p10le", "options": fast | _QUIET}
+    make_clip(folder / "deep.mp4", scene(10, 64, 32), rate=5, **deep)
+    make("own-times.mkv", options=fast, times=[0, 1, 4, 5, 6, 9, 10, 11, 12, 14])
+    clear = np.tile(np.linspace(0, 255, 48).astype(np.uint8), (32, 1))
+    make("clear.webm", codec="libvpx-vp9", pixel_format="yuva420p", alpha=clear)
+    make("clear.mov", codec="qtrle", pixel_format="argb", alpha=clear)
     frames = [Image.fromarray(one) for one in pictures]
     rest = {"save_all": True, "append_images": frames[1:], "duration": 200}
     frames[0].save(folder / "moving.gif", loop=0, **rest)
     frames[0].save(folder / "moving.apng", format="PNG", **rest)
     frames[0].save(folder / "moving.webp", **rest)
+    see_through = [one.convert("RGBA") for one in frames]
+    for one in see_through:
+        one.putalpha(Image.fromarray(clear))
+    rest |= {"append_images": see_through[1:], "loop": 2}
+    see_through[0].save(folder / "clear.apng", format="PNG", disposal=1, blend=1, **rest)
+    see_through[0].save(folder / "clear.webp", lossless=True, **rest)
+    see_through[0].save(folder / "clear.gif", disposal=2, **rest)
 
 
 def _make_own(folder: Path, work: Path) -> None:

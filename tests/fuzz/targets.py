@@ -116,9 +116,32 @@ def _pictures(rng: random.Random, seeds: Path, folder: Path) -> Trial:
     path, label, whole = _damaged(rng, _all_seeds(seeds)["pictures"], folder)
     output = folder / f"out{rng.choice(('.png', '.jpg', '.webp'))}"
     cut = whole if truncates(label.partition(":")[2]) else None
-    more = _over_another(rng, output)
-    arguments = _corrupt(path, output, "-r", _light(folder), "--no-cache", *more)
-    return Trial("pictures", label, arguments, output, whole=cut)
+    light = _light(folder)
+    way = rng.choice(("corrupt", "corrupt", "corrupt", "activation", "animate", "replay", "folder"))
+    if way == "corrupt":
+        more = _over_another(rng, output)
+        arguments = _corrupt(path, output, "-r", light, "--no-cache", *more)
+        return Trial("pictures", label, arguments, output, whole=cut)
+    if way == "activation":
+        arguments = ("activation", str(path), "-o", str(output), "--activation", "edges")
+    elif way == "animate":
+        output = folder / "out.gif"
+        arguments = ("animate", str(path), "-o", str(output), "-r", str(light), "--no-cache")
+        arguments += ("--fps", "4", "--speed", "8")
+    elif way == "replay":
+        script = folder / "walk.toml"
+        script.write_text(SCRIPTS[0])
+        arguments = ("replay", str(script), str(path), "-o", str(output))
+    else:
+        # Frames of a clip: whole ones, and the damaged one among them
+        frames = folder / "shots"
+        frames.mkdir()
+        for name in ("1.png", "3.png"):
+            (frames / name).write_bytes(_content(seeds / CLEAN))
+        path.rename(frames / f"2{path.suffix}")
+        output = folder / "out.mkv"
+        arguments = _corrupt(frames, output, "-r", light, "--no-cache", "--codec", "ffv1")
+    return Trial("pictures", f"{way}:{label}", arguments, output)
 
 
 def _clips(rng: random.Random, seeds: Path, folder: Path) -> Trial:
@@ -131,7 +154,15 @@ def _clips(rng: random.Random, seeds: Path, folder: Path) -> Trial:
          ("out.mp4", (*fast, "--fps", "10", "--no-audio")), ("out.webm", ("--encoder-preset", "8")))
     )  # fmt: skip
     output = folder / name
-    cut = whole if truncates(label.partition(":")[2]) and whole.suffix != ".ts" else None
+    if rng.random() < 0.1:
+        script = folder / "walk.toml"
+        script.write_text(SCRIPTS[0])
+        output = folder / "out.mkv"
+        arguments = ("replay", str(script), str(path), "-o", str(output))
+        return Trial("clips", f"replay:{label}", arguments, output)
+    # A stream without an index does not say where it ends
+    says_its_end = whole.suffix not in (".ts", ".mpg", ".h264", ".flv")
+    cut = whole if truncates(label.partition(":")[2]) and says_its_end else None
     if "--start" in more or "--end" in more or "--preview" in more:
         cut = None
     more = (*more, *_over_another(rng, output))
