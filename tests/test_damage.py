@@ -9,7 +9,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from PIL import Image
-from tests.clips import frames_of, make_clip, scene
 from typer.testing import CliRunner
 
 from glitch_gym.errors import OutputError, PictureError, RecipeError, ScriptError, SettingError
@@ -24,6 +23,7 @@ from glitch_render.media import read_recipe, write_picture
 from glitch_render.recipe import Recipe, apply_settings, parse_recipe, read_toml
 from glitch_render.script import parse_script, script_episode
 from glitch_render.shots import look_through, plan_frames
+from tests.support.clips import frames_of, make_clip, scene
 
 RECIPE = {
     "activation": "edges",

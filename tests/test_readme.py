@@ -89,10 +89,19 @@ def test_the_set_up_is_two_commands_and_ci_types_the_second():
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
 
+def anchors(text):
+    """Return the anchors that headings of Markdown have on a page."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_picture_and_page_that_is_linked_is_there():
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!http)(.+?)\)", page.read_text()):
-            assert (page.parent / target).exists(), (page, target)
+            path, _, anchor = target.partition("#")
+            linked = page.parent / path if path else page
+            assert linked.exists(), (page, target)
+            assert not anchor or anchor in anchors(linked.read_text()), (page, target)
     for picture in re.findall(r"\((docs/.+?\.webp)\)", README):
         assert (ROOT / picture).stat().st_size < 400_000
         with Image.open(ROOT / picture) as image:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
-from tests.clips import make_clip, scene
 
 from glitch_gym.picture import balloon
+from tests.support.clips import make_clip, scene
 
 __all__ = ["CLEAN", "RECIPE", "SCRIPTS", "make_seeds"]
 
