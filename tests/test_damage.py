@@ -179,11 +179,12 @@ def test_the_rate_of_a_clip_that_shows_a_frame_an_hour_can_be_encoded(tmp_path):
     assert choose_encoding(".mp4", footage, (48, 32), Fraction(1, 3600)).rate > 0
 
 
-def test_frames_too_narrow_for_x265_which_would_crash_are_refused(tmp_path):
+@pytest.mark.parametrize("codec", ["hevc", "av1"])
+def test_frames_too_narrow_for_an_encoder_that_would_crash_are_refused(tmp_path, codec):
     make_clip(tmp_path / "in.mkv", scene(2, 48, 32), codec="ffv1", pixel_format="bgr0")
-    with pytest.raises(OutputError, match="hevc needs frames of 64 pixels"):
+    with pytest.raises(OutputError, match=f"{codec} needs frames of 64 pixels"):
         corrupt_clip(
-            str(tmp_path / "in.mkv"), tmp_path / "out.mp4", parse_recipe(RECIPE), codec="hevc"
+            str(tmp_path / "in.mkv"), tmp_path / "out.mp4", parse_recipe(RECIPE), codec=codec
         )
     assert [one.name for one in tmp_path.iterdir()] == ["in.mkv"]
 

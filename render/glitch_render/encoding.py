@@ -83,8 +83,8 @@ _SLOWEST = Fraction(1, 1001)
 _BT601, _BT709, _UNSPECIFIED = 5, 1, 2
 _YUV_WITHOUT_MATRIX = (0, _UNSPECIFIED, 3)
 _BY_DECODING = (".mp4", ".m4v", ".mov")
-# x265 writes past the end of its memory where a frame is 48 pixels wide or less
-_NARROWEST_HEVC = 64
+# x265 and SVT-AV1 leave their memory where frames are narrower than one of their blocks
+_NARROWEST = 64
 # These say in their own stream how wide a pixel is; others leave it to a container that cannot
 _KNOW_THEIR_ASPECT = ("h264", "hevc", "mpeg4")
 
@@ -316,10 +316,10 @@ def choose_encoding(
     if chosen not in ("ffv1",) and (width % 2 or height % 2):
         width, height = width + width % 2, height + height % 2
         notes.append(f"{chosen} needs even sides: the last line is doubled, {width}×{height}")
-    if chosen == "hevc" and width < _NARROWEST_HEVC:
+    if chosen in ("hevc", "av1") and width < _NARROWEST:
         raise OutputError(
-            f"hevc needs frames of {_NARROWEST_HEVC} pixels in width or more, not "
-            f"{width}×{height}; choose another codec, such as h264"
+            f"{chosen} needs frames of {_NARROWEST} pixels in width or more, not {width}×{height}; "
+            f"choose another codec"
         )
     return Encoding(
         kind="packets",

@@ -34,7 +34,9 @@ _MEMORY = 2 << 30
 _LONGEST_LINE = 2_000
 _MOST_LINES = 60
 _WORK = 3_000_000
-_BIGGEST = 4_000_000
+_DECODED = 200_000_000
+"""Pixels; larger outputs are not decoded again."""
+
 _LOST_UNSEEN = 4
 """Frames; so many may be missing at the end of a clip, whose length is known roughly."""
 
@@ -235,6 +237,8 @@ def _fault(trial: Trial, output: str, new: list[str], said: str) -> str:
         return "" if mine else "the folder is empty"
     suffix = Path(output).suffix.lower()
     claimed = re.search(r"\((\d+)×(\d+)(?:, (\d+) frames)?", said)
+    if not claimed and trial.arguments[0] == "activation":
+        return _picture_fault(output)
     if not claimed:
         return f"no size is said: {said[:100]}"
     size = (int(claimed[1]), int(claimed[2]))
@@ -299,7 +303,7 @@ def _clip_fault(path: str, suffix: str, size: tuple[int, int], frames: int) -> s
             return f"the output cannot be read: {error}"
         # Encoders of animations join frames that are equal
         return "" if shown <= frames else f"{frames} frames were said, there are {shown}"
-    if size[0] * size[1] * frames > _BIGGEST * 50:
+    if size[0] * size[1] * frames > _DECODED:
         return ""
     try:
         with av.open(path) as container:
