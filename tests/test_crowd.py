@@ -128,6 +128,16 @@ def test_a_policy_of_another_kind_does_the_same_on_a_still_and_in_a_clip(world, 
     np.testing.assert_array_equal(actions, still.actions.T)
 
 
+def test_a_table_that_is_changed_later_changes_no_walk(world):
+    """Ties were counted before: a choice among them would run past the end of its row."""
+    values = np.zeros(world.reward_field.shape, np.float32)
+    crowd, again = (Crowd(60, lifetime=15, seed=4) for _ in range(2))
+    crowd.follow(world, QTable(values))
+    again.follow(world, QTable(values.copy()))
+    values[:] = np.arange(values.size).reshape(values.shape)
+    np.testing.assert_array_equal(walked(crowd, world, range(15)), walked(again, world, range(15)))
+
+
 def test_probabilities_are_drawn_from_at_every_step_and_actions_asked_for_once(world):
     drawn = rollout(world, Doubts(), 4000, lifetime=1, repeat=True).actions
     np.testing.assert_allclose(np.bincount(drawn.ravel(), minlength=8) / 4000,

@@ -166,7 +166,8 @@ class Crowd:
             raise SettingError(f"bonus must be ({world.actions.n},), not {np.shape(bonus)}")
         self._grid = world.grid
         self._next_state = world.next_state
-        self._values = table.by_state
+        # A copy: best actions and ties are counted now, and must stay true of it
+        self._values = table.by_state.copy()
         if bonus is not None and bonus.any():
             self._values = self._values + bonus
             table = QTable(

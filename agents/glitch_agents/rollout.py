@@ -195,8 +195,7 @@ def choose_action(
     elif ties[state] > 1 and not first_ties:
         skip = below(draw(own, at + 3), ties[state])
         top = values[state, action]
-        # The end of the row is looked for, as somebody may have changed the table meanwhile
-        while skip > 0 and action < n_actions - 1:
+        while skip > 0:
             action += 1
             if values[state, action] == top:
                 skip -= 1
