@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _LONGEST_WORD, _LONGEST_LINE, _MOST_LINES = 200, 600, 40
+_LONGEST_NAME = 60
 
 
 class Hint(Enum):
@@ -177,7 +178,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> SettingError:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
-    return SettingError(f"unknown {kind} {name!r}: {hint}")
+    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    return SettingError(f"unknown {kind} {shown!r}: {hint}")
 
 
 def is_interrupt(error: BaseException | None) -> bool:

@@ -11,7 +11,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from glitch_gym.errors import OutputError, PictureError, RecipeError, ScriptError, SettingError
+from glitch_gym.errors import (
+    OutputError,
+    PictureError,
+    RecipeError,
+    ScriptError,
+    SettingError,
+    unknown_name,
+)
 from glitch_gym.picture import balloon, read_picture
 from glitch_render.animate import check_speed
 from glitch_render.cli import app
@@ -82,6 +89,11 @@ def test_a_value_of_any_length_is_shown_by_its_beginning():
     with pytest.raises(RecipeError) as caught:
         parse_recipe({**RECIPE, "seed": "x" * 100_000})
     assert len(str(caught.value)) < 300
+
+
+def test_an_unknown_name_of_any_length_is_shown_by_its_beginning():
+    message = str(unknown_name("codec", "x" * 5_000, ["h264"]))
+    assert message == f"unknown codec '{'x' * 60}…': known: h264"
 
 
 @pytest.mark.parametrize(

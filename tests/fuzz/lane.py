@@ -24,7 +24,7 @@ __all__ = ["read_log", "run_cases", "table"]
 
 _ROOT = Path(__file__).parents[2]
 _PROCESSOR_SECONDS = 20.0
-_WALL_SECONDS = 120.0
+_WALL_SECONDS = 60.0
 _MEMORY = 2 << 30
 
 

@@ -270,6 +270,7 @@ _ODD_NAMES = (
     "x" * 300 + ".png", "a/" * 100 + "b.png", "x" * 5_000 + ".png", "[" * 5_000, "*" * 5_000,
     "%s%d%n.png", "{0}.png", "a.png/", "a.png/b", "/dev/null", "/dev/full", "/proc/self/mem",
     "/proc/self/cmdline", "\u202egnp.a.png", "\ufeff.png", "a\x7fb.png", "1" * 50, "own.toml",
+    "fifo.png", "fifo.toml", "fifo.npz", "fifo.mp4", "link.png", "link.mp4", "loop.png",
     "\N{PILE OF POO}.png", "=.png", "layers.1.agents=3", "out.PNG", "out.png.", "out.jpeg.webp",
 )  # fmt: skip
 
@@ -288,7 +289,13 @@ def _names(rng: random.Random, seeds: Path, folder: Path) -> Trial:
     if rng.random() < 0.6 and not devices:
         try:
             path = Path(os.path.join(folder, name))  # noqa: PTH118
-            if path.parent == folder:
+            if name.startswith("fifo"):
+                os.mkfifo(path)
+            elif name.startswith("link"):
+                path.symlink_to(folder / "diary.txt")
+            elif name.startswith("loop"):
+                path.symlink_to(path)
+            elif path.parent == folder:
                 path.write_bytes(_content(seeds / CLEAN))
         except (OSError, ValueError):
             pass
@@ -302,7 +309,8 @@ def _names(rng: random.Random, seeds: Path, folder: Path) -> Trial:
         arguments = _corrupt(inside, output, "-r", light, "--no-cache")
     elif way == "output":
         output = Path(os.path.join(folder, name))  # noqa: PTH118
-        arguments = _corrupt(clean, inside, "-r", light, "--no-cache")
+        force = ("--force",) if name.startswith("link") else ()
+        arguments = _corrupt(clean, inside, "-r", light, "--no-cache", *force)
     elif way == "recipe":
         arguments = _corrupt(clean, output, "-r", inside, "--no-cache")
     elif way == "episode":

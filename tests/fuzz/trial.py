@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import shutil
+import stat
 import sys
 import traceback
 import warnings
@@ -119,8 +120,11 @@ def _snapshot(folder: Path) -> dict[str, str]:
             continue
         for name in names:
             path = os.path.join(root, name)  # noqa: PTH118
-            with contextlib.suppress(OSError), open(path, "rb") as file:  # noqa: PTH123
-                found[path] = hashlib.blake2b(file.read()).hexdigest()
+            with contextlib.suppress(OSError):
+                # Opening a FIFO would wait for somebody to write into it
+                if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+                    content = Path(path).read_bytes()
+                    found[path] = hashlib.blake2b(content).hexdigest()
     return found
 
 
