@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import threading
 from pathlib import Path
 
 from support.numba_cache import numba_cache
@@ -84,3 +86,39 @@ def golden(request: pytest.FixtureRequest):
         np.testing.assert_array_equal(frame, expected)
 
     return compare
+
+
+_LONGEST = 240
+"""Seconds after which a test's browser is taken for dead."""
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    """The driver of a real browser."""
+    from browser import require_chromium
+
+    require_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser(playwright, request):
+    """A browser of the test's own; one that hangs is killed, so that the test fails and ends.
+
+    A test that is parametrized with it can give further arguments to Chromium.
+    """
+    from browser import CHROMIUM, WEBCAM, WITHOUT_SANDBOX
+
+    mark = f"--glitch-gym-test={os.getpid()}"
+    more = getattr(request, "param", [])
+    opened = playwright.chromium.launch(
+        executable_path=CHROMIUM, args=[*WITHOUT_SANDBOX, *WEBCAM, *more, mark]
+    )
+    clock = threading.Timer(_LONGEST, subprocess.run, [["pkill", "-9", "-f", "--", mark]])
+    clock.start()
+    yield opened
+    clock.cancel()
+    opened.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
 import time
 
@@ -45,6 +46,18 @@ def shown(session, address):
 
 def silent(*_):
     pass
+
+
+def uploaded(session, path):
+    """Let a file be an upload of the session's tab; gives where it lies then."""
+    with session.uploads.receiving(None) as folder:
+        kept = folder / "upload"
+        shutil.move(path, kept)
+        return session.uploads.add(kept, path.name)
+
+
+def files(session):
+    return [path for path in session.folder.rglob("*") if path.is_file()]
 
 
 def test_what_is_shown_is_the_corruption_and_what_was_before(session, tmp_path, chelsea):
@@ -127,26 +140,39 @@ def test_uploads_lie_under_names_of_our_own(session, tmp_path, small):
     for name in ("cat.png", "we;rd & $(name).JPG", "x.tar.gz", "none", "y.far-too-long-suffix"):
         path = tmp_path / name
         Image.fromarray(small).save(path, "png")
-        kept = session.keep_upload(str(path))
-        assert not path.exists()
+        kept, called = session.keep_upload(uploaded(session, path))
+        assert called == name
         assert session.folder.samefile(kept.rpartition("/")[0])
         assert kept.rpartition("/")[2].startswith("upload-")
         assert ";" not in kept
         assert "-suffix" not in kept
         session.forget_upload(kept)
-    assert list(session.folder.iterdir()) == []
+    assert files(session) == []
+
+
+def test_only_what_was_uploaded_in_the_tab_is_kept_and_only_once(session, tmp_path, small):
+    other = Session(tmp_path / "sessions", None)
+    Image.fromarray(small).save(tmp_path / "cat.png")
+    path = uploaded(other, tmp_path / "cat.png")
+    for wrong in (path, "/etc/passwd", str(other.folder / ".." / "cat.png"), ""):
+        with pytest.raises(PictureError, match="only a file that was uploaded in this tab"):
+            session.keep_upload(wrong)
+    assert other.keep_upload(path)[1] == "cat.png"
+    with pytest.raises(PictureError, match="only a file that was uploaded in this tab"):
+        other.keep_upload(path)
+    other.close()
 
 
 def test_what_was_uploaded_is_thrown_out_when_something_else_is_opened(session, tmp_path, small):
     Image.fromarray(small).save(tmp_path / "cat.png")
-    kept = session.keep_upload(str(tmp_path / "cat.png"))
+    kept, _ = session.keep_upload(uploaded(session, tmp_path / "cat.png"))
     session.open(kept, "cat.png")
     (tmp_path / "bad.png").write_text("no picture")
     with pytest.raises(PictureError, match=r"^dog\.png is not a picture"):
         session.open(str(tmp_path / "bad.png"), "dog.png")
     assert session.source.name == "cat.png"
     session.open("sample:balloon", "balloon")
-    assert list(session.folder.iterdir()) == []
+    assert files(session) == []
 
 
 def test_a_clip_is_described_and_shown_at_any_time(session, tmp_path):

@@ -894,15 +894,22 @@ def studio(
             "--learner", metavar="MODULE:CLASS", help="A learner of your own that recipes may name."
         ),
     ] = None,
+    max_upload: Annotated[
+        float, typer.Option(metavar="GB", min=0.001, help="Largest file that the page takes in.")
+    ] = 8.0,
     no_cache: NoCache = False,
 ) -> None:
     """Open the studio: the whole filter in a browser page, for this machine alone."""
     with _said_plainly():
         from glitch_render.studio.server import open_studio
 
-        own = _import_learners(learners or [])
         open_studio(
-            port=port, browser=browser, opening=source, store=_store(no_cache), learners=own
+            port=port,
+            browser=browser,
+            opening=source,
+            store=_store(no_cache),
+            learners=_import_learners(learners or []),
+            largest_upload=round(max_upload * 1e9),
         )
 
 

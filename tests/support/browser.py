@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import http.client
+import json
 import os
 import re
 import shutil
@@ -14,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
@@ -82,8 +86,74 @@ class Studio:
     said: Path
 
     @property
-    def address(self):
+    def origin(self):
         return f"http://127.0.0.1:{self.port}"
+
+    @functools.cached_property
+    def key(self):
+        """The address with the token, as it was printed."""
+        return re.search(r"open at (\S+)", self.said.read_text())[1]
+
+    @functools.cached_property
+    def _welcome(self):
+        client = http.client.HTTPConnection("127.0.0.1", self.port)
+        client.request("GET", self.key.removeprefix(self.origin))
+        answer = client.getresponse()
+        client.close()
+        return answer
+
+    @property
+    def address(self):
+        """Where the studio lies, without a slash at its end."""
+        return self.origin + self._welcome.headers["Location"].rstrip("/")
+
+    @property
+    def cookie(self):
+        """Name and value of the cookie."""
+        (found,) = SimpleCookie(self._welcome.headers["Set-Cookie"]).values()
+        return found.key, found.value
+
+    def fetch(self, path, body=None, headers=None):
+        """Fetch what is at a path of the studio, as its own page would."""
+        own = {"Cookie": "=".join(self.cookie)}
+        return fetch(self.address + path, body, own | (headers or {}))
+
+    @functools.cached_property
+    def handlers(self):
+        """Numbers of the functions of the page, by the name of an element and of its event."""
+        page = self.fetch("/")[1].decode()
+        found, _ = json.JSONDecoder().raw_decode(page, page.index("gradio_config = ") + 16)
+        names = {one["id"]: one["props"].get("elem_id") for one in found["components"]}
+        # The first of those that listen to the same comes last here
+        return {
+            (names.get(element), event): handler["id"]
+            for handler in reversed(found["dependencies"])
+            for element, event in handler["targets"]
+        }
+
+    def join(self, tab, handler, data, event_data=None):
+        """Send an event as a page would; gives the status and the answer."""
+        event = {
+            "session_hash": tab, "fn_index": self.handlers[handler], "data": data,
+            "event_data": event_data,
+        }  # fmt: skip
+        body, headers = json.dumps(event).encode(), {"Content-Type": "application/json"}
+        status, answer = self.fetch("/gradio_api/queue/join", body, headers)
+        return status, json.loads(answer)
+
+    def tell(self, tab, handler, data, event_data=None):
+        """Send an event as a page would; gives all that was answered when it is done, as text."""
+        status, answer = self.join(tab, handler, data, event_data)
+        assert status == 200, answer
+        address = f"{self.address}/gradio_api/queue/data?session_hash={tab}"
+        request = urllib.request.Request(address, headers={"Cookie": "=".join(self.cookie)})
+        said = []
+        with urllib.request.urlopen(request, timeout=20) as lines:
+            for line in lines:
+                said.append(line.decode())
+                if "process_completed" in said[-1] and answer["event_id"] in said[-1]:
+                    break
+        return "".join(said)
 
     def files(self):
         """What lies in the folder for temporary files."""
@@ -113,8 +183,7 @@ def studio(folder, *arguments, env=None, temporary=None):
     running = Studio(process, port, temporary, said)
     try:
         for _ in range(600):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(running.address).close()
+            if "open at" in said.read_text() and fetch(running.origin)[0] == 403:
                 break
             assert process.poll() is None, said.read_text()
             time.sleep(0.1)
@@ -142,7 +211,10 @@ class Page:
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._heard)
-        page.goto(f"{studio.address}/{query}")
+        if query:
+            name, value = studio.cookie
+            page.context.add_cookies([{"name": name, "value": value, "url": f"{studio.address}/"}])
+        page.goto(f"{studio.address}/{query}" if query else studio.key)
         page.wait_for_selector("#presets button")
 
     def _heard(self, message):
@@ -193,13 +265,15 @@ class Page:
     def picture(self):
         """The bytes of the picture that is shown."""
         address = self.page.locator(".stage img.after").get_attribute("src")
-        return fetch(self.studio.address + address)[1]
+        return self.studio.fetch(f"/{address}")[1]
 
     def recipe(self):
         """The recipe as it is saved."""
-        token = self.page.locator(".stage img.after").get_attribute("src").split("/")[2]
-        address = f"{self.studio.address}/recipe/{token}"
-        return fetch(address)[1].decode()
+        return self.studio.fetch(f"/recipe/{self.token()}")[1].decode()
+
+    def token(self):
+        """What the tab's own addresses have in them."""
+        return self.page.locator(".stage img.after").get_attribute("src").split("/")[1]
 
     def export(self, folder, label=None, timeout=120_000):
         """Export, and save what comes of it; gives its path."""

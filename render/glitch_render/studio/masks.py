@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from glitch_gym.activation import content_digest
-from glitch_gym.errors import PictureError
+from glitch_gym.errors import OutputError, PictureError
 from glitch_gym.picture import read_picture
 from glitch_render.media import write_picture
 
@@ -17,7 +17,7 @@ def keep_mask(path: str) -> str:
     """Keep a picture that was uploaded as a mask, among the user's own files.
 
     A recipe names its masks by their paths, so they must outlive the page. The name is made of what
-    the picture shows, and of nothing of the upload's own.
+    the picture shows, and of nothing of the upload's own. Other accounts cannot read it.
 
     Args:
         path: of the upload.
@@ -36,9 +36,14 @@ def keep_mask(path: str) -> str:
         raise PictureError("only a file that was uploaded can be kept as a mask")
     frame = read_picture(uploaded).frame
     folder = user_data_path("glitch-gym", appauthor=False) / "masks"
-    folder.mkdir(parents=True, exist_ok=True)
     kept = folder / f"{content_digest(frame)}.png"
-    if not kept.exists():
-        write_picture(kept, frame)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        if not kept.exists():
+            write_picture(kept, frame)
+        kept.chmod(0o600)
+    except OSError as error:
+        raise OutputError(f"the mask cannot be kept: {error.strerror}") from error
     uploaded.unlink(missing_ok=True)
     return str(kept)

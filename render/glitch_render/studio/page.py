@@ -7,6 +7,7 @@ is, then what came of it.
 from __future__ import annotations
 
 import asyncio
+import functools
 import html
 import json
 import logging
@@ -19,14 +20,14 @@ from weakref import WeakKeyDictionary
 
 import gradio as gr
 
-from glitch_gym.errors import GlitchError
+from glitch_gym.errors import GlitchError, SettingError
 from glitch_gym.picture import SAMPLES
 from glitch_render.controls import forms
 from glitch_render.media import CLIPS, carries_recipe, recipe_text
 from glitch_render.recipe import load_preset, preset_names
 from glitch_render.studio.easel import moves
+from glitch_render.studio.events import as_flag, as_number, as_table, as_text, as_whole
 from glitch_render.studio.jobs import Job, Stopped
-from glitch_render.studio.masks import keep_mask
 from glitch_render.studio.session import Session, Sessions
 from glitch_render.studio.source import clock
 
@@ -90,7 +91,7 @@ class _Screen:
 
     def is_news(self, part: str, value: dict[str, Any]) -> bool:
         """Say whether a change is newer than those before: they can come in another order."""
-        number = int(value.get("sent", 0))
+        number = as_whole(value.get("sent", 0), "the number of a change")
         if number <= self.heard.get(part, 0):
             return False
         self.heard[part] = number
@@ -103,7 +104,7 @@ def _as_uploaded(component: Any) -> None:
     Gradio's own would leave an empty file beside it, or encode the picture once more. A subclass
     would have gradio write a file of types beside this one.
     """
-    component.preprocess = lambda payload: None if payload is None else payload.path
+    component.preprocess = lambda payload: getattr(payload, "path", None)
 
 
 def _asset(name: str) -> str:
@@ -192,12 +193,6 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
     def on_unload(request: gr.Request) -> None:
         sessions.end(str(request.session_hash))
 
-    def mask_kept(path: str) -> dict[str, str]:
-        try:
-            return {"path": keep_mask(path)}
-        except GlitchError as error:
-            return {"error": str(error)}
-
     with gr.Blocks(title="glitch-gym studio", fill_width=True, analytics_enabled=False) as page:
         with gr.Row(elem_id="header", equal_height=True):
             gr.HTML("<h1>glitch-gym <span>studio</span></h1>", elem_id="mark", padding=False)
@@ -207,6 +202,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                 0, label="Seed", precision=0, minimum=0, elem_id="seed", min_width=90, scale=0
             )
             dice = gr.Button("Roll the dice", elem_id="dice", size="sm", min_width=110)
+            uploads = _part("uploads", "", {})
         with gr.Row(elem_id="main", equal_height=False):
             with gr.Column(scale=7, min_width=320, elem_id="left"):
                 with gr.Row(elem_id="views"):
@@ -266,7 +262,6 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
                     layers = _part(
                         "layers", '<div class="layers"></div>', {},
                         known=f"const form = {json.dumps(forms())};",
-                        server_functions=[_named(mask_kept, "keep_mask")],
                     )  # fmt: skip
                 with gr.Tab("Recipe", id="recipe", render_children=True):
                     text = _part("recipe", '<div class="recipe"></div>', {})
@@ -398,19 +393,44 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
 
         # What each control does: at once what is known at once
 
+        def careful(handler: Callable[..., Updates], *emptied: Any) -> Callable[..., Updates]:
+            """Return a handler that says what is wrong with what it was sent, and goes on.
+
+            Args:
+                handler: of a change.
+                emptied: what takes files, and would keep one that was refused.
+            """
+
+            @functools.wraps(handler)
+            def answered(*values: Any) -> Updates:
+                try:
+                    return handler(*values)
+                except Exception as error:
+                    (request,) = (one for one in values if isinstance(one, gr.Request))
+                    session = session_of(request)
+                    wrong(session, _trouble(error)["message"])
+                    return {status: screen_of(session).status} | dict.fromkeys(emptied)
+
+            return answered
+
         def on_load(request: gr.Request) -> Updates:
             session = session_of(request)
             if opening is not None and session.source is None:
                 open_it(session, opening, Path(opening.removeprefix("sample:")).name)
-            link = f'<a class="save" href="/recipe/{session.token}" download>Save the recipe</a>'
-            return whole_recipe(session) | opened(session) | {save: link, samples: _samples()}
+            link = f'<a class="save" href="recipe/{session.token}" download>Save the recipe</a>'
+            more = {save: link, samples: _samples(), uploads: {"tab": session.token}}
+            return whole_recipe(session) | opened(session) | more
+
+        def look_at_layer(session: Session, value: dict[str, Any]) -> None:
+            layer = as_whole(value.get("layer", 0), "the layer")
+            session.look(layer=max(0, min(layer, len(session.draft.recipe.layers) - 1)))
 
         def open_it(session: Session, path: str, name: str) -> None:
             try:
                 session.open(path, name)
-            except GlitchError as error:
+            except Exception as error:
                 session.forget_upload(path)
-                wrong(session, str(error))
+                wrong(session, _trouble(error)["message"])
                 return
             session.settle()
             right(session)
@@ -418,48 +438,50 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
 
         def on_upload(path: str | None, request: gr.Request) -> Updates:
             session = session_of(request)
-            if path:
-                try:
-                    open_it(session, session.keep_upload(path), Path(path).name)
-                except OSError as error:
-                    wrong(session, f"the upload cannot be kept: {error.strerror}")
+            if path is not None:
+                open_it(session, *session.keep_upload(as_text(path, "the file")))
             return whole_recipe(session) | opened(session) | {source: None, webcam: None}
 
         def on_sample(request: gr.Request, event: gr.EventData) -> Updates:
             session = session_of(request)
-            name = str(event._data.get("name"))
+            name = _chosen(event)
+            if name not in SAMPLES:
+                raise SettingError(f"{name!r} is no sample")
             open_it(session, f"sample:{name}", name)
             return whole_recipe(session) | opened(session)
 
         def on_preset(request: gr.Request, event: gr.EventData) -> Updates:
             session = session_of(request)
-            session.take_preset(str(event._data.get("name")))
+            session.take_preset(_chosen(event))
             right(session)
             return whole_recipe(session)
 
         def on_layers(value: dict[str, Any], request: gr.Request) -> Updates:
             session = session_of(request)
+            value = as_table(value, "the recipe")
             if not screen_of(session).is_news("layers", value):
                 return steps(session) | written(session)
-            session.look(layer=int(value.get("layer", 0)))
-            if session.take_data(value["recipe"], str(value.get("touched", ""))):
+            touched = as_text(value.get("touched", ""), "what was touched")
+            if session.take_data(as_table(value.get("recipe"), "the recipe"), touched):
                 right(session)
             else:
                 wrong(session, "\n".join(one.message for one in session.problems))
                 session.forget_problems()
+            look_at_layer(session, value)
             return steps(session) | written(session)
 
         def on_select(value: dict[str, Any], request: gr.Request) -> Updates:
             session = session_of(request)
-            session.look(layer=int(value.get("layer", 0)))
+            look_at_layer(session, as_table(value, "the layer"))
             right(session)
             return steps(session)
 
         def on_text(value: dict[str, Any], request: gr.Request) -> Updates:
             session = session_of(request)
+            value = as_table(value, "the recipe")
             if not screen_of(session).is_news("text", value):
                 return whole_recipe(session) | written(session, own=True)
-            if session.take_text(str(value.get("text", ""))):
+            if session.take_text(as_text(value.get("text"), "the recipe")):
                 right(session)
             else:
                 wrong(session, "the recipe has errors, so the one before them is shown")
@@ -467,13 +489,14 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
 
         def on_recipe_file(path: str | None, request: gr.Request) -> Updates:
             session = session_of(request)
-            if path:
-                kept = session.keep_upload(path)
+            if path is not None:
+                kept, name = session.keep_upload(as_text(path, "the file"))
                 try:
                     take_recipe(session, recipe_text(kept), inside=carries_recipe(kept))
                 except GlitchError as error:
-                    wrong(session, str(error).replace(kept, Path(path).name))
-                session.forget_upload(kept)
+                    wrong(session, str(error).replace(kept, name))
+                finally:
+                    session.forget_upload(kept)
             return whole_recipe(session) | {recipe_file: None}
 
         def on_own_recipe(request: gr.Request) -> Updates:
@@ -504,7 +527,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             session = session_of(request)
             if value is not None:
                 try:
-                    session.take_seed(int(value), "seed")
+                    session.take_seed(as_whole(value, "the seed"), "seed")
                     right(session)
                 except GlitchError as error:
                     wrong(session, str(error))
@@ -532,21 +555,27 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
 
         def on_view(chosen: str, named: str | None, lines: bool, request: gr.Request) -> Updates:
             session = session_of(request)
-            session.look(kind=chosen, action=named, grid=lines)
+            if chosen not in _VIEWS.values():
+                raise SettingError(f"{chosen!r} is no view")
+            action_named = None if named is None else as_text(named, "the action")
+            session.look(kind=chosen, action=action_named, grid=as_flag(lines, "the grid"))
             right(session)
             return steps(session)
 
-        def on_time(value: float, request: gr.Request) -> None:
+        def on_time(value: float, request: gr.Request) -> Updates:
             session = session_of(request)
-            session.look(at=float(value))
+            session.look(at=as_number(value, "the time"))
             right(session)
+            return {status: screen_of(session).status}
 
         def on_span(begin: float | None, finish: float | None, request: gr.Request) -> Updates:
             session = session_of(request)
-            if begin is not None and finish is not None and finish <= begin:
+            first = None if begin is None else as_number(begin, "the start")
+            last = None if finish is None else as_number(finish, "the end")
+            if first is not None and last is not None and last <= first:
                 wrong(session, "the end must come after the start")
             else:
-                session.look(span=(begin or None, finish))
+                session.look(span=(first or None, last))
                 right(session)
             return {status: screen_of(session).status}
 
@@ -554,6 +583,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             session = session_of(request)
             found = session.source
             still = found is None or found.kind == "still"
+            suffix = as_text(suffix, "the format")
             moving = moves(suffix, still=still)
             heard = found is not None and found.footage is not None and bool(found.footage.audio)
             return {
@@ -613,11 +643,22 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             if session.source is None:
                 yield {exporting: said("nothing is open", "wrong"), download: {}}
                 return
+            try:
+                chosen = as_text(suffix, "the format")
+                if chosen not in (*_STILL_FORMATS.values(), *_CLIP_FORMATS.values()):
+                    raise SettingError(f"{chosen!r} is no format")
+                if scale not in _SIZES:
+                    raise SettingError("the size is none of those offered")
+                shown_for = 6.0 if length is None else as_number(length, "the length")
+                with_sound = as_flag(heard, "the sound")
+            except GlitchError as error:
+                yield {exporting: _trouble(error), download: {}}
+                return
             chosen_size = None if scale == _SIZES[0] else scale
             job = session.start(
                 "export",
                 lambda report: session.export(
-                    suffix, report, seconds=float(length or 6), scale=chosen_size, sound=heard
+                    chosen, report, seconds=shown_for or 6, scale=chosen_size, sound=with_sound
                 ),
             )
             yield {
@@ -638,7 +679,7 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             else:
                 notes = "".join(f"\n{note}" for note in done.notes)
                 line = said(f"{done.summary}{notes}", "done")
-                address = f"/download/{session.token}/{session.album.next_number()}"
+                address = f"download/{session.token}/{session.album.next_number()}"
                 saved = {"address": address, "name": done.name}
             yield {
                 export: gr.update(interactive=True),
@@ -670,14 +711,18 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             # Each change is shown by work of its own, which stops that of the change before
             return event.then(on_show, None, [stage, status], **usual)
 
+        files = (source, webcam, recipe_file)
         openings: tuple[tuple[Any, Any, Any, list[Any]], ...] = (
-            (page.load, on_load, None, [save, samples]),
+            (page.load, on_load, None, [save, samples, uploads]),
             (source.upload, on_upload, source, [source, webcam]),
             (webcam.input, on_upload, webcam, [source, webcam]),
             (samples.choose, on_sample, None, []),
         )
         for event, handler, inputs, more in openings:
-            opens = event(handler, inputs, [*of_recipe, *of_source, *more], **usual)
+            emptied = [one for one in more if one in files]
+            opens = event(
+                careful(handler, *emptied), inputs, [*of_recipe, *of_source, *more], **usual
+            )
             shown_after(opens).then(on_thumbnails, None, presets, **usual)
         beside_layers = [one for one in of_recipe if one not in (layers, seed)]
         beside_seed = [one for one in of_recipe if one is not seed]
@@ -699,11 +744,12 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
             (grid.input, on_view, [view, action, grid], beside_both),
         )
         for event, handler, inputs, outputs in changes:
-            shown_after(event(handler, inputs, outputs, **usual))
-        shown_after(at.input(on_time, at, None, **one_by_one))
+            emptied = [one for one in outputs if one in files]
+            shown_after(event(careful(handler, *emptied), inputs, outputs, **usual))
+        shown_after(at.input(careful(on_time), at, status, **one_by_one))
         for control in (start, end):
-            shown_after(control.input(on_span, [start, end], status, **one_by_one))
-        kind.input(on_format, kind, [seconds, size, sound], **usual)
+            shown_after(control.input(careful(on_span), [start, end], status, **one_by_one))
+        kind.input(careful(on_format), kind, [seconds, size, sound, status], **usual)
         export.click(
             on_export,
             [kind, seconds, size, sound],
@@ -718,10 +764,9 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
     return cast(gr.Blocks, page)
 
 
-def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Give a function the name that the page calls it by."""
-    function.__name__ = name
-    return function
+def _chosen(event: gr.EventData) -> str:
+    """Return the name of what was chosen in a row of small pictures."""
+    return as_text(as_table(event._data, "a choice").get("name"), "the name of a choice")
 
 
 def _in(name: str | None, names: tuple[str, ...]) -> str:
@@ -742,7 +787,7 @@ def _strip(session: Session) -> dict[str, Any]:
 
 
 def _samples() -> dict[str, Any]:
-    return {"items": [{"name": one, "label": one, "image": f"/sample/{one}"} for one in SAMPLES]}
+    return {"items": [{"name": one, "label": one, "image": f"sample/{one}"} for one in SAMPLES]}
 
 
 def _about(line: str, notes: list[str]) -> str:

@@ -16,9 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glitch_gym.errors import GlitchError, MissingExtraError, OutputError
+from glitch_gym.errors import GlitchError, Hint, MissingExtraError, OutputError
 from glitch_render.store import Store
+from glitch_render.studio.events import accept_event, checked
+from glitch_render.studio.locks import Locks, lock
 from glitch_render.studio.source import open_source
+from glitch_render.studio.uploads import UploadError, UploadLimits, receive_upload
 
 if TYPE_CHECKING:
     from glitch_render.studio.session import Session, Sessions
@@ -41,15 +44,16 @@ def _listen(port: int) -> socket.socket:
         PortError: somebody has it.
     """
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # On Windows the usual option would let another program have the same port
+    alone = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+    taken.setsockopt(socket.SOL_SOCKET, alone, 1)
     try:
         taken.bind((_HOST, port))
         taken.listen(64)
     except OSError as error:
         taken.close()
         raise PortError(
-            f"port {port} is taken: is a studio open already, at http://{_HOST}:{port}? "
-            f"Another can have another port: --port {port + 1}"
+            f"port {port} is taken: is a studio open already?", hint=Hint.OTHER_PORT
         ) from error
     return taken
 
@@ -61,6 +65,7 @@ def open_studio(
     opening: str | None = None,
     store: Store | None = None,
     learners: Mapping[str, Any] | None = None,
+    largest_upload: int = UploadLimits.size,
 ) -> None:
     """Serve the studio until it is stopped.
 
@@ -70,6 +75,7 @@ def open_studio(
         opening: a picture or clip that a new tab opens.
         store: where activations, rewards and tables are kept, and recalled from.
         learners: those that were given by hand, by the names that recipes have for them.
+        largest_upload: the most bytes of a file that is uploaded.
 
     Raises:
         PortError: the port is taken.
@@ -86,13 +92,15 @@ def open_studio(
         taken.close()
         raise OutputError(f"no folder for temporary files: {error.strerror}") from error
     # Where gradio, and whoever else asks for a temporary file, puts it
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from glitch_render.studio.session import Sessions
 
-    sessions = Sessions(folder, store, learners)
+    sessions = Sessions(folder, store, learners, UploadLimits(size=largest_upload))
+    # Nothing that is written meanwhile, for whatever library, is for other accounts to read
+    mask = os.umask(0o077)
     # uvicorn gives a signal back once it has stopped: this one must come by the clean-up below
     usual = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -102,6 +110,7 @@ def open_studio(
         taken.close()
         sessions.close()
         tempfile.tempdir = before
+        os.umask(mask)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -114,29 +123,35 @@ def _serve(taken: socket.socket, sessions: Sessions, browser: bool, opening: str
             "the studio needs gradio: pip install 'glitch-gym[studio]'"
         ) from error
     from fastapi import FastAPI
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from glitch_render.studio.page import build_page, page_css, page_theme
 
+    locks = Locks(taken.getsockname()[1])
     page = build_page(sessions, opening)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    # Another site that has its name point here is not answered
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[_HOST, "localhost"])
-    _add_files(app, sessions)
+    _add_routes(app, locks.root, sessions)
     app = gr.mount_gradio_app(
-        app, page, "/", theme=page_theme(), css=page_css(), server_name=_HOST,
-        server_port=taken.getsockname()[1], footer_links=[], ssr_mode=False, mcp_server=False,
+        app, page, locks.root, theme=page_theme(), css=page_css(), server_name=_HOST,
+        server_port=locks.port, footer_links=[], ssr_mode=False, mcp_server=False,
         pwa=False, enable_monitoring=False, run_history=False, show_error=True,
     )  # fmt: skip
-    logging.getLogger("uvicorn.error").addFilter(_not_cut_short)
-    config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=_GRACE, ws="none", lifespan="on"
+    # Or gradio leaves its own check of paths out, since the page is mounted and not launched
+    page.has_launched = True
+    events = f"{locks.root}/gradio_api/queue/join"
+    account = os.geteuid() if hasattr(os, "geteuid") else None
+    locked = lock(
+        checked(app, events, lambda body: accept_event(body, sessions.uploads_of)), locks, account
     )
+    logging.getLogger("uvicorn.error").addFilter(_not_cut_short)
+    # With the headers of a proxy, a client could say that it is another
+    config = uvicorn.Config(
+        locked, log_level="warning", timeout_graceful_shutdown=_GRACE, ws="none", lifespan="on",
+        proxy_headers=False,
+    )  # fmt: skip
     server = uvicorn.Server(config)
-    address = f"http://{_HOST}:{taken.getsockname()[1]}"
-    print(f"the studio is open at {address} (Ctrl-C closes it)", file=sys.stderr, flush=True)
+    print(f"the studio is open at {locks.address} (Ctrl-C closes it)", file=sys.stderr, flush=True)
     if browser:
-        opened = threading.Timer(0.5, webbrowser.open, [address])
+        opened = threading.Timer(0.5, webbrowser.open, [locks.address])
         opened.daemon = True
         opened.start()
     server.run(sockets=[taken])
@@ -150,14 +165,20 @@ def _not_cut_short(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
-def _add_files(app: Any, sessions: Sessions) -> None:
-    """Let the page fetch its pictures, its recipe and what it exported: never by a path."""
+def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
+    """Let the page fetch its pictures, its recipe and what it exported, and upload files.
+
+    None of these are named by a path.
+    """
     from fastapi import HTTPException
-    from fastapi.responses import FileResponse, Response
+    from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
 
     from glitch_gym.picture import SAMPLES, read_picture
     from glitch_render.media import encode_picture
     from glitch_render.still import preview_size, resized
+    from glitch_render.studio.masks import keep_mask
 
     def session(token: str) -> Session:
         found = sessions.by_token(token)
@@ -198,7 +219,37 @@ def _add_files(app: Any, sessions: Sessions) -> None:
             raise HTTPException(404, "this export is no longer kept")
         return FileResponse(exported.path, filename=exported.name)
 
-    app.add_api_route("/shown/{token}/{name}", shown)
-    app.add_api_route("/sample/{name}", sample)
-    app.add_api_route("/recipe/{token}", recipe)
-    app.add_api_route("/download/{token}/{number}", download)
+    async def upload(request: Request) -> Response:
+        # A header of its own, which no page elsewhere can send: the tab, whose limits apply
+        uploads = session(request.headers.get("x-studio-tab", "")).uploads
+        try:
+            return JSONResponse([await receive_upload(request, uploads)])
+        except UploadError as error:
+            return PlainTextResponse(str(error), error.status)
+
+    async def mask(request: Request) -> Response:
+        uploads = session(request.headers.get("x-studio-tab", "")).uploads
+        try:
+            path = await receive_upload(request, uploads)
+            name = uploads.claim(path)
+        except UploadError as error:
+            return JSONResponse({"error": str(error)}, error.status)
+        try:
+            return JSONResponse({"path": await run_in_threadpool(keep_mask, path)})
+        except GlitchError as error:
+            return JSONResponse({"error": str(error).replace(path, name)})
+        finally:
+            shutil.rmtree(Path(path).parent, ignore_errors=True)
+
+    def no_file(_: Request) -> Response:
+        # The webcam's part of the page asks for what it has just sent: no file is given by a path
+        return Response(status_code=204)
+
+    app.add_route(f"{root}/gradio_api/file={{path:path}}", no_file)
+    app.add_api_route(f"{root}/shown/{{token}}/{{name}}", shown)
+    app.add_api_route(f"{root}/sample/{{name}}", sample)
+    app.add_api_route(f"{root}/recipe/{{token}}", recipe)
+    app.add_api_route(f"{root}/download/{{token}}/{{number}}", download)
+    # In front of gradio's, which would take in anything from anybody
+    app.add_route(f"{root}/gradio_api/upload", upload, methods=["POST"])
+    app.add_route(f"{root}/mask", mask, methods=["POST"])

@@ -9,7 +9,7 @@ import contextlib
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, RLock
@@ -32,10 +32,13 @@ from glitch_render.studio.album import Album
 from glitch_render.studio.easel import Easel, Export, Shown, View, action_names, retold
 from glitch_render.studio.jobs import Job, Report
 from glitch_render.studio.source import Source, open_source
+from glitch_render.studio.uploads import UploadLimits, Uploads, suffix_of
 
 __all__ = ["Draft", "Question", "Session", "Sessions"]
 
 T = TypeVar("T")
+
+_MOST_TABS = 100
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,22 @@ class Session:
         folder: for its files; made anew, and gone with ``close``.
         store: where activations, rewards and tables are kept, and recalled from.
         learners: those that were given by hand, as ``parse_recipe`` takes them.
+        limits: how much may be uploaded.
     """
 
     def __init__(
-        self, folder: Path, store: Store | None, learners: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        store: Store | None,
+        learners: Mapping[str, Any] | None = None,
+        limits: UploadLimits | None = None,
     ) -> None:
         self.token = secrets.token_urlsafe(12)
         self.folder = folder / self.token
-        self.folder.mkdir()
+        self.folder.mkdir(mode=0o700)
+        self.uploads = Uploads(self.folder / "uploads", limits or UploadLimits())
         self.store = store
-        self.album = Album(f"/shown/{self.token}")
+        self.album = Album(f"shown/{self.token}")
         self.easel: Easel | None = None
         self.view = View()
         self.history = History(_preset_draft(DEFAULT_PRESET))
@@ -130,22 +139,24 @@ class Session:
             self.forget_upload(before.path)
         return source
 
-    def keep_upload(self, path: str) -> str:
-        """Take a file that was uploaded into the session's folder, under a name of our own.
+    def keep_upload(self, path: str) -> tuple[str, str]:
+        """Take a file that was uploaded in this tab into the session's folder.
 
         Args:
             path: where the upload lies.
 
         Returns:
-            where it lies now; only a suffix that is known is left of its name.
+            where it lies now, and the name that the person gave it.
+
+        Raises:
+            PictureError: it was not uploaded in this tab.
         """
-        suffix = Path(path).suffix.lower()
-        plain = suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ""
-        target = self.folder / f"upload-{self.album.next_number()}{plain}"
+        name = self.uploads.claim(path)
+        target = self.folder / f"upload-{self.album.next_number()}{suffix_of(name)}"
         shutil.move(path, target)
         with contextlib.suppress(OSError):
             Path(path).parent.rmdir()
-        return str(target)
+        return str(target), name
 
     def forget_problems(self) -> None:
         """Let the recipe be what it was before what was wrong."""
@@ -369,28 +380,52 @@ class Sessions:
         folder: for their files.
         store: where activations, rewards and tables are kept, and recalled from.
         learners: those that were given by hand, as ``parse_recipe`` takes them.
+        limits: how much each tab may upload.
     """
 
     def __init__(
-        self, folder: Path, store: Store | None, learners: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        store: Store | None,
+        learners: Mapping[str, Any] | None = None,
+        limits: UploadLimits | None = None,
     ) -> None:
         self._folder = folder
         self._store = store
         self._learners = learners
+        self._limits = limits
         self._lock = Lock()
         self._by_tab: dict[str, Session] = {}
 
     def of(self, tab: str) -> Session:
-        """Give the session of a tab, made anew if it has none."""
+        """Give the session of a tab, made anew if it has none.
+
+        Raises:
+            SettingError: too many tabs are open.
+        """
         with self._lock:
             if tab not in self._by_tab:
-                self._by_tab[tab] = Session(self._folder, self._store, self._learners)
+                if len(self._by_tab) >= _MOST_TABS:
+                    raise SettingError(f"{_MOST_TABS} tabs are open: close one")
+                self._by_tab[tab] = Session(self._folder, self._store, self._learners, self._limits)
             return self._by_tab[tab]
+
+    def uploads_of(self, tab: str) -> Container[str]:
+        """Return the paths of what was uploaded in a tab and not opened yet."""
+        with self._lock:
+            return self._by_tab[tab].uploads if tab in self._by_tab else ()
 
     def by_token(self, token: str) -> Session | None:
         """Give the session with a token, if there is one."""
         with self._lock:
-            return next((one for one in self._by_tab.values() if one.token == token), None)
+            return next(
+                (
+                    one
+                    for one in self._by_tab.values()
+                    if secrets.compare_digest(one.token.encode(), token.encode())
+                ),
+                None,
+            )
 
     def end(self, tab: str) -> None:
         """Close the session of a tab that is gone."""

@@ -240,8 +240,9 @@ function row(control, table, path, where) {
       const file = make("input", { type: "file", accept: "image/*", "aria-label": `${label}, file`,
         onchange: async () => {
           if (!file.files.length) return;
-          const { path } = await upload(file.files[0]);
-          const kept = await server.keep_mask(path);
+          const sent = new FormData();
+          sent.append("files", file.files[0]);
+          const kept = await (await fetch("mask", { method: "POST", body: sent })).json();
           if (kept.path) { put(kept.path); again(); }
           else { hint.textContent = kept.error; }
         } });
