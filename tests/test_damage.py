@@ -193,7 +193,7 @@ def test_the_rate_of_a_clip_that_shows_a_frame_an_hour_can_be_encoded(tmp_path):
 
 def test_a_recipe_that_names_a_file_by_bytes_that_are_not_utf_8_is_refused():
     with pytest.raises(RecipeError, match="rename the file"):
-        parse_recipe({**RECIPE, "activation": "mask-\udce9.png"}).to_toml()
+        parse_recipe({**RECIPE, "weights": "net-\udce9.pth"}).to_toml()
 
 
 @pytest.mark.parametrize("codec", ["hevc", "av1"])
