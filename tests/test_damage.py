@@ -191,6 +191,11 @@ def test_the_rate_of_a_clip_that_shows_a_frame_an_hour_can_be_encoded(tmp_path):
     assert choose_encoding(".mp4", footage, (48, 32), Fraction(1, 3600)).rate > 0
 
 
+def test_a_recipe_that_names_a_file_by_bytes_that_are_not_utf_8_is_refused():
+    with pytest.raises(RecipeError, match="rename the file"):
+        parse_recipe({**RECIPE, "weights": "net-\udce9.pth"}).to_toml()
+
+
 @pytest.mark.parametrize("codec", ["hevc", "av1"])
 def test_frames_too_narrow_for_an_encoder_that_would_crash_are_refused(tmp_path, codec):
     make_clip(tmp_path / "in.mkv", scene(2, 48, 32), codec="ffv1", pixel_format="bgr0")

@@ -612,6 +612,9 @@ class Recipe(BaseModel):
 
         Args:
             brief: leave out what is as it would be anyhow; else every setting is spelled out.
+
+        Raises:
+            RecipeError: a file's name that is not UTF-8, which TOML cannot hold.
         """
         data = self.model_dump(mode="json", exclude_none=True)
         if brief:
@@ -622,9 +625,17 @@ class Recipe(BaseModel):
             }
             data["layers"] = [_brief_layer(layer) for layer in data["layers"]]
         # One line for what is short: tomli-w gives each entry of a list its own
-        return _SHORT_LIST.sub(
+        text = _SHORT_LIST.sub(
             lambda found: f"[{', '.join(found[1].replace(',', '').split())}]", tomli_w.dumps(data)
         )
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise RecipeError(
+                "the name of a file that the recipe needs is not UTF-8, so the recipe cannot be "
+                "written down; rename the file"
+            ) from error
+        return text
 
 
 _SHORT_LIST = re.compile(r"\[\n((?:    [-+\d.e]+,\n)+)\]")
