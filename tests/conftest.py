@@ -95,7 +95,7 @@ _LONGEST = 240
 @pytest.fixture(scope="module")
 def playwright():
     """The driver of a real browser."""
-    from browser import require_chromium
+    from support.browser import require_chromium
 
     require_chromium()
     from playwright.sync_api import sync_playwright
@@ -110,7 +110,7 @@ def browser(playwright, request):
 
     A test that is parametrized with it can give further arguments to Chromium.
     """
-    from browser import CHROMIUM, WEBCAM, WITHOUT_SANDBOX
+    from support.browser import CHROMIUM, WEBCAM, WITHOUT_SANDBOX
 
     mark = f"--glitch-gym-test={os.getpid()}"
     more = getattr(request, "param", [])
