@@ -23,7 +23,7 @@ from glitch_gym.grid import Grid
 from glitch_gym.picture import read_picture
 from glitch_render.effects import get_effect
 from glitch_render.effects.colours import BAYER
-from glitch_render.replay import Canvas
+from glitch_render.engine.canvas import Canvas
 
 HEIGHT, WIDTH = 1080, 1920
 Frame = NDArray[np.uint8]

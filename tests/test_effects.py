@@ -124,7 +124,7 @@ def test_unknown_effects_are_refused_with_the_nearest():
 def test_a_broken_plug_in_is_reported_and_stops_nothing(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    import glitch_render.effects as module
+    import glitch_render.effects.registry as module
 
     broken = EntryPoint("shatter", "no_such_module:shatter", "glitch_gym.effects")
     monkeypatch.setattr(module, "entry_points", lambda group: [broken])

@@ -10,10 +10,11 @@ from glitch_gym.activation import Activation
 from glitch_gym.errors import PictureError, RecipeError, SettingError
 from glitch_gym.grid import Grid
 from glitch_render.corrupt import corrupt, corrupt_with_episode
+from glitch_render.engine.canvas import Canvas
+from glitch_render.engine.mask import make_mask
+from glitch_render.engine.overlay import BLENDS, Overlay, paint_over
 from glitch_render.episode import load_episode, replay_episode, save_episode
-from glitch_render.overlay import BLENDS, Overlay, make_mask, paint_over
 from glitch_render.recipe import Layer, Recipe, parse_recipe
-from glitch_render.replay import Canvas
 
 RAMP = np.tile(np.linspace(0, 1, 24, dtype=np.float32), (16, 1))
 

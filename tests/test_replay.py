@@ -17,7 +17,7 @@ from glitch_gym.errors import GridError, PictureError, SettingError
 from glitch_gym.grid import Grid
 from glitch_gym.randomness import derive_key
 from glitch_render.effects import EffectParameters, effect, get_effect
-from glitch_render.replay import mark_cell, replay
+from glitch_render.engine.replay import mark_cell, replay
 
 SIX = ("same", "pixelate", "desaturate", "invert", "random", "artifact")
 ALL = (
@@ -159,7 +159,7 @@ def test_the_jpeg_is_made_only_if_it_is_used(small, monkeypatch):
             replay(small, grid, actions, trajectories)
             assert len(calls) == expected
     finally:
-        from glitch_render.effects.built_in import _encode_and_decode
+        from glitch_render.effects.post import _encode_and_decode
 
         object.__setattr__(broken, "plane", _encode_and_decode)
 
@@ -233,7 +233,7 @@ import numpy as np
 from glitch_agents import Trajectories
 from glitch_gym.actions import ActionSet
 from glitch_gym.grid import Grid
-from glitch_render.replay import replay
+from glitch_render.engine.replay import replay
 
 warnings.simplefilter("ignore")
 frame = np.random.default_rng(0).integers(256, size=(1080, 1920, 3), dtype=np.uint8)

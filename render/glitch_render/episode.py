@@ -27,9 +27,9 @@ from glitch_gym.grid import Grid
 from glitch_gym.output import write_bytes
 from glitch_gym.picture import check_frame
 from glitch_render.effects import EffectParameters, get_effect
-from glitch_render.overlay import Overlay, paint_over
+from glitch_render.engine.canvas import Canvas
+from glitch_render.engine.overlay import Overlay, paint_over
 from glitch_render.recipe import Recipe, parse_recipe, read_toml
-from glitch_render.replay import Canvas
 
 __all__ = [
     "Episode",

@@ -20,10 +20,10 @@ from glitch_agents.rollout import births, no_births
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.reward import activation_on_grid
 from glitch_render.corrupt import action_bonus, layer_overlay
+from glitch_render.engine.canvas import Canvas
+from glitch_render.engine.overlay import Overlay, paint_over
 from glitch_render.keyframes import Keyframes, highest, value_at
-from glitch_render.overlay import Overlay, paint_over
 from glitch_render.recipe import Layer
-from glitch_render.replay import Canvas
 from glitch_render.shots import FramePlan, Shots
 
 __all__ = ["LayerTimeline", "Learned"]

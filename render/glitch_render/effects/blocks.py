@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from glitch_render.effects import (
+from glitch_render.effects.registry import (
     EffectParameters,
     NoParameters,
     Opcode,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from glitch_render.effects import EffectParameters, Opcode, Stamp, effect
+from glitch_render.effects.registry import EffectParameters, Opcode, Stamp, effect
 
 __all__ = ["BAYER"]
 

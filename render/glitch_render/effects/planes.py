@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from glitch_render.effects import EffectParameters, Opcode, Source, Stamp, effect
+from glitch_render.effects.registry import EffectParameters, Opcode, Source, Stamp, effect
 
 
 class Echo(EffectParameters):
@@ -45,7 +45,7 @@ def _pulled(source: Source, parameters: Melt) -> NDArray[np.uint8]:
     height, width = frame.shape[:2]
     block = max(4, round(height / parameters.blocks))
     # Compiled code takes a while to load, and most recipes do without
-    from glitch_render.motion import block_motion, move_blocks
+    from glitch_render.effects.motion import block_motion, move_blocks
 
     if source.earlier:
         motion = block_motion(source.earlier[0], frame, block)

@@ -7,10 +7,8 @@ rest of the picture stays as it was.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -19,13 +17,10 @@ from PIL import Image
 
 from glitch_gym.compilation import compiled
 from glitch_gym.errors import SettingError
-from glitch_gym.picture import read_picture
+from glitch_render.engine.canvas import Canvas
 from glitch_render.recipe import Blend
-from glitch_render.replay import Canvas
 
-__all__ = ["BLENDS", "Overlay", "make_mask", "paint_over"]
-
-_log = logging.getLogger("glitch_gym.overlay")
+__all__ = ["BLENDS", "Overlay", "paint_over"]
 
 BLENDS = get_args(Blend)
 """In the order in which compiled code knows them."""
@@ -62,72 +57,6 @@ class Overlay:
     def plain(self) -> bool:
         """Whether the layer simply replaces what was there."""
         return self.opacity == 1 and self.blend == "normal" and self.mask is None
-
-
-def make_mask(
-    activation: NDArray[np.float32],
-    height: int,
-    width: int,
-    *,
-    picture: str | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    soft: float = 0.0,
-) -> NDArray[np.uint8] | None:
-    """Make the mask of a layer, or ``None`` if it shows everywhere.
-
-    Args:
-        activation: float32 (h, w) in 0…1.
-        height: of the frame, in pixels.
-        width: likewise.
-        picture: a file; white shows the layer, black does not.
-        above: the layer shows where the activation is at least this.
-        below: and where it is at most this.
-        soft: width of the edge, as a share of the frame's height.
-
-    Returns:
-        uint8 (height, width).
-
-    Raises:
-        PictureError: the picture cannot be read.
-    """
-    if picture is None and above is None and below is None:
-        return None
-    # A soft edge hides that its mask was made small: eight pixels across it show all of it
-    factor = max(1, int(soft * height / 8))
-    rows, cols = max(1, height // factor), max(1, width // factor)
-    mask = np.full((rows, cols), 255, np.uint8)
-    if picture is not None:
-        mask = _picture_mask(picture, height, width, rows, cols)
-    if above is not None or below is not None:
-        enlarged = Image.fromarray(np.asarray(activation, np.float32)).resize(
-            (cols, rows), Image.Resampling.BICUBIC
-        )
-        strength = np.asarray(enlarged)
-        if above is not None:
-            mask[strength < above] = 0
-        if below is not None:
-            mask[strength > below] = 0
-    if soft == 0:
-        return mask
-    from scipy.ndimage import gaussian_filter
-
-    edge = soft * height / factor / 2.5
-    blurred = gaussian_filter(mask.astype(np.float32), edge, mode="nearest")
-    small = Image.fromarray(np.clip(np.rint(blurred), 0, 255).astype(np.uint8))
-    return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR))
-
-
-def _picture_mask(path: str, height: int, width: int, rows: int, cols: int) -> NDArray[np.uint8]:
-    """Read a mask for a frame of (height, width), made (rows, cols) large."""
-    picture = Image.fromarray(read_picture(path).frame).convert("L")
-    if abs(picture.width * height - picture.height * width) > 0.02 * picture.width * height:
-        _log.warning(
-            "the mask %s is %d×%d; it is stretched over %d×%d",
-            Path(path).name, picture.width, picture.height, width, height,
-        )  # fmt: skip
-    # Of its own size it is not touched
-    return np.array(picture.resize((cols, rows), Image.Resampling.BILINEAR))
 
 
 def paint_over(

@@ -1,34 +1,25 @@
-"""Replay: the stamps of trajectories, executed in time order on a frame.
-
-The result is *defined* by running each effect's plain function on the pixels, stamp by stamp: step
-by step, and within a step by agent. This engine keeps that order but not that work. While stamps
-are executed each cell is a note on where its pixels will come from (``notes``), and work on pixels
-is put off; only at the end is it done (``pixels``), each piece once. As neither holds pixels, a
-whole history of stamps can be painted on any number of frames: that is how a clip keeps its trails.
-"""
+"""A canvas: what the stamps of a layer have made of each cell, for one frame or many."""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.rollout import Trajectories
 from glitch_gym.actions import ActionSet
 from glitch_gym.compilation import compiled
-from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid
-from glitch_gym.picture import check_frame
 from glitch_gym.randomness import derive_key, draw_plainly, stream
 from glitch_render.effects import Effect, EffectParameters, Opcode, Source, Stamp, get_effect
-from glitch_render.notes import (
+from glitch_render.engine.execute import execute
+from glitch_render.engine.painting import paint_all, resolve, survey_notes, work_through
+from glitch_render.engine.schedule import Section, at_once, in_order
+from glitch_render.engine.symbols import (
     APPLY,
     CALL,
     DRAW,
@@ -37,11 +28,9 @@ from glitch_render.notes import (
     N_FIELDS,
     ROOM,
     UNTOUCHED,
-    execute,
 )
-from glitch_render.pixels import in_order, paint_all, resolve, survey_notes, work_through
 
-__all__ = ["MAX_LAG", "Canvas", "mark_cell", "replay", "replay_walk", "replay_walks"]
+__all__ = ["MAX_LAG", "Canvas"]
 
 MAX_LAG = 48
 """Frames of the past that an effect may ask for: each is held in memory."""
@@ -82,30 +71,6 @@ def _survey(
             if action < 0 or action >= n_actions:
                 return 2
     return 0
-
-
-_Section = tuple[list[NDArray[np.int64]], NDArray[np.int64]]
-"""Parts of the list of work that can be done at once, and then what needs plain functions."""
-
-
-@lru_cache(maxsize=1)
-def _workers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), "glitch-replay")
-
-
-if hasattr(os, "register_at_fork"):
-    # A forked child has no threads of its parent's, and would wait for them for ever
-    os.register_at_fork(after_in_child=_workers.cache_clear)
-
-_Part = TypeVar("_Part")
-
-
-def _at_once(do: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
-    """Do parts of work on all cores, the last of them in this thread."""
-    others = [_workers().submit(do, part) for part in parts[:-1]]
-    do(parts[-1])
-    for other in others:
-        other.result()
 
 
 class Canvas:
@@ -178,7 +143,7 @@ class Canvas:
         self.works = bool((self._opcodes >= int(Opcode.POSTERIZE)).any()) or bool(
             (self._opcodes == int(Opcode.CALL)).any()
         )
-        self._sections: list[_Section] | None = None
+        self._sections: list[Section] | None = None
         self.clear()
 
     def _tell_actions(self) -> None:
@@ -330,7 +295,7 @@ class Canvas:
 
     def on_all_cores(self, do: Callable[[tuple[int, int]], None]) -> None:
         """Do something to all rows of cells, given as (first, after the last) for each core."""
-        _at_once(do, list(itertools.pairwise(self._bands)))
+        at_once(do, list(itertools.pairwise(self._bands)))
 
     def _do_work(
         self,
@@ -351,11 +316,11 @@ class Canvas:
             )  # fmt: skip
 
         for parts, calls in self._sections:
-            _at_once(work_on, parts)
+            at_once(work_on, parts)
             for piece in calls:
                 self._call(work[piece], int(extras[piece, 1]), source, planes, out)
 
-    def _plan(self, work: NDArray[np.int32], n_pixels: int) -> list[_Section]:
+    def _plan(self, work: NDArray[np.int32], n_pixels: int) -> list[Section]:
         """Divide work into sections: levels that are wide are shared among all cores."""
         order, begins = in_order(work, self.grid.n_cells)
         if len(begins) > _MANY_LEVELS:
@@ -373,7 +338,7 @@ class Canvas:
         if self._light:
             wide = len(order) + 1
         calls = int(Opcode.CALL) in self._opcodes
-        sections: list[_Section] = []
+        sections: list[Section] = []
         begun = 0
         for begin, end in itertools.pairwise(begins.tolist()):
             if not calls and end - begin < wide:
@@ -479,44 +444,6 @@ def _checked_pixels(effect: Effect, stamp: Stamp, parameters: EffectParameters) 
     return made
 
 
-def replay(
-    frame: NDArray[np.uint8],
-    grid: Grid,
-    actions: ActionSet,
-    trajectories: Trajectories,
-    *,
-    parameters: Mapping[str, EffectParameters] | None = None,
-    seed: int = 0,
-    layer: int = 0,
-) -> NDArray[np.uint8]:
-    """Execute the stamps of trajectories on a frame.
-
-    Args:
-        frame: uint8 (height, width, 3), RGB; it is not changed.
-        grid: as the trajectories were made on.
-        actions: what the indices in the trajectories stand for.
-        trajectories: of any number of agents and steps.
-        parameters: of effects, by name; the defaults for those not named.
-        seed: of random colours.
-        layer: number of the layer, part of their key.
-
-    Returns:
-        uint8 (height, width, 3), a new array.
-
-    Raises:
-        PictureError: not a frame.
-        GridError: the grid is finer than the frame.
-        SettingError: the trajectories do not fit the grid or the actions, an effect is unknown,
-            or an effect gives pixels of another shape or dtype.
-    """
-    check_frame(frame)
-    canvas = Canvas(grid, actions, *frame.shape[:2], parameters=parameters, seed=seed, layer=layer)
-    canvas.stamp(trajectories.cells.T, trajectories.actions.T)
-    out = np.array(frame, order="C")
-    canvas.paint(out)
-    return out
-
-
 def _window(
     cell: int, grid_cols: int, row_edges: NDArray[np.int32], col_edges: NDArray[np.int32]
 ) -> tuple[slice, slice]:
@@ -532,51 +459,3 @@ def _checked_plane(
             f"the plane of effect {name!r} is {plane.dtype} {plane.shape}, not uint8 {frame.shape}"
         )
     return plane
-
-
-def replay_walk(
-    frame: NDArray[np.uint8],
-    world: GridWorld,
-    walk: Sequence[tuple[int, int]],
-    *,
-    seed: int = 0,
-) -> NDArray[np.uint8]:
-    """Execute the stamps of one agent, given as (cell or −1, action) for each step."""
-    steps = np.array(walk, np.int32).reshape(1, -1, 2)
-    return replay_walks(frame, world, steps[:, :, 0], steps[:, :, 1], seed=seed)
-
-
-def replay_walks(
-    frame: NDArray[np.uint8],
-    world: GridWorld,
-    cells: NDArray[np.int32],
-    actions: NDArray[np.int32],
-    *,
-    seed: int = 0,
-) -> NDArray[np.uint8]:
-    """Execute the stamps of agents, given as int32 (agents, steps) of cell or −1, and action."""
-    lengths = np.full(len(cells), cells.shape[1], np.int32)
-    trajectories = Trajectories(cells, actions, lengths)
-    return replay(frame, world.grid, world.actions, trajectories, seed=seed)
-
-
-def mark_cell(frame: NDArray[np.uint8], grid: Grid, cell: int) -> None:
-    """Draw a frame around a cell, white within black, in place; it shows on any picture.
-
-    Args:
-        frame: uint8 (height, width, 3).
-        grid: over the frame.
-        cell: flat index of a picture cell.
-    """
-    row_edges, col_edges = grid.edges(*frame.shape[:2])
-    row, col = divmod(cell, grid.cols)
-    top, bottom = int(row_edges[row]), int(row_edges[row + 1])
-    start, end = int(col_edges[col]), int(col_edges[col + 1])
-    thick = max(1, min(bottom - top, end - start) // 10)
-    for grow, value in ((2 * thick, 0), (thick, 255)):
-        y0, y1 = max(0, top - grow), min(frame.shape[0], bottom + grow)
-        x0, x1 = max(0, start - grow), min(frame.shape[1], end + grow)
-        frame[y0 : y0 + thick, x0:x1] = value
-        frame[y1 - thick : y1, x0:x1] = value
-        frame[y0:y1, x0 : x0 + thick] = value
-        frame[y0:y1, x1 - thick : x1] = value

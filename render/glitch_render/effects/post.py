@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from glitch_render.effects import (
+from glitch_render.effects.registry import (
     EffectParameters,
     NoParameters,
     Opcode,
