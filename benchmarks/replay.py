@@ -238,7 +238,7 @@ def main() -> None:
                     # As for a frame of a clip: stamped anew, and painted in place
                     canvas.clear()
                     canvas.stamp(*stamps, check=False)
-                    canvas.paint(out, earlier=[before] * canvas.lag)
+                    canvas.paint(out, earlier=[before] * canvas.frames_back)
 
                 found = {name: seconds(job) for name, job in peers.items()}
                 found["ours"] = seconds(run, lambda out=out: np.copyto(out, frame))

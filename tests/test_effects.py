@@ -244,7 +244,7 @@ def test_scanlines_lie_along_the_move_and_take_their_share_of_light():
 def test_an_echo_is_the_frame_of_so_many_frames_ago(small):
     found = get_effect("echo")
     past = tuple(np.full_like(small, shade) for shade in (10, 20, 30))
-    assert found.lag(found.parameters(frames=3)) == 3
+    assert found.frames_back(found.parameters(frames=3)) == 3
     assert (found.plane(Source(small, past), found.parameters(frames=3)) == 30).all()
     np.testing.assert_array_equal(found.plane(Source(small), found.parameters()), small)
 

@@ -32,7 +32,7 @@ class Posterize(EffectParameters):
 
 @effect("test_posterize", Posterize)
 def posterize(stamp, parameters):
-    """Keep the highest bits, of the mean of both cells: an effect that has no opcode."""
+    """Keep the highest bits of the mean of both cells: a plain function, without an op."""
     shift = 8 - parameters.bits
     mixed = (stamp.cell.astype(int) + stamp.left.reshape(-1, 3).max(axis=0)) // 2
     return (mixed >> shift << shift).astype(np.uint8)

@@ -327,7 +327,7 @@ class EpisodeTimeline:
     @property
     def lag(self) -> int:
         """How many frames of the past are of use."""
-        return self._canvas.lag
+        return self._canvas.frames_back
 
     def steps_by(self, frame: int) -> int:
         """Count the steps that a frame shows."""

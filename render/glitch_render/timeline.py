@@ -84,7 +84,7 @@ class LayerTimeline:
             layer=index,
         )
         self._trail = layer.trail
-        if layer.preserve and layer.trail is None and self._canvas.works:
+        if layer.preserve and layer.trail is None and self._canvas.has_pixel_ops:
             # Work on pixels is done anew on every frame: without end it would only grow
             self._trail = _LIFETIMES * layer.lifetime if self._endless else None
         self._masked: tuple[str, NDArray[np.uint8] | None] | None = None
@@ -164,7 +164,7 @@ class LayerTimeline:
     @property
     def lag(self) -> int:
         """How many frames of the past are of use."""
-        return self._canvas.lag
+        return self._canvas.frames_back
 
     def paint(
         self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
@@ -181,10 +181,10 @@ class LayerTimeline:
         while self._tick < wanted:
             self._take_steps()
         self._next = frame + 1
-        moment = max(0, frame - self._layer.start) // self._layer.hold
+        tick = max(0, frame - self._layer.start) // self._layer.hold
         paint_over(
             self._canvas, pixels, self._overlay_of(frame, *pixels.shape[:2]), earlier=earlier,
-            moment=moment,
+            tick=tick,
         )  # fmt: skip
 
     def _overlay_of(self, frame: int, height: int, width: int) -> Overlay:

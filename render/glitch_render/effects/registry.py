@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag, auto
 from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
@@ -21,9 +21,10 @@ __all__ = [
     "Effect",
     "EffectParameters",
     "NoParameters",
-    "Opcode",
+    "Op",
     "Source",
     "Stamp",
+    "Trait",
     "effect",
     "effects",
     "fitted",
@@ -45,8 +46,8 @@ class NoParameters(EffectParameters):
     """For effects that have nothing to set."""
 
 
-class Opcode(IntEnum):
-    """What the compiled replay does for an effect; ``CALL`` calls the plain function."""
+class Op(IntEnum):
+    """What the compiled engine does for an effect; ``CALL`` calls the plain function."""
 
     CALL = 0
     SAME = 1
@@ -55,16 +56,45 @@ class Opcode(IntEnum):
     INVERT = 4
     RANDOM = 5
     PLANE = 6
-    POSTERIZE = 10
-    SOLARIZE = 11
-    HUE_ROTATE = 12
-    CHANNEL_SHIFT = 13
-    PIXEL_SORT = 14
-    SCANLINES = 15
-    DITHER = 16
-    DISPLACE = 17
-    SMEAR = 18
-    SWAP = 19
+    POSTERIZE = 7
+    SOLARIZE = 8
+    HUE_ROTATE = 9
+    CHANNEL_SHIFT = 10
+    PIXEL_SORT = 11
+    SCANLINES = 12
+    DITHER = 13
+    DISPLACE = 14
+    SMEAR = 15
+    SWAP = 16
+
+
+class Trait(IntFlag):
+    """What the compiled engine may rely on when it puts off or leaves out an effect's work."""
+
+    SYMBOLIC = auto()
+    """Done on symbols alone: its stamps cost nothing when a frame is painted."""
+    PER_PIXEL = auto()
+    """The new colour of a pixel depends on its old colour alone."""
+    KEEPS_FLAT = auto()
+    """A cell of one colour stays as it is."""
+    READS_OTHER = auto()
+    """Reads the cell that the agent left, or that ``source`` names; without one it does nothing."""
+    PER_CELL = auto()
+    """Neighbouring cells cannot be done as one run of pixels."""
+    IDEMPOTENT = auto()
+    """Done again, whatever the move, it changes nothing."""
+    IDEMPOTENT_BY_MOVE = auto()
+    """Done again with the same move, it changes nothing."""
+    LIGHT = auto()
+    """So little work that sharing it among cores does not pay."""
+    HEAVY = auto()
+    """So much work that sharing it pays ten times sooner."""
+
+
+NO_TRAITS = Trait(0)
+
+OP_BITS = 8
+"""Compiled code knows an effect by its op in so many bits, and its traits above them."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +129,7 @@ class Source:
     Args:
         frame: uint8 (height, width, 3), the layer's input. Not to be written to.
         earlier: likewise, the layer's inputs of the frames before in a clip, the latest first; as
-            many as the effect's ``lag`` asks for. None on a still.
+            many as the effect's ``frames_back`` asks for. None on a still.
         key: 64 random bits, the same for the same seed, layer, effect and tick of the layer.
     """
 
@@ -121,9 +151,10 @@ class Effect:
             the effect is used.
         source: (parameters, move) to the offset in cells of the cell that ``left`` shows; ``None``
             for the cell that the agent came from.
-        lag: parameters to how many frames of the past the plane needs in a clip.
-        opcode: how the compiled replay does it.
-        settings: parameters to the whole numbers that the compiled replay needs, 16 at most.
+        frames_back: parameters to how many frames of the past the plane needs in a clip.
+        op: how the compiled engine does it.
+        traits: what the compiled engine may rely on.
+        settings: parameters to the integers that the compiled engine needs, 16 at most.
         summary: first line of the function's docstring.
     """
 
@@ -132,10 +163,16 @@ class Effect:
     parameters: type[EffectParameters]
     plane: Callable[[Source, Any], NDArray[np.uint8]] | None
     source: Callable[[Any, tuple[int, int]], tuple[int, int]] | None
-    lag: Callable[[Any], int] | None
-    opcode: Opcode
+    frames_back: Callable[[Any], int] | None
+    op: Op
+    traits: Trait
     settings: Callable[[Any], Sequence[int]] | None
     summary: str
+
+    @property
+    def code(self) -> int:
+        """The op and the traits in one number, as compiled code reads them."""
+        return int(self.op) | int(self.traits) << OP_BITS
 
 
 _registry: dict[str, Effect] = {}
@@ -151,8 +188,9 @@ def effect(
     *,
     plane: Callable[[Source, P], NDArray[np.uint8]] | None = None,
     source: Callable[[P, tuple[int, int]], tuple[int, int]] | None = None,
-    lag: Callable[[P], int] | None = None,
-    opcode: Opcode = Opcode.CALL,
+    frames_back: Callable[[P], int] | None = None,
+    op: Op = Op.CALL,
+    traits: Trait = NO_TRAITS,
     settings: Callable[[P], Sequence[int]] | None = None,
 ) -> Callable[[Function[P, Pixels]], Function[P, Pixels]]:
     """Declare a function as an effect.
@@ -163,12 +201,14 @@ def effect(
         plane: makes a whole-frame plane from the layer's input, for effects that copy.
         source: names the cell that ``stamp.left`` shows, as an offset in rows and columns from the
             cell; by default it is the one that the agent came from.
-        lag: how many frames of the past ``plane`` needs in a clip, at most 48.
-        opcode: for effects that the compiled replay knows.
-        settings: gives what the compiled replay needs of the parameters.
+        frames_back: how many frames of the past ``plane`` needs in a clip, at most 48.
+        op: for effects that the compiled engine knows.
+        traits: what the compiled engine may rely on; only with ``op``.
+        settings: parameters to the integers that the compiled engine needs, 16 at most.
 
     Raises:
-        SettingError: a malformed or taken name, a reserved parameter, or no docstring.
+        SettingError: a malformed or taken name, a reserved parameter, no docstring, or traits of a
+            plain function.
     """
 
     def declare(function: Function[P, Pixels]) -> Function[P, Pixels]:
@@ -181,11 +221,13 @@ def effect(
             raise SettingError(
                 f"effect {name!r}: the parameter {sorted(clash)[0]!r} is taken by the recipe"
             )
+        if traits and op is Op.CALL:
+            raise SettingError(f"effect {name!r}: a plain function has no traits")
         if not function.__doc__:
             raise SettingError(f"effect {name!r} needs a docstring: its first line is its help")
         summary = function.__doc__.strip().splitlines()[0].rstrip(".")
         _registry[name] = Effect(
-            name, function, parameters, plane, source, lag, opcode, settings, summary
+            name, function, parameters, plane, source, frames_back, op, traits, settings, summary
         )
         announce_effect(name)
         return function

@@ -65,7 +65,7 @@ def paint_over(
     overlay: Overlay,
     *,
     earlier: Sequence[NDArray[np.uint8]] = (),
-    moment: int = 0,
+    tick: int = 0,
 ) -> None:
     """Paint a canvas onto a frame, in place, as the overlay says.
 
@@ -74,13 +74,13 @@ def paint_over(
         pixels: uint8 (height, width, 3), contiguous, of the canvas's size.
         overlay: how it is laid over the frame; its mask is brought to the frame's size.
         earlier: frames before, as ``Canvas.paint`` takes them.
-        moment: likewise.
+        tick: tick of the layer, as ``Canvas.paint`` takes it.
     """
     if overlay.plain:
-        canvas.paint(pixels, earlier=earlier, moment=moment)
+        canvas.paint(pixels, earlier=earlier, tick=tick)
         return
     before = pixels.copy()
-    canvas.paint(pixels, earlier=earlier, moment=moment)
+    canvas.paint(pixels, earlier=earlier, tick=tick)
     height, width = pixels.shape[:2]
     mask = overlay.mask
     if mask is not None and mask.shape != (height, width):

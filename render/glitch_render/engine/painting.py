@@ -1,29 +1,32 @@
-"""Paint symbols on a frame, and do the work on pixels that was put off until there is one."""
+"""Paint symbols on a frame, and do the operations on pixels that waited for it."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_gym.compilation import compiled, inlined
-from glitch_render.effects import Opcode
+from glitch_gym.compilation import borrowing, compiled, inlined
+from glitch_render.effects import Trait
+from glitch_render.effects.registry import OP_BITS
 from glitch_render.engine.pixel_ops import (
-    blend_from,
-    darken_lines,
+    Block,
+    Scratch,
+    Surfaces,
+    apply_op,
     fill,
+    make_scratch,
     mean_of,
     mixed,
-    print_dots,
     recolour,
     rounded,
-    shift_channels,
-    sort_pixels,
-    swap_blocks,
     tinted,
     turn_grey,
 )
 from glitch_render.engine.symbols import (
+    ACTION,
+    APPLY,
     CALL,
+    CELL,
     COLOUR,
     DRAW,
     GREY,
@@ -35,63 +38,67 @@ from glitch_render.engine.symbols import (
     MEAN,
     MEASURE,
     MIX,
+    OP,
+    OTHER,
     PENDING,
     PIECE,
     REGISTER,
     SHOWN,
     TINT,
     VARIANT,
+    ActionTable,
+    GridTable,
     grey_of,
     packed,
+    plane_of,
 )
 
-__all__ = ["paint_all", "resolve", "survey_notes", "work_through"]
+__all__ = ["paint_symbols", "resolve", "run_ops", "survey"]
 
-_HUE_ROTATE = int(Opcode.HUE_ROTATE)
-_CHANNEL_SHIFT = int(Opcode.CHANNEL_SHIFT)
-_PIXEL_SORT = int(Opcode.PIXEL_SORT)
-_SCANLINES = int(Opcode.SCANLINES)
-_DITHER = int(Opcode.DITHER)
-_DISPLACE = int(Opcode.DISPLACE)
-_SMEAR = int(Opcode.SMEAR)
-_SWAP = int(Opcode.SWAP)
+_OP = (1 << OP_BITS) - 1
+_PER_CELL, _READS_OTHER = int(Trait.PER_CELL) << OP_BITS, int(Trait.READS_OTHER) << OP_BITS
 
 
-@compiled
-def _changed(colour: int, note: int) -> int:
-    """Do to a mean colour or a register what its note says."""
-    if note & INVERTED != 0:
+@borrowing
+def _changed(colour: int, symbol: int) -> int:
+    """Do to a mean colour or a register what its symbol says."""
+    if symbol & INVERTED != 0:
         colour ^= LOW
-    if note & GREYED != 0:
+    if symbol & GREYED != 0:
         grey = grey_of(colour & 255, (colour >> 8) & 255, (colour >> 16) & 255)
         colour = packed(grey, grey, grey)
-    if note & INVERTED_AFTER != 0:
+    if symbol & INVERTED_AFTER != 0:
         colour ^= LOW
     return colour
 
 
-@compiled
-def _means_of_frame(
-    frame: NDArray[np.uint8],
-    row: int,
-    needed: NDArray[np.bool_],
-    grid_cols: int,
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-    sums: NDArray[np.uint32],
-    means: NDArray[np.uint32],
-) -> None:
+@inlined
+def _block_of(cell: int, grid: GridTable) -> Block:
+    """Return the pixels of a cell."""
+    row, col = cell // grid.cols, cell % grid.cols
+    return (
+        grid.row_edges[row], grid.row_edges[row + 1], grid.col_edges[col], grid.col_edges[col + 1]
+    )  # fmt: skip
+
+
+@borrowing
+def _means_of_row(
+    frame: NDArray[np.uint8], row: int, needed: NDArray[np.bool_], grid: GridTable,
+    sums: NDArray[np.uint32], means: NDArray[np.uint32],
+) -> None:  # fmt: skip
     """Take the mean colours of those cells of a row of cells that are needed."""
+    row_edges, col_edges = grid.row_edges, grid.col_edges
     n_cols = col_edges.shape[0] - 1
     count = 0
     for col in range(n_cols):
-        count += needed[row * grid_cols + col]
+        count += needed[row * grid.cols + col]
     top, bottom = row_edges[row], row_edges[row + 1]
     if 4 * count < n_cols:
         for col in range(n_cols):
-            cell = row * grid_cols + col
+            cell = row * grid.cols + col
             if needed[cell]:
-                means[cell] = mean_of(frame, top, bottom, col_edges[col], col_edges[col + 1], False)
+                block = (top, bottom, col_edges[col], col_edges[col + 1])
+                means[cell] = mean_of(frame, block, False)
         return
     # Down the columns first: whole lines are added at once, and nothing hops over three channels
     lines = frame.reshape((frame.shape[0], -1))
@@ -101,7 +108,7 @@ def _means_of_frame(
         for place in range(np.uint64(sums.shape[0])):
             sums[place] += np.uint32(lines[y, place])
     for col in range(n_cols):
-        cell = row * grid_cols + col
+        cell = row * grid.cols + col
         if not needed[cell]:
             continue
         red = green = blue = 0
@@ -116,166 +123,110 @@ def _means_of_frame(
 
 @compiled
 def resolve(
-    notes: NDArray[np.int64],
-    registers: NDArray[np.uint32],
-    grid_cols: int,
-    frame: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-) -> None:
-    """Turn every note of a mean colour or a register into that colour, in place.
+    symbols: NDArray[np.int64], colours: NDArray[np.uint32], grid: GridTable,
+    frame: NDArray[np.uint8], planes: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Turn every symbol of a mean colour or a register into that colour, in place.
 
     Args:
-        notes: (n_cells,).
-        registers: their colours, packed.
-        grid_cols: of the grid.
+        symbols: int64 (n_cells,), changed.
+        colours: uint32 (n_registers,), what the registers hold, packed.
+        grid: what is known of the grid.
         frame: uint8 (height, width, 3), the layer's input.
         planes: uint8 (planes, height, width, 3).
-        row_edges: of cells, in pixels.
-        col_edges: likewise.
     """
     n_variants = 2 * (planes.shape[0] + 1)
     used = np.zeros(n_variants, np.bool_)
-    for cell in range(notes.shape[0]):
-        note = notes[cell]
-        kind = (note >> KIND) & 255
+    for cell in range(symbols.shape[0]):
+        symbol = symbols[cell]
+        kind = symbol & KIND
         if kind == MEAN:
-            used[(note >> VARIANT) & 255] = True
+            used[(symbol >> VARIANT) & 255] = True
         elif kind == REGISTER:
-            notes[cell] = (COLOUR << KIND) | _changed(int(registers[note & LOW]), note)
-    means = np.empty(notes.shape[0], np.uint32)
-    needed = np.empty(notes.shape[0], np.bool_)
+            symbols[cell] = COLOUR | _changed(int(colours[symbol & LOW]), symbol)
+    means = np.empty(symbols.shape[0], np.uint32)
+    needed = np.empty(symbols.shape[0], np.bool_)
     sums = np.empty(3 * frame.shape[1], np.uint32)
     for variant in range(n_variants):
         if not used[variant]:
             continue
         needed[:] = False
-        for cell in range(notes.shape[0]):
-            note = notes[cell]
-            if (note >> KIND) & 255 == MEAN and (note >> VARIANT) & 255 == variant:
-                needed[note & LOW] = True
-        for row in range(row_edges.shape[0] - 1):
+        for cell in range(symbols.shape[0]):
+            symbol = symbols[cell]
+            if symbol & KIND == MEAN and (symbol >> VARIANT) & 255 == variant:
+                needed[symbol & LOW] = True
+        for row in range(grid.row_edges.shape[0] - 1):
             if variant == 0:
-                _means_of_frame(frame, row, needed, grid_cols, row_edges, col_edges, sums, means)
+                _means_of_row(frame, row, needed, grid, sums, means)
                 continue
-            for col in range(col_edges.shape[0] - 1):
-                cell = row * grid_cols + col
+            for col in range(grid.col_edges.shape[0] - 1):
+                cell = row * grid.cols + col
                 if needed[cell]:
                     source = frame if variant < 2 else planes[variant // 2 - 1]
-                    means[cell] = mean_of(
-                        source, row_edges[row], row_edges[row + 1], col_edges[col],
-                        col_edges[col + 1], variant % 2 == 1,
-                    )  # fmt: skip
-        for cell in range(notes.shape[0]):
-            note = notes[cell]
-            if (note >> KIND) & 255 == MEAN and (note >> VARIANT) & 255 == variant:
-                notes[cell] = (COLOUR << KIND) | _changed(int(means[note & LOW]), note)
+                    means[cell] = mean_of(source, _block_of(cell, grid), variant % 2 == 1)
+        for cell in range(symbols.shape[0]):
+            symbol = symbols[cell]
+            if symbol & KIND == MEAN and (symbol >> VARIANT) & 255 == variant:
+                symbols[cell] = COLOUR | _changed(int(means[symbol & LOW]), symbol)
 
 
 @inlined
 def _copy_piece(
-    note: int,
-    from_top: int,
-    from_bottom: int,
-    from_start: int,
-    from_end: int,
-    source: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    lines: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
-    opcodes: NDArray[np.int64],
-    settings: NDArray[np.int64],
-    there_already: bool,
-) -> None:
-    """Copy a piece of a plane, unless it is there already, and do to it what its note says.
+    symbol: int, source: NDArray[np.uint8], origin: Block, surfaces: Surfaces, block: Block,
+    actions: ActionTable, in_place: bool,
+) -> None:  # fmt: skip
+    """Copy a piece of a plane, and do to it what its symbol says.
 
-    What is missing of its size repeats its last line. ``source`` and ``lines`` have no axis of
-    channels.
+    What is missing of its size repeats its last line.
+
+    Args:
+        symbol: symbol of the piece.
+        source: uint8 (height, 3 · width), the plane.
+        origin: block of the plane.
+        surfaces: pixels, of which ``out`` is changed.
+        block: block of the output.
+        actions: what is known of each action.
+        in_place: whether the output has the piece already, so that nothing is copied.
     """
-    if not there_already:
+    from_top, from_bottom, from_start, from_end = origin
+    top, bottom, start, end = block
+    lines = surfaces.lines
+    if not in_place:
         width = np.uint64(3 * min(end - start, from_end - from_start))
-        to, there = np.uint64(3 * start), np.uint64(3 * from_start)
+        to, begin = np.uint64(3 * start), np.uint64(3 * from_start)
         for line in range(bottom - top):
             y = np.uint64(top + line)
             from_y = np.uint64(min(from_top + line, from_bottom - 1))
             for place in range(width):
-                lines[y, to + place] = source[from_y, there + place]
+                lines[y, to + place] = source[from_y, begin + place]
             for place in range(to + width, np.uint64(3 * end)):
                 lines[y, place] = source[from_y, np.uint64(3 * from_end - 3) + place % np.uint64(3)]
-    if (note >> VARIANT) & 1 == 1:
-        turn_grey(out, out, top, bottom, start, end)
-    action = ((note & ~SHOWN) >> PENDING) - 1
+    if (symbol >> VARIANT) & 1 == 1:
+        turn_grey(surfaces.out, block)
+    action = ((symbol & ~SHOWN) >> PENDING) - 1
     if action >= 0:
-        recolour(lines, top, bottom, start, end, opcodes[action], settings[action])
+        recolour(lines, block, actions.codes[action] & _OP, actions.settings[action])
 
 
-@compiled
-def _paint(
-    cell: int,
-    note: int,
-    grid_cols: int,
-    frame: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-    opcodes: NDArray[np.int64],
-    settings: NDArray[np.int64],
-) -> None:
-    """Write the pixels of a cell that is a colour, or a piece of a plane."""
-    row, col = cell // grid_cols, cell % grid_cols
-    top, bottom = row_edges[row], row_edges[row + 1]
-    start, end = col_edges[col], col_edges[col + 1]
-    if (note >> KIND) & 255 == COLOUR:
-        fill(out, top, bottom, start, end, note & LOW)
-        return
-    row, col = (note & LOW) // grid_cols, (note & LOW) % grid_cols
-    variant = (note >> VARIANT) & 255
-    shown = frame if variant < 2 else planes[variant // 2 - 1]
-    _copy_piece(
-        note, row_edges[row], row_edges[row + 1], col_edges[col], col_edges[col + 1],
-        shown.reshape((shown.shape[0], -1)), out, out.reshape((out.shape[0], -1)), top, bottom,
-        start, end, opcodes, settings, False,
-    )  # fmt: skip
-
-
-@compiled
-def paint_all(
-    notes: NDArray[np.int64],
-    opcodes: NDArray[np.int64],
-    settings: NDArray[np.int64],
-    grid_cols: int,
-    frame: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-    first_row: int,
-    last_row: int,
-    in_place: bool,
-) -> None:
+@borrowing
+def paint_symbols(
+    symbols: NDArray[np.int64], actions: ActionTable, grid: GridTable, surfaces: Surfaces,
+    first_row: int, last_row: int, in_place: bool,
+) -> None:  # fmt: skip
     """Write the pixels of all cells in some rows that the output does not show yet.
 
     Args:
-        notes: (n_cells,), resolved.
-        opcodes: (n_actions,).
-        settings: (n_actions, 16), of the action's effect.
-        grid_cols: of the grid.
-        frame: uint8 (height, width, 3), the layer's input.
-        planes: uint8 (planes, height, width, 3).
-        out: uint8 (height, width, 3), written to; it may be the frame itself.
-        row_edges: of cells, in pixels.
-        col_edges: likewise.
-        first_row: of cells.
-        last_row: after the last.
+        symbols: int64 (n_cells,), resolved.
+        actions: what is known of each action.
+        grid: what is known of the grid.
+        surfaces: pixels, of which ``out`` is changed; it may be the frame itself.
+        first_row: first row of cells.
+        last_row: row of cells after the last.
         in_place: whether ``out`` is the frame itself.
     """
-    lines = out.reshape((out.shape[0], -1))
-    shown_lines = frame.reshape((frame.shape[0], -1))
+    frame, planes, out, lines = surfaces
+    row_edges, col_edges, grid_cols = grid.row_edges, grid.col_edges, grid.cols
+    source_lines = frame.reshape((frame.shape[0], -1))
     last_plane = 0
     n_cols = col_edges.shape[0] - 1
     for row in range(first_row, last_row):
@@ -283,44 +234,45 @@ def paint_all(
         col = 0
         while col < n_cols:
             cell = row * grid_cols + col
-            note = notes[cell]
-            if (note >> KIND) & 255 != COLOUR:
-                first = col
+            symbol = symbols[cell]
+            first = col
+            if symbol & KIND != COLOUR:
                 col += 1
                 # The output began as the frame, and what is shown of it was written since
-                if (note >> KIND) & 255 != PIECE or note & SHOWN != 0:
+                if symbol & KIND != PIECE or symbol & SHOWN != 0:
                     continue
                 # Neighbours that lie side by side in one plane too are one piece of it
-                source = note & LOW
+                source = symbol & LOW
                 source_row, begin = source // grid_cols, source % grid_cols
                 shift = col_edges[first] - col_edges[begin]
                 source_col = begin
                 while (
                     col < n_cols
                     and source_col + 1 < n_cols
-                    and notes[row * grid_cols + col] == note + col - first
+                    and symbols[row * grid_cols + col] == symbol + col - first
                     and col_edges[col] - col_edges[source_col + 1] == shift
                 ):
                     col += 1
                     source_col += 1
-                plane = (note >> (VARIANT + 1)) & 127
+                plane = plane_of(symbol)
                 if plane != last_plane:
                     last_plane = plane
                     shown = frame if plane == 0 else planes[plane - 1]
-                    shown_lines = shown.reshape((shown.shape[0], -1))
-                _copy_piece(
-                    note, row_edges[source_row], row_edges[source_row + 1], col_edges[begin],
-                    col_edges[source_col + 1], shown_lines, out, lines, top, bottom,
-                    col_edges[first], col_edges[col], opcodes, settings,
-                    in_place and plane == 0 and source == cell,
+                    source_lines = shown.reshape((shown.shape[0], -1))
+                origin = (
+                    row_edges[source_row], row_edges[source_row + 1], col_edges[begin],
+                    col_edges[source_col + 1],
                 )  # fmt: skip
+                block = (top, bottom, col_edges[first], col_edges[col])
+                there = in_place and plane == 0 and source == cell
+                _copy_piece(symbol, source_lines, origin, surfaces, block, actions, there)
                 continue
             # Flat neighbours: one line of them is written, and copied to the others
-            first = col
-            while col < n_cols and (notes[row * grid_cols + col] >> KIND) & 255 == COLOUR:
-                note = notes[row * grid_cols + col]
+            while col < n_cols and symbols[row * grid_cols + col] & KIND == COLOUR:
+                symbol = symbols[row * grid_cols + col]
                 red, green, blue = (
-                    np.uint8(note & 255), np.uint8((note >> 8) & 255), np.uint8((note >> 16) & 255)
+                    np.uint8(symbol & 255), np.uint8((symbol >> 8) & 255),
+                    np.uint8((symbol >> 16) & 255),
                 )  # fmt: skip
                 for x in range(np.uint64(col_edges[col]), np.uint64(col_edges[col + 1])):
                     out[top, x, 0] = red
@@ -334,204 +286,171 @@ def paint_all(
 
 
 @compiled
-def survey_notes(
-    notes: NDArray[np.int64],
-    work: NDArray[np.int32],
-    extras: NDArray[np.int64],
-    plane_of: NDArray[np.int64],
-    n_planes: int,
-) -> tuple[NDArray[np.bool_], bool, bool, int, int]:
-    """Look what notes and work will need.
+def survey(
+    symbols: NDArray[np.int64], rows: NDArray[np.int32], operands: NDArray[np.int64],
+    planes: NDArray[np.int64], n_planes: int,
+) -> tuple[NDArray[np.bool_], bool, bool, int, int]:  # fmt: skip
+    """Find out what symbols and operations will need.
+
+    Args:
+        symbols: int64 (n_cells,).
+        rows: int32 (n_ops, fields), of the operations.
+        operands: int64 (n_ops, 2), of the operations.
+        planes: int64 (n_actions,), number of each effect's plane.
+        n_planes: number of planes, the frame included.
 
     Returns:
-        of each plane, the frame being the first, whether it is needed; whether a piece of the frame
-        is to be painted in another place; whether colours are to be worked out; how many cells the
+        for each plane, the frame being the first, whether it is needed; whether a piece of the
+        frame is painted in another place; whether colours have to be resolved; how many cells the
         output does not show yet; and the plane that all of them together are, or 0.
     """
-    whole = (notes[0] >> (VARIANT + 1)) & 127
-    as_whole = (PIECE << KIND) | (whole << (VARIANT + 1))
+    whole = plane_of(symbols[0])
+    as_whole = PIECE | (whole << (VARIANT + 1))
     shown = np.zeros(n_planes, np.bool_)
     moved = unresolved = False
     unshown = 0
-    for cell in range(notes.shape[0]):
-        note = notes[cell]
-        kind = (note >> KIND) & 255
-        unshown += note & SHOWN == 0
-        if note != as_whole | cell:
+    for cell in range(symbols.shape[0]):
+        symbol = symbols[cell]
+        kind = symbol & KIND
+        unshown += symbol & SHOWN == 0
+        if symbol != as_whole | cell:
             whole = 0
         if kind in (PIECE, MEAN):
-            plane = (note >> (VARIANT + 1)) & 127
+            plane = plane_of(symbol)
             shown[plane] = True
-            moved |= plane == 0 and kind == PIECE and note & LOW != cell
+            moved |= plane == 0 and kind == PIECE and symbol & LOW != cell
         unresolved |= kind in (MEAN, REGISTER)
-    for piece in range(work.shape[0]):
-        kind = work[piece, 0]
+    for place in range(rows.shape[0]):
+        kind = rows[place, OP]
         if kind == CALL:
-            # An effect without a plane of its own is shown the frame
-            shown[plane_of[work[piece, 3]]] = True
+            # An effect without a plane of its own is given the frame's pixels
+            shown[planes[rows[place, ACTION]]] = True
         elif kind in (DRAW, TINT, MIX):
-            for extra in range(2):
-                note = extras[piece, extra]
-                noted = (note >> KIND) & 255
-                if noted in (MEAN, PIECE):
-                    shown[(note >> (VARIANT + 1)) & 127] = True
+            for operand in range(2):
+                symbol = operands[place, operand]
+                if symbol & KIND == MEAN or symbol & KIND == PIECE:
+                    shown[plane_of(symbol)] = True
     return shown, moved, unresolved, unshown, whole
 
 
-@compiled
+@inlined
 def _colour_of(
-    note: int,
-    registers: NDArray[np.uint32],
-    grid_cols: int,
-    frame: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
+    symbol: int, colours: NDArray[np.uint32], grid: GridTable, surfaces: Surfaces
 ) -> int:
-    """Work out a flat note."""
-    kind = (note >> KIND) & 255
+    """Work out the colour of a flat symbol."""
+    kind = symbol & KIND
     if kind == COLOUR:
-        return note & LOW
+        return symbol & LOW
     if kind == REGISTER:
-        return int(_changed(int(registers[note & LOW]), note))
-    variant, cell = (note >> VARIANT) & 255, note & LOW
-    row, col = cell // grid_cols, cell % grid_cols
-    source = frame if variant < 2 else planes[variant // 2 - 1]
-    mean = mean_of(
-        source, row_edges[row], row_edges[row + 1], col_edges[col], col_edges[col + 1],
-        variant % 2 == 1,
-    )  # fmt: skip
-    return int(_changed(mean, note))
+        return int(_changed(int(colours[symbol & LOW]), symbol))
+    variant = (symbol >> VARIANT) & 255
+    source = surfaces.frame if variant < 2 else surfaces.planes[variant // 2 - 1]
+    mean = mean_of(source, _block_of(symbol & LOW, grid), variant % 2 == 1)
+    return int(_changed(mean, symbol))
 
 
-@compiled
-def work_through(
-    work: NDArray[np.int32],
-    extras: NDArray[np.int64],
-    order: NDArray[np.int64],
-    opcodes: NDArray[np.int64],
-    settings: NDArray[np.int64],
-    offsets: NDArray[np.int32],
-    registers: NDArray[np.uint32],
-    grid_cols: int,
-    frame: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    row_edges: NDArray[np.int32],
-    col_edges: NDArray[np.int32],
-) -> None:
-    """Do work on pixels in the given order; that which needs Python is left out.
+@inlined
+def _colour_op(
+    kind: int, action: int, first: int, second: int, colours: NDArray[np.uint32],
+    actions: ActionTable, grid: GridTable, surfaces: Surfaces,
+) -> int:  # fmt: skip
+    """Return what an effect makes of one flat colour (``TINT``) or of two (``MIX``)."""
+    colour = _colour_of(first, colours, grid, surfaces)
+    own = actions.settings[action]
+    if kind == TINT:
+        return int(tinted(colour, actions.codes[action] & _OP, own))
+    other = _colour_of(second, colours, grid, surfaces)
+    return int(
+        packed(
+            mixed(colour & 255, other & 255, own[0]),
+            mixed((colour >> 8) & 255, (other >> 8) & 255, own[0]),
+            mixed((colour >> 16) & 255, (other >> 16) & 255, own[0]),
+        )
+    )
 
-    Args:
-        work: (pieces, fields).
-        extras: (pieces, 2).
-        order: numbers of pieces.
-        opcodes: (n_actions,).
-        settings: (n_actions, 16), of the action's effect.
-        offsets: (n_actions, 2), of the action's move.
-        registers: colours, packed, written to.
-        grid_cols: of the grid.
-        frame: uint8 (height, width, 3), the layer's input.
-        planes: uint8 (planes, height, width, 3).
-        out: uint8 (height, width, 3), changed.
-        row_edges: of cells, in pixels.
-        col_edges: likewise.
-    """
-    tall = wide = 0
-    for row in range(row_edges.shape[0] - 1):
-        tall = max(tall, row_edges[row + 1] - row_edges[row])
-    for col in range(col_edges.shape[0] - 1):
-        wide = max(wide, col_edges[col + 1] - col_edges[col])
-    scratch = np.empty((tall, 3 * wide), np.uint8)
-    sources = np.empty((wide, 2), np.uint64)
-    lines = out.reshape((out.shape[0], -1))
-    runs = np.empty(max(tall, wide) + 1, np.int64)
-    spare = np.empty(max(tall, wide) + 1, np.int64)
-    counts = np.empty(17, np.int64)
-    thresholds = np.empty((8, lines.shape[1]), np.uint8)
-    known = np.full(1, -1, np.int64)
+
+@inlined
+def _draw(
+    symbol: int, block: Block, colours: NDArray[np.uint32], actions: ActionTable, grid: GridTable,
+    surfaces: Surfaces,
+) -> None:  # fmt: skip
+    """Write the pixels of a cell that is a colour, or a piece of a plane."""
+    if symbol & KIND != PIECE:
+        fill(surfaces.out, block, _colour_of(symbol, colours, grid, surfaces))
+        return
+    variant = (symbol >> VARIANT) & 255
+    shown = surfaces.frame if variant < 2 else surfaces.planes[variant // 2 - 1]
+    lines = shown.reshape((shown.shape[0], -1))
+    _copy_piece(symbol, lines, _block_of(symbol & LOW, grid), surfaces, block, actions, False)
+
+
+@borrowing
+def _run_ops(
+    rows: NDArray[np.int32], operands: NDArray[np.int64], order: NDArray[np.int64],
+    colours: NDArray[np.uint32], actions: ActionTable, grid: GridTable, surfaces: Surfaces,
+    scratch: Scratch,
+) -> None:  # fmt: skip
+    out = surfaces.out
+    n_cols = grid.col_edges.shape[0] - 1
     at = 0
     while at < order.shape[0]:
-        piece = order[at]
+        place = order[at]
         at += 1
-        kind = work[piece, 0]
-        action = work[piece, 3]
-        if kind in (TINT, MIX):
-            colour = _colour_of(
-                extras[piece, 0], registers, grid_cols, frame, planes, row_edges, col_edges
-            )
-            if kind == TINT:
-                colour = tinted(colour, opcodes[action], settings[action])
-            else:
-                second = _colour_of(
-                    extras[piece, 1], registers, grid_cols, frame, planes, row_edges, col_edges
-                )
-                kept = settings[action, 0]
-                colour = packed(
-                    mixed(colour & 255, second & 255, kept),
-                    mixed((colour >> 8) & 255, (second >> 8) & 255, kept),
-                    mixed((colour >> 16) & 255, (second >> 16) & 255, kept),
-                )
-            registers[work[piece, 1]] = colour
-            continue
+        kind, cell, action = rows[place, OP], rows[place, CELL], rows[place, ACTION]
         if kind == CALL:
             continue
-        cell = work[piece, 1]
-        row, col = cell // grid_cols, cell % grid_cols
-        top, bottom = row_edges[row], row_edges[row + 1]
-        start, end = col_edges[col], col_edges[col + 1]
-        if kind == DRAW:
-            note = extras[piece, 0]
-            if (note >> KIND) & 255 != PIECE:
-                colour = _colour_of(note, registers, grid_cols, frame, planes, row_edges, col_edges)
-                note = (COLOUR << KIND) | colour
-            _paint(
-                cell, note, grid_cols, frame, planes, out, row_edges, col_edges, opcodes, settings
+        if kind in (TINT, MIX):
+            first, second = operands[place, 0], operands[place, 1]
+            colours[cell] = _colour_op(
+                kind, action, first, second, colours, actions, grid, surfaces
             )
             continue
+        block = _block_of(cell, grid)
+        if kind == DRAW:
+            _draw(operands[place, 0], block, colours, actions, grid, surfaces)
+            continue
         if kind == MEASURE:
-            registers[extras[piece, 0]] = mean_of(out, top, bottom, start, end, False)
+            colours[operands[place, 0]] = mean_of(out, block, False)
             continue
         # Neighbours in a row that have the same done to them are done as one
-        opcode = opcodes[action]
-        alone = _CHANNEL_SHIFT <= opcode <= _PIXEL_SORT or opcode >= _DISPLACE
-        if not alone:
+        code = actions.codes[action]
+        if code & _PER_CELL == 0:
+            col = cell % grid.cols
             while at < order.shape[0]:
                 following = order[at]
-                next_to = work[following, 1] == cell + 1 and col + 1 < col_edges.shape[0] - 1
-                if not (next_to and work[following, 0] == kind and work[following, 3] == action):
+                next_to = rows[following, CELL] == cell + 1 and col + 1 < n_cols
+                same = rows[following, OP] == kind and rows[following, ACTION] == action
+                if not (next_to and same):
                     break
                 cell += 1
                 col += 1
                 at += 1
-            end = col_edges[col + 1]
-        down, right = offsets[action, 0], offsets[action, 1]
-        own = settings[action]
+            block = (block[0], block[1], block[2], grid.col_edges[col + 1])
         if kind == GREY:
-            turn_grey(out, out, top, bottom, start, end)
-        elif opcode <= _HUE_ROTATE:
-            recolour(lines, top, bottom, start, end, opcode, own)
-        elif opcode == _CHANNEL_SHIFT:
-            shift_channels(lines, top, bottom, start, end, own[0], down, right, scratch, sources)
-        elif opcode == _PIXEL_SORT:
-            sort_pixels(out, top, bottom, start, end, own, down, right, runs, spare, counts)
-        elif opcode == _SCANLINES:
-            darken_lines(lines, top, bottom, start, end, own, right == 0)
-        elif opcode == _DITHER:
-            print_dots(lines, top, bottom, start, end, own, thresholds, known)
-        else:
-            other = work[piece, 2]
-            other_row, other_col = other // grid_cols, other % grid_cols
-            other_top, other_bottom = row_edges[other_row], row_edges[other_row + 1]
-            other_start, other_end = col_edges[other_col], col_edges[other_col + 1]
-            if opcode == _SWAP:
-                swap_blocks(
-                    lines, top, bottom, start, end, other_top, other_bottom, other_start,
-                    other_end, scratch,
-                )  # fmt: skip
-            else:
-                kept = own[0] if opcode == _SMEAR else 256
-                blend_from(
-                    lines, other_top, other_bottom, other_start, other_end, lines, top, bottom,
-                    start, end, kept,
-                )  # fmt: skip
+            turn_grey(out, block)
+        elif kind == APPLY:
+            other = block
+            if code & _READS_OTHER != 0:
+                other = _block_of(rows[place, OTHER], grid)
+            move = (actions.moves[action, 0], actions.moves[action, 1])
+            apply_op(code & _OP, actions.settings[action], move, surfaces, block, other, scratch)
+
+
+@compiled
+def run_ops(
+    rows: NDArray[np.int32], operands: NDArray[np.int64], order: NDArray[np.int64],
+    colours: NDArray[np.uint32], actions: ActionTable, grid: GridTable, surfaces: Surfaces,
+) -> None:  # fmt: skip
+    """Do operations on pixels in the given order, except those that call plain functions.
+
+    Args:
+        rows: int32 (n_ops, fields), the operations.
+        operands: int64 (n_ops, 2), of the operations.
+        order: int64, places of the operations to be done.
+        colours: uint32 (n_registers,), what the registers hold, packed; changed.
+        actions: what is known of each action.
+        grid: what is known of the grid.
+        surfaces: pixels, of which ``out`` is changed.
+    """
+    scratch = make_scratch(grid.row_edges, grid.col_edges, surfaces.out.shape[1])
+    _run_ops(rows, operands, order, colours, actions, grid, surfaces, scratch)

@@ -2,42 +2,77 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_gym.compilation import compiled
-from glitch_render.effects import Opcode
+from glitch_gym.compilation import borrowing, compiled, inlined
+from glitch_render.effects import Op
 from glitch_render.effects.colours import BAYER
 from glitch_render.engine.symbols import grey_of, packed
 
 __all__ = [
+    "Block",
+    "Scratch",
+    "Surfaces",
+    "apply_op",
     "blend_from",
-    "darken_lines",
     "fill",
+    "make_scratch",
     "mean_of",
     "mixed",
-    "print_dots",
     "recolour",
     "rounded",
-    "shift_channels",
-    "sort_pixels",
-    "swap_blocks",
     "tinted",
     "turn_grey",
 ]
 
-_POSTERIZE = int(Opcode.POSTERIZE)
-_SOLARIZE = int(Opcode.SOLARIZE)
+Block = tuple[int, int, int, int]
+"""Rows and columns of pixels: first row, after the last, first column, after the last."""
+
+Surfaces = namedtuple("Surfaces", ["frame", "planes", "out", "lines"])
+Surfaces.__doc__ = """The pixels that are read and written.
+
+Args:
+    frame: uint8 (height, width, 3), the layer's input.
+    planes: uint8 (planes, height, width, 3), those of the effects.
+    out: uint8 (height, width, 3), changed.
+    lines: uint8 (height, 3 · width), the same memory as ``out``.
+"""
+
+Scratch = namedtuple(
+    "Scratch", ["pixels", "columns", "runs", "spare", "counts", "thresholds", "dots"]
+)
+Scratch.__doc__ = """Memory of one worker, made once for many operations.
+
+Args:
+    pixels: uint8 (height, 3 · width) of the largest cell.
+    columns: uint64 (width, 2), where the red and the blue of a column come from.
+    runs: int64 (side + 1,), pixels of a line with their keys.
+    spare: int64 (side + 1,), a copy of them.
+    counts: int64 (17,), how many keys have a digit.
+    thresholds: uint8 (8, 3 · frame width), of the pattern of dots.
+    dots: int64 (1,), the number of dots that ``thresholds`` are for, or −1.
+"""
+
+_POSTERIZE, _SOLARIZE, _HUE_ROTATE, _CHANNEL_SHIFT, _PIXEL_SORT, _SCANLINES, _DITHER = (
+    int(op)
+    for op in (
+        Op.POSTERIZE, Op.SOLARIZE, Op.HUE_ROTATE, Op.CHANNEL_SHIFT, Op.PIXEL_SORT, Op.SCANLINES,
+        Op.DITHER,
+    )
+)  # fmt: skip
+_DISPLACE, _SMEAR, _SWAP = int(Op.DISPLACE), int(Op.SMEAR), int(Op.SWAP)
 _SHORT_RUN = 12
 _ABOVE = np.float32(2048 + 4096 * 1024)
 _A_4096TH = np.float32(1 / 4096)
 
 
-@compiled
-def mean_of(
-    pixels: NDArray[np.uint8], top: int, bottom: int, start: int, end: int, grey: bool
-) -> int:
-    """Mean colour of a block, packed."""
+@borrowing
+def mean_of(pixels: NDArray[np.uint8], block: Block, grey: bool) -> int:
+    """Return the mean colour of a block, or of its grey, packed."""
+    top, bottom, start, end = block
     red = green = blue = 0
     # Places are unsigned so that nothing asks whether they count from the end, and a row is summed
     # in 32 bits, which hold more than the widest there is: both halve the time
@@ -62,35 +97,28 @@ def mean_of(
     return packed(rounded(red, count), rounded(green, count), rounded(blue, count))
 
 
-@compiled
+@borrowing
 def rounded(total: int, count: int) -> int:
     """Return total ÷ count, rounded half up."""
     return (2 * total + count) // (2 * count)
 
 
-@compiled
-def turn_grey(
-    source: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
-) -> None:
+@borrowing
+def turn_grey(out: NDArray[np.uint8], block: Block) -> None:
     """Turn the pixels of a block grey."""
+    top, bottom, start, end = block
     for y in range(np.uint64(top), np.uint64(bottom)):
         for x in range(np.uint64(start), np.uint64(end)):
-            grey = np.uint8(
-                grey_of(int(source[y, x, 0]), int(source[y, x, 1]), int(source[y, x, 2]))
-            )
+            grey = np.uint8(grey_of(int(out[y, x, 0]), int(out[y, x, 1]), int(out[y, x, 2])))
             out[y, x, 0] = grey
             out[y, x, 1] = grey
             out[y, x, 2] = grey
 
 
-@compiled
-def fill(out: NDArray[np.uint8], top: int, bottom: int, start: int, end: int, colour: int) -> None:
+@borrowing
+def fill(out: NDArray[np.uint8], block: Block, colour: int) -> None:
     """Fill a block with one colour."""
+    top, bottom, start, end = block
     red, green, blue = (
         np.uint8(colour & 255), np.uint8((colour >> 8) & 255), np.uint8((colour >> 16) & 255)
     )  # fmt: skip
@@ -101,18 +129,18 @@ def fill(out: NDArray[np.uint8], top: int, bottom: int, start: int, end: int, co
             out[y, x, 2] = blue
 
 
-@compiled
+@borrowing
 def _clipped(value: int) -> int:
     return min(max(value, 0), 255)
 
 
-@compiled
-def tinted(colour: int, opcode: int, own: NDArray[np.int64]) -> int:
+@borrowing
+def tinted(colour: int, op: int, own: NDArray[np.int64]) -> int:
     """Do to one colour what an effect does to every pixel alone."""
     red, green, blue = colour & 255, (colour >> 8) & 255, (colour >> 16) & 255
-    if opcode == _POSTERIZE:
+    if op == _POSTERIZE:
         return packed(red & own[0], green & own[0], blue & own[0])
-    if opcode == _SOLARIZE:
+    if op == _SOLARIZE:
         red = red if red < own[0] else 255 - red
         green = green if green < own[0] else 255 - green
         blue = blue if blue < own[0] else 255 - blue
@@ -124,31 +152,29 @@ def tinted(colour: int, opcode: int, own: NDArray[np.int64]) -> int:
     )
 
 
-@compiled
+@borrowing
 def mixed(first: int, second: int, kept: int) -> int:
     """Return a channel of two colours, mixed; ``kept`` is the second's share in 256ths."""
     return (second * kept + first * (256 - kept) + 128) >> 8
 
 
-@compiled
+@borrowing
 def recolour(
     lines: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
-    opcode: int,
+    block: Block,
+    op: int,
     own: NDArray[np.int64],
 ) -> None:
     """Do what an effect does to every pixel alone to a run of cells."""
+    top, bottom, start, end = block
     first, last = np.uint64(3 * start), np.uint64(3 * end)
-    if opcode == _POSTERIZE:
+    if op == _POSTERIZE:
         mask = np.uint8(own[0])
         for y in range(np.uint64(top), np.uint64(bottom)):
             for place in range(first, last):
                 lines[y, place] &= mask
         return
-    if opcode == _SOLARIZE:
+    if op == _SOLARIZE:
         threshold = np.int32(own[0])
         for y in range(np.uint64(top), np.uint64(bottom)):
             for place in range(first, last):
@@ -171,28 +197,26 @@ def recolour(
             row[3 * x + 2] = _level(g * red + h * green + i * blue)
 
 
-@compiled
+@borrowing
 def _level(total: np.float32) -> np.uint8:
     """Round 4096ths, and clip."""
-    # Above nothing, so that cutting off rounds down
+    # Shifted to be positive, so that truncation is floor
     level = np.int32((total + _ABOVE) * _A_4096TH) - np.int32(1024)
     return np.uint8(min(max(np.int32(level), np.int32(0)), np.int32(255)))
 
 
-@compiled
-def shift_channels(
+@borrowing
+def _shift_channels(
     lines: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
+    block: Block,
     share: int,
-    down: int,
-    right: int,
+    move: tuple[int, int],
     scratch: NDArray[np.uint8],
-    sources: NDArray[np.uint64],
+    columns: NDArray[np.uint64],
 ) -> None:
     """Shift red ahead along the move and blue behind, within the block."""
+    top, bottom, start, end = block
+    down, right = move
     height, width = np.uint64(bottom - top), np.uint64(end - start)
     shift_y = np.uint64((down * ((share * (bottom - top) + 512) >> 10)) % (bottom - top))
     shift_x = np.uint64((right * ((share * (end - start) + 512) >> 10)) % (end - start))
@@ -205,17 +229,17 @@ def shift_channels(
     for x in range(width):
         from_red = x - shift_x if x >= shift_x else x + width - shift_x
         from_blue = x + shift_x if x + shift_x < width else x + shift_x - width
-        sources[x, 0], sources[x, 1] = three * from_red, three * from_blue + two
+        columns[x, 0], columns[x, 1] = three * from_red, three * from_blue + two
     for y in range(height):
         red_y = y - shift_y if y >= shift_y else y + height - shift_y
         blue_y = y + shift_y if y + shift_y < height else y + shift_y - height
         for x in range(width):
             red = begin + three * x
-            lines[above + y, red] = scratch[red_y, sources[x, 0]]
-            lines[above + y, red + two] = scratch[blue_y, sources[x, 1]]
+            lines[above + y, red] = scratch[red_y, columns[x, 0]]
+            lines[above + y, red + two] = scratch[blue_y, columns[x, 1]]
 
 
-@compiled
+@borrowing
 def _sort_run(
     runs: NDArray[np.int64],
     begin: int,
@@ -248,21 +272,19 @@ def _sort_run(
             counts[digit] += 1
 
 
-@compiled
-def sort_pixels(
+@borrowing
+def _sort_pixels(
     out: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
+    block: Block,
     own: NDArray[np.int64],
-    down: int,
-    right: int,
+    move: tuple[int, int],
     runs: NDArray[np.int64],
     spare: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> None:
     """Sort runs of pixels in each line of a block."""
+    top, bottom, start, end = block
+    down, right = move
     upright = own[1] == 2 or (own[1] == 0 and right == 0)
     back = own[1] == 0 and (down if upright else right) < 0
     low, high = own[2], own[3]
@@ -301,17 +323,15 @@ def sort_pixels(
             out[y, x, 2] = np.uint8((runs[place] >> 16) & 255)
 
 
-@compiled
-def darken_lines(
+@borrowing
+def _darken_lines(
     lines: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
+    block: Block,
     own: NDArray[np.int64],
     upright: bool,
 ) -> None:
     """Darken every other line of the frame within a block."""
+    top, bottom, start, end = block
     height, twice, kept = lines.shape[0], 2 * own[0], np.uint32(own[1])
     half, shift = np.uint32(128), np.uint32(8)
     if not upright:
@@ -329,18 +349,16 @@ def darken_lines(
                     lines[y, place] = np.uint8((value * kept + half) >> shift)
 
 
-@compiled
-def print_dots(
+@borrowing
+def _print_dots(
     lines: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
+    block: Block,
     own: NDArray[np.int64],
     thresholds: NDArray[np.uint8],
     known: NDArray[np.int64],
 ) -> None:
     """Print a block with few levels of each channel, in Bayer's pattern."""
+    top, bottom, start, end = block
     height, steps, dots = lines.shape[0], np.int32(own[0] - 1), own[1]
     unit = np.int32(255 // (own[0] - 1))
     if known[0] != dots:
@@ -364,7 +382,7 @@ def print_dots(
         for place in range(np.uint64(3 * start), np.uint64(3 * end)):
             scaled = np.int32(lines[np.uint64(y), place]) * steps << np.int32(7)
             limit_here = np.int32(thresholds[line, place]) * np.int32(255)
-            # ⌈x⌉ of whole numbers, by the next that division cuts off
+            # Integer ceiling: add the divisor − 1, then divide
             level = np.int32(scaled - limit_here + _WHOLE - 1) // np.int32(_WHOLE)
             lines[np.uint64(y), place] = np.uint8(np.int32(level) * unit)
 
@@ -372,21 +390,21 @@ def print_dots(
 _WHOLE = 255 * 128
 
 
-@compiled
+@borrowing
 def blend_from(
-    source: NDArray[np.uint8],
-    from_top: int,
-    from_bottom: int,
-    from_start: int,
-    from_end: int,
-    lines: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
-    kept: int,
+    source: NDArray[np.uint8], origin: Block, lines: NDArray[np.uint8], block: Block, kept: int
 ) -> None:
-    """Lay a block over another; what is missing of its size repeats its last line."""
+    """Lay one block over another; what is missing of its size repeats its last line.
+
+    Args:
+        source: uint8 (height, 3 · width), read.
+        origin: block of ``source``.
+        lines: uint8 (height, 3 · width), changed; it may be ``source``.
+        block: block of ``lines``.
+        kept: share of the source, in 256ths.
+    """
+    from_top, from_bottom, from_start, from_end = origin
+    top, bottom, start, end = block
     # 255 × 256 + 128 is as much as 16 bits hold
     own, half, shift = np.uint16(256 - kept), np.uint16(128), np.uint16(8)
     share = np.uint16(kept)
@@ -412,27 +430,72 @@ def blend_from(
             lines[y, place] = np.uint8(value >> shift)
 
 
-@compiled
-def swap_blocks(
-    lines: NDArray[np.uint8],
-    top: int,
-    bottom: int,
-    start: int,
-    end: int,
-    other_top: int,
-    other_bottom: int,
-    other_start: int,
-    other_end: int,
-    scratch: NDArray[np.uint8],
+@borrowing
+def _swap_blocks(
+    lines: NDArray[np.uint8], block: Block, other: Block, scratch: NDArray[np.uint8]
 ) -> None:
     """Exchange two blocks; where their sizes differ, cut or repeat the last line."""
+    top, bottom, start, end = block
     height, width = bottom - top, end - start
     for y in range(np.uint64(height)):
         for place in range(np.uint64(3 * width)):
             scratch[y, place] = lines[np.uint64(top) + y, np.uint64(3 * start) + place]
-    blend_from(
-        lines, other_top, other_bottom, other_start, other_end, lines, top, bottom, start, end, 256
+    blend_from(lines, other, lines, block, 256)
+    blend_from(scratch, (0, height, 0, width), lines, other, 256)
+
+
+@compiled
+def make_scratch(
+    row_edges: NDArray[np.int32], col_edges: NDArray[np.int32], frame_width: int
+) -> Scratch:
+    """Return memory that suffices for every cell of a grid."""
+    tall = wide = 0
+    for row in range(row_edges.shape[0] - 1):
+        tall = max(tall, row_edges[row + 1] - row_edges[row])
+    for col in range(col_edges.shape[0] - 1):
+        wide = max(wide, col_edges[col + 1] - col_edges[col])
+    side = max(tall, wide)
+    return Scratch(
+        np.empty((tall, 3 * wide), np.uint8),
+        np.empty((wide, 2), np.uint64),
+        np.empty(side + 1, np.int64),
+        np.empty(side + 1, np.int64),
+        np.empty(17, np.int64),
+        np.empty((8, 3 * frame_width), np.uint8),
+        np.full(1, -1, np.int64),
     )
-    blend_from(
-        scratch, 0, height, 0, width, lines, other_top, other_bottom, other_start, other_end, 256
-    )
+
+
+@inlined
+def apply_op(
+    op: int, own: NDArray[np.int64], move: tuple[int, int], surfaces: Surfaces, block: Block,
+    other: Block, scratch: Scratch,
+) -> None:  # fmt: skip
+    """Do an effect to a block of the output, in place.
+
+    Args:
+        op: what to do.
+        own: int64 (16,), settings of the effect.
+        move: row and column offset of the agent's move.
+        surfaces: pixels, of which ``out`` is changed.
+        block: a cell, or neighbours in a row unless the effect has the trait ``PER_CELL``.
+        other: the cell that an effect with the trait ``READS_OTHER`` reads.
+        scratch: memory to work in.
+    """
+    lines = surfaces.lines
+    if op in (_POSTERIZE, _SOLARIZE, _HUE_ROTATE):
+        recolour(lines, block, op, own)
+    elif op == _CHANNEL_SHIFT:
+        _shift_channels(lines, block, own[0], move, scratch.pixels, scratch.columns)
+    elif op == _PIXEL_SORT:
+        _sort_pixels(surfaces.out, block, own, move, scratch.runs, scratch.spare, scratch.counts)
+    elif op == _SCANLINES:
+        _darken_lines(lines, block, own, move[1] == 0)
+    elif op == _DITHER:
+        _print_dots(lines, block, own, scratch.thresholds, scratch.dots)
+    elif op == _SWAP:
+        _swap_blocks(lines, block, other, scratch.pixels)
+    elif op == _SMEAR:
+        blend_from(lines, other, lines, block, own[0])
+    elif op == _DISPLACE:
+        blend_from(lines, other, lines, block, 256)

@@ -1,10 +1,12 @@
-"""In which order work on pixels is done, and what of it at once."""
+"""Schedule: in which order operations on pixels are done, and which of them at once."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -12,46 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.compilation import compiled
+from glitch_render.effects import Effect, Op, Trait
+from glitch_render.engine.symbols import APPLY, CALL, CELL, DRAW, GREY, LEVEL, OP, OTHER
 
-__all__ = ["Section", "at_once", "in_order"]
+__all__ = ["WORTH_SHARING", "Section", "plan_sections", "row_bands", "run_parallel"]
 
-Section = tuple[list[NDArray[np.int64]], NDArray[np.int64]]
-"""Parts of the list of work that can be done at once, and then what needs plain functions."""
+WORTH_SHARING = 250_000
+"""Pixels from which on it pays to share work among cores; a tenth of it for what is heavy."""
+
+_MANY_LEVELS = 8
+"""Levels from which on another order than theirs is looked for."""
 
 
-@compiled
-def in_order(work: NDArray[np.int32], n_cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Put work in the order of levels, and within a level in that of cells.
+@dataclass(frozen=True, eq=False)
+class Section:
+    """Operations that are done after those of the section before.
 
-    Returns:
-        the order, and for each level from 0 where in it the level begins; one more for the end.
+    Args:
+        parts: places of operations; the parts can be done at once.
+        calls: places of operations that call plain functions, done after the parts.
     """
-    count = work.shape[0]
-    n_levels = 1
-    by_cell = np.zeros(n_cells + 1, np.int64)
-    for piece in range(count):
-        n_levels = max(n_levels, work[piece, 4] + 1)
-        # Work on registers is as wide as their number, which is no place in the picture
-        by_cell[min(work[piece, 1], n_cells - 1) + 1] += 1
-    for cell in range(n_cells):
-        by_cell[cell + 1] += by_cell[cell]
-    half = np.empty(count, np.int64)
-    for piece in range(count):
-        cell = min(work[piece, 1], n_cells - 1)
-        half[by_cell[cell]] = piece
-        by_cell[cell] += 1
-    begins = np.zeros(n_levels + 1, np.int64)
-    for piece in range(count):
-        begins[work[piece, 4] + 1] += 1
-    for level in range(n_levels):
-        begins[level + 1] += begins[level]
-    at = begins.copy()
-    order = np.empty(count, np.int64)
-    for place in range(count):
-        level = work[half[place], 4]
-        order[at[level]] = half[place]
-        at[level] += 1
-    return order, begins
+
+    parts: list[NDArray[np.int64]]
+    calls: NDArray[np.int64]
 
 
 @lru_cache(maxsize=1)
@@ -66,9 +51,118 @@ if hasattr(os, "register_at_fork"):
 _Part = TypeVar("_Part")
 
 
-def at_once(do: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
+def run_parallel(do: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
     """Do parts of work on all cores, the last of them in this thread."""
     others = [_workers().submit(do, part) for part in parts[:-1]]
     do(parts[-1])
     for other in others:
         other.result()
+
+
+def row_bands(n_rows: int) -> list[int]:
+    """Return the first row of each core's share of rows; one more for the end."""
+    cores = os.cpu_count() or 1
+    return [n_rows * core // cores for core in range(cores + 1)]
+
+
+@compiled
+def _in_order(rows: NDArray[np.int32], n_cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sort operations by level, and within a level by cell.
+
+    Returns:
+        the order, and for each level from 0 where in it the level begins; one more for the end.
+    """
+    count = rows.shape[0]
+    n_levels = 1
+    by_cell = np.zeros(n_cells + 1, np.int64)
+    for place in range(count):
+        n_levels = max(n_levels, rows[place, LEVEL] + 1)
+        # Operations on registers are as many as registers, which are no places in the picture
+        by_cell[min(rows[place, CELL], n_cells - 1) + 1] += 1
+    for cell in range(n_cells):
+        by_cell[cell + 1] += by_cell[cell]
+    half = np.empty(count, np.int64)
+    for place in range(count):
+        cell = min(rows[place, CELL], n_cells - 1)
+        half[by_cell[cell]] = place
+        by_cell[cell] += 1
+    begins = np.zeros(n_levels + 1, np.int64)
+    for place in range(count):
+        begins[rows[place, LEVEL] + 1] += 1
+    for level in range(n_levels):
+        begins[level + 1] += begins[level]
+    at = begins.copy()
+    order = np.empty(count, np.int64)
+    for sorted_by_cell in range(count):
+        level = rows[half[sorted_by_cell], LEVEL]
+        order[at[level]] = half[sorted_by_cell]
+        at[level] += 1
+    return order, begins
+
+
+def _by_row(
+    rows: NDArray[np.int32], grid_cols: int, bands: Sequence[int]
+) -> list[NDArray[np.int64]] | None:
+    """Divide operations by the row of their cell, or return ``None`` where rows need one another.
+
+    Rows that have nothing to do with each other, one after the other and each in the order of
+    time, keep what is worked on in the cache.
+    """
+    cell_rows = rows[:, CELL : OTHER + 1] // grid_cols
+    kinds = rows[:, OP]
+    local = (kinds == APPLY) | (kinds == DRAW) | (kinds == GREY)
+    if not local.all() or (cell_rows[:, 0] != cell_rows[:, 1]).any():
+        return None
+    by_row = np.argsort(cell_rows[:, 0].astype(np.int16), kind="stable")
+    return np.split(by_row, np.searchsorted(cell_rows[by_row, 0], bands[1:-1]))
+
+
+def plan_sections(
+    rows: NDArray[np.int32],
+    effects: Sequence[Effect],
+    *,
+    grid_cols: int,
+    n_cells: int,
+    worth_sharing: int,
+    bands: Sequence[int],
+) -> list[Section]:
+    """Divide operations into sections: levels that are wide are shared among all cores.
+
+    Args:
+        rows: int32 (n_ops, fields), the operations.
+        effects: effects of the layer.
+        grid_cols: columns of the grid.
+        n_cells: cells of the grid.
+        worth_sharing: operations from which on it pays to share them among cores.
+        bands: first row of cells of each core's share, and the end.
+    """
+    order, begins = _in_order(rows, n_cells)
+    none = order[:0]
+    if len(begins) > _MANY_LEVELS:
+        parts = _by_row(rows, grid_cols, bands)
+        if parts is not None:
+            return [Section(parts, none)]
+    cores = len(bands) - 1
+    heavy = any(Trait.HEAVY in effect.traits for effect in effects)
+    wide = max(2 * cores, worth_sharing // (10 if heavy else 1))
+    if all(Trait.LIGHT in effect.traits for effect in effects):
+        wide = len(order) + 1
+    has_calls = any(effect.op is Op.CALL for effect in effects)
+    sections: list[Section] = []
+    begun = 0
+    for begin, end in itertools.pairwise(begins.tolist()):
+        if not has_calls and end - begin < wide:
+            continue
+        if begin > begun:
+            sections.append(Section([order[begun:begin]], none))
+        begun = end
+        level = order[begin:end]
+        # Cut between rows of cells, since neighbours in a row are worked on as one
+        cell_rows = rows[level, CELL] // grid_cols
+        shares = np.arange(1, cores) * len(level) // cores
+        cuts = np.searchsorted(cell_rows, cell_rows[shares]) if len(level) >= wide else shares[:0]
+        calls = level[rows[level, OP] == CALL] if has_calls else none
+        sections.append(Section(np.split(level, cuts), calls))
+    if begun < len(order):
+        sections.append(Section([order[begun:]], none))
+    return sections
