@@ -23,14 +23,14 @@ from glitch_render.effects import (
     get_effect,
 )
 from glitch_render.engine.execute import execute
-from glitch_render.engine.painting import paint_symbols, resolve, run_ops, survey
-from glitch_render.engine.pixel_ops import Surfaces
+from glitch_render.engine.painting import paint_symbols, resolve, run_ops
 from glitch_render.engine.schedule import (
     WORTH_SHARING,
     Section,
     plan_sections,
     row_bands,
     run_parallel,
+    survey,
 )
 from glitch_render.engine.symbols import (
     ACTION,
@@ -46,7 +46,7 @@ from glitch_render.engine.symbols import (
     CellState,
     GridTable,
     OpList,
-    Stamps,
+    Surfaces,
 )
 
 __all__ = ["MAX_FRAMES_BACK", "Canvas"]
@@ -84,7 +84,8 @@ class Canvas:
     """What the stamps of a layer have made of each cell, to be painted on a frame or on many.
 
     ``frames_back`` is how many frames of the past its effects can use; ``has_pixel_ops`` is whether
-    some of them need the pixels of cells, so that their stamps cost work on every frame.
+    some of them need the pixels of cells, so that their stamps cost work on every frame;
+    ``grid_table`` is what compiled code knows of the grid.
 
     Args:
         grid: grid over the frame.
@@ -132,7 +133,7 @@ class Canvas:
         self.has_pixel_ops = any(Trait.SYMBOLIC not in one.traits for one in self._effects)
         self._no_planes = np.empty((len(self._plane_effects), 0, 0, 3), np.uint8)
         self._table = self._compile_action_table()
-        self._grid_table = self._compile_grid_table()
+        self.grid_table = self._compile_grid_table()
         self._worth_sharing = (
             WORTH_SHARING * grid.picture_rows * grid.picture_cols // (height * width)
         )
@@ -245,14 +246,14 @@ class Canvas:
             raise SettingError(f"a stamp has an action outside 0…{self.actions.n - 1}")
         if counters is None:
             counters = np.zeros(cells.shape[1], np.int64)
-        stamps = Stamps(cells, actions, counters)
+        stamps = (cells, actions, counters)
         self._sections = None
         place = (0, 0)
         while place[0] < len(cells):
             # Symbolic effects measure pixels too, where those of other effects were turned grey
             self._make_room(cells.size if self.has_pixel_ops else ROOM)
             place = execute(
-                stamps, place, self._table, self._grid_table, self._key, self._state, self._ops
+                stamps, place, self._table, self.grid_table, self._key, self._state, self._ops
             )
 
     def _make_room(self, stamps: int) -> None:
@@ -308,11 +309,11 @@ class Canvas:
             self._run_ops(rows, operands, colours, surfaces)
         if unresolved:
             symbols = symbols.copy()
-            resolve(symbols, colours, self._grid_table, source, planes)
+            resolve(symbols, colours, self.grid_table, source, planes)
 
         def paint_rows(first: int, last: int) -> None:
             paint_symbols(
-                symbols, self._table, self._grid_table, surfaces, first, last, source is frame
+                symbols, self._table, self.grid_table, surfaces, first, last, source is frame
             )
 
         if unshown * frame.size < 3 * WORTH_SHARING * len(symbols):
@@ -342,7 +343,7 @@ class Canvas:
             )
 
         def run_part(part: NDArray[np.int64]) -> None:
-            run_ops(rows, operands, part, colours, self._table, self._grid_table, surfaces)
+            run_ops(rows, operands, part, colours, self._table, self.grid_table, surfaces)
 
         for section in self._sections:
             run_parallel(run_part, section.parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glitch_gym.compilation import borrowing, inlined
 from glitch_gym.randomness import draw, stream
@@ -42,7 +43,6 @@ from glitch_render.engine.symbols import (
     CellState,
     GridTable,
     OpList,
-    Stamps,
     grey_of,
     is_flat,
     packed,
@@ -52,13 +52,9 @@ __all__ = ["execute"]
 
 _BARE = ~SHOWN
 _OP = (1 << OP_BITS) - 1
-_SAME, _PIXELATE, _DESATURATE, _INVERT, _RANDOM, _PLANE, _CALL, _DISPLACE, _SMEAR, _SWAP = (
-    int(op)
-    for op in (
-        Op.SAME, Op.PIXELATE, Op.DESATURATE, Op.INVERT, Op.RANDOM, Op.PLANE, Op.CALL, Op.DISPLACE,
-        Op.SMEAR, Op.SWAP,
-    )
-)  # fmt: skip
+_CALL, _SAME, _RANDOM, _PLANE = int(Op.CALL), int(Op.SAME), int(Op.RANDOM), int(Op.PLANE)
+_PIXELATE, _DESATURATE, _INVERT = int(Op.PIXELATE), int(Op.DESATURATE), int(Op.INVERT)
+_DISPLACE, _SMEAR, _SWAP = int(Op.DISPLACE), int(Op.SMEAR), int(Op.SWAP)
 _PER_PIXEL, _KEEPS_FLAT, _READS_OTHER = (
     int(trait) << OP_BITS for trait in (Trait.PER_PIXEL, Trait.KEEPS_FLAT, Trait.READS_OTHER)
 )
@@ -167,9 +163,13 @@ def _source_of(cell: int, action: int, actions: ActionTable, grid: GridTable) ->
     other: int = cell - actions.behind[action]
     if grid.border[cell]:
         other = cell_left(
-            cell, actions.sources[action, 0], actions.sources[action, 1], grid.cols,
-            grid.rows_shown, grid.cols_shown,
-        )  # fmt: skip
+            cell,
+            actions.sources[action, 0],
+            actions.sources[action, 1],
+            grid.cols,
+            grid.rows_shown,
+            grid.cols_shown,
+        )
     return other
 
 
@@ -199,9 +199,15 @@ def _desaturate(
 
 @inlined
 def _stay_symbols(
-    cell: int, other: int, action: int, code: int, actions: ActionTable, grid: GridTable,
-    state: CellState, ops: OpList,
-) -> bool:  # fmt: skip
+    cell: int,
+    other: int,
+    action: int,
+    code: int,
+    actions: ActionTable,
+    grid: GridTable,
+    state: CellState,
+    ops: OpList,
+) -> bool:
     """Do an effect that works on pixels to symbols, where that is possible; return whether it was.
 
     Args:
@@ -257,9 +263,15 @@ def _stay_symbols(
 
 @inlined
 def _put_off(
-    cell: int, other: int, action: int, op: int, tag: int, drawn: int, state: CellState,
+    cell: int,
+    other: int,
+    action: int,
+    op: int,
+    tag: int,
+    drawn: int,
+    state: CellState,
     ops: OpList,
-) -> None:  # fmt: skip
+) -> None:
     """Put an effect's work on the pixels of a cell on the list.
 
     Args:
@@ -293,13 +305,19 @@ def _put_off(
 
 @borrowing
 def execute(
-    stamps: Stamps, resume: tuple[int, int], actions: ActionTable, grid: GridTable, key: np.uint64,
-    state: CellState, ops: OpList,
-) -> tuple[int, int]:  # fmt: skip
+    stamps: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]],
+    resume: tuple[int, int],
+    actions: ActionTable,
+    grid: GridTable,
+    key: np.uint64,
+    state: CellState,
+    ops: OpList,
+) -> tuple[int, int]:
     """Execute stamps from ``resume`` on until all are done or the list of operations is full.
 
     Args:
-        stamps: cells and actions.
+        stamps: cells, int32 (steps, agents), −1 for none; actions, int32 (steps, agents); and
+            counters, int64 (agents,), the agents' own numbers of the first of these steps.
         resume: (step, agent) to begin at.
         actions: what is known of each action.
         grid: what is known of the grid.
@@ -310,7 +328,7 @@ def execute(
     Returns:
         (steps, 0), or the place of the stamp that there was no room for.
     """
-    cells, chosen = stamps.cells, stamps.actions
+    cells, chosen, counters = stamps
     symbols, codes = state.symbols, actions.codes
     first_step, first_agent = resume
     # Stamps that there is certainly room for
@@ -342,7 +360,7 @@ def execute(
                     symbol = _flattened(left, symbol, grid, state, ops)
                 symbols[cell] = symbol
             elif op == _RANDOM:
-                bits = draw(stream(key, agent), stamps.counters[agent] + step)
+                bits = draw(stream(key, agent), counters[agent] + step)
                 symbols[cell] = COLOUR | np.int64(bits & np.uint64(LOW))
             elif op == _PLANE:
                 symbols[cell] = PIECE | (actions.planes[action] << (VARIANT + 1)) | cell
@@ -369,7 +387,7 @@ def execute(
                 if _stay_symbols(cell, other, action, code, actions, grid, state, ops):
                     continue
                 if op == _CALL:
-                    drawn = int(np.int64(draw(stream(key, agent), stamps.counters[agent] + step)))
+                    drawn = int(np.int64(draw(stream(key, agent), counters[agent] + step)))
                 tag = actions.tags[action]
                 _put_off(cell, other, action, op, tag, drawn, state, ops)
         first_agent = 0

@@ -11,7 +11,6 @@ from glitch_render.effects.registry import OP_BITS
 from glitch_render.engine.pixel_ops import (
     Block,
     Scratch,
-    Surfaces,
     apply_op,
     fill,
     make_scratch,
@@ -48,12 +47,13 @@ from glitch_render.engine.symbols import (
     VARIANT,
     ActionTable,
     GridTable,
+    Surfaces,
     grey_of,
     packed,
     plane_of,
 )
 
-__all__ = ["paint_symbols", "resolve", "run_ops", "survey"]
+__all__ = ["paint_symbols", "resolve", "run_ops"]
 
 _OP = (1 << OP_BITS) - 1
 _PER_CELL, _READS_OTHER = int(Trait.PER_CELL) << OP_BITS, int(Trait.READS_OTHER) << OP_BITS
@@ -77,15 +77,22 @@ def _block_of(cell: int, grid: GridTable) -> Block:
     """Return the pixels of a cell."""
     row, col = cell // grid.cols, cell % grid.cols
     return (
-        grid.row_edges[row], grid.row_edges[row + 1], grid.col_edges[col], grid.col_edges[col + 1]
-    )  # fmt: skip
+        grid.row_edges[row],
+        grid.row_edges[row + 1],
+        grid.col_edges[col],
+        grid.col_edges[col + 1],
+    )
 
 
 @borrowing
 def _means_of_row(
-    frame: NDArray[np.uint8], row: int, needed: NDArray[np.bool_], grid: GridTable,
-    sums: NDArray[np.uint32], means: NDArray[np.uint32],
-) -> None:  # fmt: skip
+    frame: NDArray[np.uint8],
+    row: int,
+    needed: NDArray[np.bool_],
+    grid: GridTable,
+    sums: NDArray[np.uint32],
+    means: NDArray[np.uint32],
+) -> None:
     """Take the mean colours of those cells of a row of cells that are needed."""
     row_edges, col_edges = grid.row_edges, grid.col_edges
     n_cols = col_edges.shape[0] - 1
@@ -123,9 +130,12 @@ def _means_of_row(
 
 @compiled
 def resolve(
-    symbols: NDArray[np.int64], colours: NDArray[np.uint32], grid: GridTable,
-    frame: NDArray[np.uint8], planes: NDArray[np.uint8],
-) -> None:  # fmt: skip
+    symbols: NDArray[np.int64],
+    colours: NDArray[np.uint32],
+    grid: GridTable,
+    frame: NDArray[np.uint8],
+    planes: NDArray[np.uint8],
+) -> None:
     """Turn every symbol of a mean colour or a register into that colour, in place.
 
     Args:
@@ -172,9 +182,14 @@ def resolve(
 
 @inlined
 def _copy_piece(
-    symbol: int, source: NDArray[np.uint8], origin: Block, surfaces: Surfaces, block: Block,
-    actions: ActionTable, in_place: bool,
-) -> None:  # fmt: skip
+    symbol: int,
+    source: NDArray[np.uint8],
+    origin: Block,
+    surfaces: Surfaces,
+    block: Block,
+    actions: ActionTable,
+    in_place: bool,
+) -> None:
     """Copy a piece of a plane, and do to it what its symbol says.
 
     What is missing of its size repeats its last line.
@@ -210,9 +225,14 @@ def _copy_piece(
 
 @borrowing
 def paint_symbols(
-    symbols: NDArray[np.int64], actions: ActionTable, grid: GridTable, surfaces: Surfaces,
-    first_row: int, last_row: int, in_place: bool,
-) -> None:  # fmt: skip
+    symbols: NDArray[np.int64],
+    actions: ActionTable,
+    grid: GridTable,
+    surfaces: Surfaces,
+    first_row: int,
+    last_row: int,
+    in_place: bool,
+) -> None:
     """Write the pixels of all cells in some rows that the output does not show yet.
 
     Args:
@@ -260,9 +280,11 @@ def paint_symbols(
                     shown = frame if plane == 0 else planes[plane - 1]
                     source_lines = shown.reshape((shown.shape[0], -1))
                 origin = (
-                    row_edges[source_row], row_edges[source_row + 1], col_edges[begin],
+                    row_edges[source_row],
+                    row_edges[source_row + 1],
+                    col_edges[begin],
                     col_edges[source_col + 1],
-                )  # fmt: skip
+                )
                 block = (top, bottom, col_edges[first], col_edges[col])
                 there = in_place and plane == 0 and source == cell
                 _copy_piece(symbol, source_lines, origin, surfaces, block, actions, there)
@@ -271,9 +293,10 @@ def paint_symbols(
             while col < n_cols and symbols[row * grid_cols + col] & KIND == COLOUR:
                 symbol = symbols[row * grid_cols + col]
                 red, green, blue = (
-                    np.uint8(symbol & 255), np.uint8((symbol >> 8) & 255),
+                    np.uint8(symbol & 255),
+                    np.uint8((symbol >> 8) & 255),
                     np.uint8((symbol >> 16) & 255),
-                )  # fmt: skip
+                )
                 for x in range(np.uint64(col_edges[col]), np.uint64(col_edges[col + 1])):
                     out[top, x, 0] = red
                     out[top, x, 1] = green
@@ -283,54 +306,6 @@ def paint_symbols(
             for y in range(np.uint64(top) + np.uint64(1), np.uint64(bottom)):
                 for place in range(start, end):
                     lines[y, place] = lines[np.uint64(top), place]
-
-
-@compiled
-def survey(
-    symbols: NDArray[np.int64], rows: NDArray[np.int32], operands: NDArray[np.int64],
-    planes: NDArray[np.int64], n_planes: int,
-) -> tuple[NDArray[np.bool_], bool, bool, int, int]:  # fmt: skip
-    """Find out what symbols and operations will need.
-
-    Args:
-        symbols: int64 (n_cells,).
-        rows: int32 (n_ops, fields), of the operations.
-        operands: int64 (n_ops, 2), of the operations.
-        planes: int64 (n_actions,), number of each effect's plane.
-        n_planes: number of planes, the frame included.
-
-    Returns:
-        for each plane, the frame being the first, whether it is needed; whether a piece of the
-        frame is painted in another place; whether colours have to be resolved; how many cells the
-        output does not show yet; and the plane that all of them together are, or 0.
-    """
-    whole = plane_of(symbols[0])
-    as_whole = PIECE | (whole << (VARIANT + 1))
-    shown = np.zeros(n_planes, np.bool_)
-    moved = unresolved = False
-    unshown = 0
-    for cell in range(symbols.shape[0]):
-        symbol = symbols[cell]
-        kind = symbol & KIND
-        unshown += symbol & SHOWN == 0
-        if symbol != as_whole | cell:
-            whole = 0
-        if kind in (PIECE, MEAN):
-            plane = plane_of(symbol)
-            shown[plane] = True
-            moved |= plane == 0 and kind == PIECE and symbol & LOW != cell
-        unresolved |= kind in (MEAN, REGISTER)
-    for place in range(rows.shape[0]):
-        kind = rows[place, OP]
-        if kind == CALL:
-            # An effect without a plane of its own is given the frame's pixels
-            shown[planes[rows[place, ACTION]]] = True
-        elif kind in (DRAW, TINT, MIX):
-            for operand in range(2):
-                symbol = operands[place, operand]
-                if symbol & KIND == MEAN or symbol & KIND == PIECE:
-                    shown[plane_of(symbol)] = True
-    return shown, moved, unresolved, unshown, whole
 
 
 @inlined
@@ -351,9 +326,15 @@ def _colour_of(
 
 @inlined
 def _colour_op(
-    kind: int, action: int, first: int, second: int, colours: NDArray[np.uint32],
-    actions: ActionTable, grid: GridTable, surfaces: Surfaces,
-) -> int:  # fmt: skip
+    kind: int,
+    action: int,
+    first: int,
+    second: int,
+    colours: NDArray[np.uint32],
+    actions: ActionTable,
+    grid: GridTable,
+    surfaces: Surfaces,
+) -> int:
     """Return what an effect makes of one flat colour (``TINT``) or of two (``MIX``)."""
     colour = _colour_of(first, colours, grid, surfaces)
     own = actions.settings[action]
@@ -371,9 +352,13 @@ def _colour_op(
 
 @inlined
 def _draw(
-    symbol: int, block: Block, colours: NDArray[np.uint32], actions: ActionTable, grid: GridTable,
+    symbol: int,
+    block: Block,
+    colours: NDArray[np.uint32],
+    actions: ActionTable,
+    grid: GridTable,
     surfaces: Surfaces,
-) -> None:  # fmt: skip
+) -> None:
     """Write the pixels of a cell that is a colour, or a piece of a plane."""
     if symbol & KIND != PIECE:
         fill(surfaces.out, block, _colour_of(symbol, colours, grid, surfaces))
@@ -386,10 +371,15 @@ def _draw(
 
 @borrowing
 def _run_ops(
-    rows: NDArray[np.int32], operands: NDArray[np.int64], order: NDArray[np.int64],
-    colours: NDArray[np.uint32], actions: ActionTable, grid: GridTable, surfaces: Surfaces,
+    rows: NDArray[np.int32],
+    operands: NDArray[np.int64],
+    order: NDArray[np.int64],
+    colours: NDArray[np.uint32],
+    actions: ActionTable,
+    grid: GridTable,
+    surfaces: Surfaces,
     scratch: Scratch,
-) -> None:  # fmt: skip
+) -> None:
     out = surfaces.out
     n_cols = grid.col_edges.shape[0] - 1
     at = 0
@@ -438,9 +428,14 @@ def _run_ops(
 
 @compiled
 def run_ops(
-    rows: NDArray[np.int32], operands: NDArray[np.int64], order: NDArray[np.int64],
-    colours: NDArray[np.uint32], actions: ActionTable, grid: GridTable, surfaces: Surfaces,
-) -> None:  # fmt: skip
+    rows: NDArray[np.int32],
+    operands: NDArray[np.int64],
+    order: NDArray[np.int64],
+    colours: NDArray[np.uint32],
+    actions: ActionTable,
+    grid: GridTable,
+    surfaces: Surfaces,
+) -> None:
     """Do operations on pixels in the given order, except those that call plain functions.
 
     Args:

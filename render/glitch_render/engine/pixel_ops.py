@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from glitch_gym.compilation import borrowing, compiled, inlined
 from glitch_render.effects import Op
 from glitch_render.effects.colours import BAYER
-from glitch_render.engine.symbols import grey_of, packed
+from glitch_render.engine.symbols import Surfaces, grey_of, packed
 
 __all__ = [
     "Block",
     "Scratch",
-    "Surfaces",
     "apply_op",
     "blend_from",
     "fill",
@@ -30,16 +29,6 @@ __all__ = [
 
 Block = tuple[int, int, int, int]
 """Rows and columns of pixels: first row, after the last, first column, after the last."""
-
-Surfaces = namedtuple("Surfaces", ["frame", "planes", "out", "lines"])
-Surfaces.__doc__ = """The pixels that are read and written.
-
-Args:
-    frame: uint8 (height, width, 3), the layer's input.
-    planes: uint8 (planes, height, width, 3), those of the effects.
-    out: uint8 (height, width, 3), changed.
-    lines: uint8 (height, 3 · width), the same memory as ``out``.
-"""
 
 Scratch = namedtuple(
     "Scratch", ["pixels", "columns", "runs", "spare", "counts", "thresholds", "dots"]
@@ -56,13 +45,9 @@ Args:
     dots: int64 (1,), the number of dots that ``thresholds`` are for, or −1.
 """
 
-_POSTERIZE, _SOLARIZE, _HUE_ROTATE, _CHANNEL_SHIFT, _PIXEL_SORT, _SCANLINES, _DITHER = (
-    int(op)
-    for op in (
-        Op.POSTERIZE, Op.SOLARIZE, Op.HUE_ROTATE, Op.CHANNEL_SHIFT, Op.PIXEL_SORT, Op.SCANLINES,
-        Op.DITHER,
-    )
-)  # fmt: skip
+_POSTERIZE, _SOLARIZE, _HUE_ROTATE = int(Op.POSTERIZE), int(Op.SOLARIZE), int(Op.HUE_ROTATE)
+_CHANNEL_SHIFT, _PIXEL_SORT = int(Op.CHANNEL_SHIFT), int(Op.PIXEL_SORT)
+_SCANLINES, _DITHER = int(Op.SCANLINES), int(Op.DITHER)
 _DISPLACE, _SMEAR, _SWAP = int(Op.DISPLACE), int(Op.SMEAR), int(Op.SWAP)
 _SHORT_RUN = 12
 _ABOVE = np.float32(2048 + 4096 * 1024)
@@ -120,8 +105,10 @@ def fill(out: NDArray[np.uint8], block: Block, colour: int) -> None:
     """Fill a block with one colour."""
     top, bottom, start, end = block
     red, green, blue = (
-        np.uint8(colour & 255), np.uint8((colour >> 8) & 255), np.uint8((colour >> 16) & 255)
-    )  # fmt: skip
+        np.uint8(colour & 255),
+        np.uint8((colour >> 8) & 255),
+        np.uint8((colour >> 16) & 255),
+    )
     for y in range(np.uint64(top), np.uint64(bottom)):
         for x in range(np.uint64(start), np.uint64(end)):
             out[y, x, 0] = red
@@ -468,9 +455,14 @@ def make_scratch(
 
 @inlined
 def apply_op(
-    op: int, own: NDArray[np.int64], move: tuple[int, int], surfaces: Surfaces, block: Block,
-    other: Block, scratch: Scratch,
-) -> None:  # fmt: skip
+    op: int,
+    own: NDArray[np.int64],
+    move: tuple[int, int],
+    surfaces: Surfaces,
+    block: Block,
+    other: Block,
+    scratch: Scratch,
+) -> None:
     """Do an effect to a block of the output, in place.
 
     Args:

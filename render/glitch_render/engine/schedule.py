@@ -1,4 +1,4 @@
-"""Schedule: in which order operations on pixels are done, and which of them at once."""
+"""Schedule: what symbols and operations need, in which order, and what of it at once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,29 @@ from numpy.typing import NDArray
 
 from glitch_gym.compilation import compiled
 from glitch_render.effects import Effect, Op, Trait
-from glitch_render.engine.symbols import APPLY, CALL, CELL, DRAW, GREY, LEVEL, OP, OTHER
+from glitch_render.engine.symbols import (
+    ACTION,
+    APPLY,
+    CALL,
+    CELL,
+    DRAW,
+    GREY,
+    KIND,
+    LEVEL,
+    LOW,
+    MEAN,
+    MIX,
+    OP,
+    OTHER,
+    PIECE,
+    REGISTER,
+    SHOWN_BIT,
+    TINT,
+    VARIANT,
+    plane_of,
+)
 
-__all__ = ["WORTH_SHARING", "Section", "plan_sections", "row_bands", "run_parallel"]
+__all__ = ["WORTH_SHARING", "Section", "plan_sections", "row_bands", "run_parallel", "survey"]
 
 WORTH_SHARING = 250_000
 """Pixels from which on it pays to share work among cores; a tenth of it for what is heavy."""
@@ -63,6 +83,62 @@ def row_bands(n_rows: int) -> list[int]:
     """Return the first row of each core's share of rows; one more for the end."""
     cores = os.cpu_count() or 1
     return [n_rows * core // cores for core in range(cores + 1)]
+
+
+@compiled
+def survey(
+    symbols: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    operands: NDArray[np.int64],
+    planes: NDArray[np.int64],
+    n_planes: int,
+) -> tuple[NDArray[np.bool_], bool, bool, int, int]:
+    """Find out what symbols and operations will need.
+
+    Args:
+        symbols: int64 (n_cells,).
+        rows: int32 (n_ops, fields), of the operations.
+        operands: int64 (n_ops, 2), of the operations.
+        planes: int64 (n_actions,), number of each effect's plane.
+        n_planes: number of planes, the frame included.
+
+    Returns:
+        for each plane, the frame being the first, whether it is needed; whether a piece of the
+        frame is painted in another place; whether colours have to be resolved; how many cells the
+        output does not show yet; and the plane that all of them together are, or 0.
+    """
+    whole = plane_of(symbols[0])
+    as_whole = PIECE | (whole << (VARIANT + 1))
+    shown = np.zeros(n_planes, np.bool_)
+    moved = unresolved = False
+    unshown = 0
+    for cell in range(symbols.shape[0]):
+        symbol = symbols[cell]
+        kind = symbol & KIND
+        # The highest bit in use: shifted down, it is 1 where the output shows the cell
+        unshown += 1 - (symbol >> SHOWN_BIT)
+        if symbol != as_whole | cell:
+            whole = 0
+        if kind == PIECE:
+            plane = plane_of(symbol)
+            shown[plane] = True
+            moved |= plane == 0 and symbol & LOW != cell
+        elif kind == MEAN:
+            shown[plane_of(symbol)] = True
+            unresolved = True
+        elif kind == REGISTER:
+            unresolved = True
+    for place in range(rows.shape[0]):
+        kind = rows[place, OP]
+        if kind == CALL:
+            # An effect without a plane of its own is given the frame's pixels
+            shown[planes[rows[place, ACTION]]] = True
+        elif kind in (DRAW, TINT, MIX):
+            for operand in range(2):
+                symbol = operands[place, operand]
+                if symbol & KIND == MEAN or symbol & KIND == PIECE:
+                    shown[plane_of(symbol)] = True
+    return shown, moved, unresolved, unshown, whole
 
 
 @compiled

@@ -51,6 +51,7 @@ __all__ = [
     "REGISTER",
     "ROOM",
     "SHOWN",
+    "SHOWN_BIT",
     "TINT",
     "UNTOUCHED",
     "VARIANT",
@@ -58,7 +59,7 @@ __all__ = [
     "CellState",
     "GridTable",
     "OpList",
-    "Stamps",
+    "Surfaces",
     "grey_of",
     "is_flat",
     "packed",
@@ -72,7 +73,8 @@ KIND = 255 << 24
 INVERTED, GREYED, INVERTED_AFTER = 1 << 40, 1 << 41, 1 << 42
 GREY_PLANE = 1 << VARIANT
 PENDING = 43
-SHOWN = 1 << 62
+SHOWN_BIT = 62
+SHOWN = 1 << SHOWN_BIT
 UNTOUCHED = SHOWN | PIECE
 """The symbol, with its cell, of what shows the frame."""
 
@@ -135,13 +137,14 @@ Args:
     counts: int64 (2,), operations and registers so far.
 """
 
-Stamps = namedtuple("Stamps", ["cells", "actions", "counters"])
-Stamps.__doc__ = """Stamps in the order of their execution.
+Surfaces = namedtuple("Surfaces", ["frame", "planes", "out", "lines"])
+Surfaces.__doc__ = """The pixels that are read and written.
 
 Args:
-    cells: int32 (steps, agents), −1 for none.
-    actions: int32 (steps, agents).
-    counters: int64 (agents,), the agents' own numbers of the first of these steps.
+    frame: uint8 (height, width, 3), the layer's input.
+    planes: uint8 (planes, height, width, 3), those of the effects.
+    out: uint8 (height, width, 3), changed.
+    lines: uint8 (height, 3 · width), the same memory as ``out``.
 """
 
 
