@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -155,3 +158,12 @@ def test_nothing_stamped_is_nothing_blended(small):
     shown = small.copy()
     paint_over(canvas, shown, Overlay(blend="add"))
     np.testing.assert_array_equal(shown, small)
+
+
+def test_a_recipe_knows_its_blends_without_loading_the_compiled_engine():
+    code = "import sys, glitch_render.recipe; print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    engine = {name for name in result.stdout.split() if name.startswith("glitch_render.engine.")}
+    assert engine == {"glitch_render.engine.overlay"}

@@ -32,6 +32,7 @@ from glitch_render.effects.registry import (
     fitted,
     get_effect,
     mean_colour,
+    override,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "fitted",
     "get_effect",
     "mean_colour",
+    "override",
 ]

@@ -119,7 +119,7 @@ def _damaged(source: Source, parameters: JpegBytes) -> NDArray[np.uint8]:
     places = drawn.integers(_scan(bytes(stream)), len(stream) - 2, parameters.damage)
     values = drawn.integers(255, size=parameters.damage)
     for place, value in zip(places.tolist(), values.tolist(), strict=True):
-        # Markers are left alone: without them the stream is not damaged but none
+        # Markers are left alone: without markers there is no stream to decode
         if 0xFF not in stream[place - 1 : place + 1]:
             stream[place] = value
     return np.asarray(Image.open(io.BytesIO(stream)))

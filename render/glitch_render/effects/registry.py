@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag, auto
 from functools import lru_cache
@@ -30,6 +32,7 @@ __all__ = [
     "fitted",
     "get_effect",
     "mean_colour",
+    "override",
 ]
 
 RESERVED = frozenset({"mean", "std", "weight"})
@@ -69,7 +72,7 @@ class Op(IntEnum):
 
 
 class Trait(IntFlag):
-    """What the compiled engine may rely on when it puts off or leaves out an effect's work."""
+    """What the compiled engine relies on when it puts off or leaves out an effect's work."""
 
     SYMBOLIC = auto()
     """Done on symbols alone: its stamps cost nothing when a frame is painted."""
@@ -103,8 +106,8 @@ class Stamp:
 
     Args:
         cell: uint8 (h, w, 3), the cell's pixels as they are at that time. Not to be written to.
-        left: uint8 (h', w', 3), likewise, of the cell that the agent came from, or that the
-            effect's ``source`` names; of the cell itself where that is off the picture.
+        left: uint8 (h', w', 3), pixels of the cell that the agent came from, or that the effect's
+            ``source`` names; of the cell itself where that is off the picture.
         plane: uint8 (h, w, 3), the cell's part of the effect's own whole-frame plane; of the
             layer's input frame for effects that have none.
         move: row and column offset of the agent's move.
@@ -128,8 +131,8 @@ class Source:
 
     Args:
         frame: uint8 (height, width, 3), the layer's input. Not to be written to.
-        earlier: likewise, the layer's inputs of the frames before in a clip, the latest first; as
-            many as the effect's ``frames_back`` asks for. None on a still.
+        earlier: the layer's inputs of the frames before in a clip, each like ``frame``, the latest
+            first; as many as the effect's ``frames_back`` asks for, and none on a still.
         key: 64 random bits, the same for the same seed, layer, effect and tick of the layer.
     """
 
@@ -143,7 +146,7 @@ class Effect:
     """An effect as it was declared.
 
     Args:
-        name: as it stands in action names and recipes.
+        name: name in actions and recipes.
         function: (stamp, parameters) to the cell's new pixels: uint8, (h, w, 3) or one colour (3,);
             for ``SWAP`` a pair, the second for the cell that the agent left.
         parameters: the model of its parameters.
@@ -256,10 +259,10 @@ def effects() -> dict[str, Effect]:
 
 
 def get_effect(name: str) -> Effect:
-    """Find an effect by name.
+    """Return the effect of a name.
 
     Raises:
-        SettingError: unknown.
+        SettingError: no effect has that name.
     """
     if name not in _registry:
         _load_plug_ins()
@@ -268,8 +271,27 @@ def get_effect(name: str) -> Effect:
     return _registry[name]
 
 
+@contextmanager
+def override(name: str, **changes: Any) -> Iterator[Effect]:
+    """Change fields of a declared effect while the context lasts.
+
+    Args:
+        name: name of the effect.
+        changes: new values of fields of ``Effect``.
+
+    Raises:
+        SettingError: the effect is unknown.
+    """
+    declared = get_effect(name)
+    _registry[name] = dataclasses.replace(declared, **changes)
+    try:
+        yield _registry[name]
+    finally:
+        _registry[name] = declared
+
+
 def mean_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Mean colour of a cell (h, w, 3), each channel rounded to the nearest integer, ½ upwards."""
+    """Return the mean colour of a cell (h, w, 3), each channel rounded half up."""
     count = pixels.shape[0] * pixels.shape[1]
     total = pixels.reshape(-1, 3).sum(axis=0, dtype=np.int64)
     mean: NDArray[np.uint8] = ((2 * total + count) // (2 * count)).astype(np.uint8)
@@ -277,9 +299,9 @@ def mean_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def fitted(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Bring a cell (h', w', 3) to the size of another, (h, w, …): cut, or its last line repeated.
+    """Return a cell (h', w', 3) at another size, (h, w, …): cut, or with its last line repeated.
 
-    Cells of a grid differ by a pixel where the frame is no multiple of them.
+    Cells of a grid differ by a pixel where the frame is not a multiple of them.
     """
     height, width = shape[:2]
     if pixels.shape[:2] == (height, width):

@@ -234,6 +234,13 @@ class Canvas:
         """
         cells = np.ascontiguousarray(cells, np.int32)
         actions = np.ascontiguousarray(actions, np.int32)
+        if cells.ndim != 2 or cells.shape != actions.shape:
+            raise SettingError(
+                f"cells and actions must both be (steps, agents), not {cells.shape} and "
+                f"{actions.shape}"
+            )
+        if counters is not None and counters.shape != cells.shape[1:]:
+            raise SettingError(f"counters must be {cells.shape[1:]}, not {counters.shape}")
         invalid = 0
         if check:
             invalid = _check_stamps(cells, actions, self.grid.prohibited().ravel(), self.actions.n)
@@ -289,8 +296,12 @@ class Canvas:
             tick: tick of the layer, which draws anew what is random in a plane.
 
         Raises:
-            SettingError: an effect returns pixels of another shape or dtype.
+            SettingError: a frame of another size or dtype, or an effect returns pixels of another
+                shape or dtype.
         """
+        size = (int(self.edges[0][-1]), int(self.edges[1][-1]), 3)
+        if any(one.shape != size or one.dtype != np.uint8 for one in (frame, *earlier)):
+            raise SettingError(f"frames must be uint8 {size}, as the canvas was made for")
         n_ops, symbols = int(self._ops.counts[N_OPS]), self._state.symbols
         rows, operands = self._ops.rows[:n_ops], self._ops.operands[:n_ops]
         n_planes = len(self._plane_effects) + 1

@@ -26,15 +26,15 @@ def make_mask(
     below: float | None = None,
     soft: float = 0.0,
 ) -> NDArray[np.uint8] | None:
-    """Make the mask of a layer, or ``None`` if it shows everywhere.
+    """Return the mask of a layer, or ``None`` if it shows everywhere.
 
     Args:
         activation: float32 (h, w) in 0…1.
-        height: of the frame, in pixels.
-        width: likewise.
-        picture: a file; white shows the layer, black does not.
-        above: the layer shows where the activation is at least this.
-        below: and where it is at most this.
+        height: height of the frame, in pixels.
+        width: width of the frame, in pixels.
+        picture: path of a picture; the layer shows where it is white.
+        above: lowest activation where the layer shows.
+        below: highest activation where the layer shows.
         soft: width of the edge, as a share of the frame's height.
 
     Returns:
@@ -45,7 +45,7 @@ def make_mask(
     """
     if picture is None and above is None and below is None:
         return None
-    # A soft edge hides that its mask was made small: eight pixels across it show all of it
+    # A blurred mask can be computed at low resolution: 8 px across the edge suffice
     factor = max(1, int(soft * height / 8))
     rows, cols = max(1, height // factor), max(1, width // factor)
     mask = np.full((rows, cols), 255, np.uint8)
@@ -71,12 +71,11 @@ def make_mask(
 
 
 def _picture_mask(path: str, height: int, width: int, rows: int, cols: int) -> NDArray[np.uint8]:
-    """Read a mask for a frame of (height, width), made (rows, cols) large."""
+    """Return a mask picture for a frame of (height, width), resized to (rows, cols)."""
     picture = Image.fromarray(read_picture(path).frame).convert("L")
     if abs(picture.width * height - picture.height * width) > 0.02 * picture.width * height:
         _log.warning(
             "the mask %s is %d×%d; it is stretched over %d×%d",
             Path(path).name, picture.width, picture.height, width, height,
         )  # fmt: skip
-    # Of its own size it is not touched
     return np.array(picture.resize((cols, rows), Image.Resampling.BILINEAR))

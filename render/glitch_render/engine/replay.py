@@ -32,21 +32,21 @@ def replay(
 
     Args:
         frame: uint8 (height, width, 3), RGB; it is not changed.
-        grid: as the trajectories were made on.
+        grid: grid that the trajectories were made on.
         actions: what the indices in the trajectories stand for.
-        trajectories: of any number of agents and steps.
-        parameters: of effects, by name; the defaults for those not named.
-        seed: of random colours.
+        trajectories: walks of any number of agents.
+        parameters: parameters of effects, by name; the defaults for those not named.
+        seed: seed of random draws.
         layer: number of the layer, part of their key.
 
     Returns:
         uint8 (height, width, 3), a new array.
 
     Raises:
-        PictureError: not a frame.
+        PictureError: the frame is not a uint8 (height, width, 3) array.
         GridError: the grid is finer than the frame.
         SettingError: the trajectories do not fit the grid or the actions, an effect is unknown,
-            or an effect gives pixels of another shape or dtype.
+            or an effect returns pixels of another shape or dtype.
     """
     check_frame(frame)
     canvas = Canvas(grid, actions, *frame.shape[:2], parameters=parameters, seed=seed, layer=layer)
@@ -87,7 +87,7 @@ def mark_cell(frame: NDArray[np.uint8], grid: Grid, cell: int) -> None:
 
     Args:
         frame: uint8 (height, width, 3).
-        grid: over the frame.
+        grid: grid over the frame.
         cell: flat index of a picture cell.
     """
     row_edges, col_edges = grid.edges(*frame.shape[:2])
