@@ -23,7 +23,7 @@ from glitch_gym.grid import Grid
 from glitch_gym.picture import read_picture
 from glitch_render.effects import get_effect
 from glitch_render.effects.colours import BAYER
-from glitch_render.replay import Canvas
+from glitch_render.engine.canvas import Canvas
 
 HEIGHT, WIDTH = 1080, 1920
 Frame = NDArray[np.uint8]
@@ -238,7 +238,7 @@ def main() -> None:
                     # As for a frame of a clip: stamped anew, and painted in place
                     canvas.clear()
                     canvas.stamp(*stamps, check=False)
-                    canvas.paint(out, earlier=[before] * canvas.lag)
+                    canvas.paint(out, earlier=[before] * canvas.frames_back)
 
                 found = {name: seconds(job) for name, job in peers.items()}
                 found["ours"] = seconds(run, lambda out=out: np.copyto(out, frame))

@@ -25,10 +25,10 @@ from glitch_gym.activation import _memory, compute_activation
 from glitch_gym.dynamics import GridWorld, _make_world
 from glitch_gym.picture import read_picture
 from glitch_render.corrupt import layer_policy, layer_trajectories, layer_world
+from glitch_render.engine.replay import replay
 from glitch_render.episode import EpisodeLayer, replay_layer
 from glitch_render.media import encode_picture
 from glitch_render.recipe import load_preset
-from glitch_render.replay import replay
 
 HEIGHT, WIDTH = 1080, 1920
 

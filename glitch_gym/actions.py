@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from glitch_gym.errors import SettingError, unknown_name
 from glitch_gym.plugins import EFFECT_GROUP, find_plug_in, plug_ins
 
-__all__ = ["BUILT_IN_EFFECTS", "MOVES", "ActionSet", "announce_effect", "known_effects"]
+__all__ = [
+    "BUILT_IN_EFFECTS",
+    "DEFAULT_NOISE",
+    "MOVES",
+    "OTHER_NOISE",
+    "ActionSet",
+    "announce_effect",
+    "known_effects",
+]
 
 MOVES: tuple[tuple[str, int, int], ...] = (
     ("up", -1, 0),
@@ -30,11 +38,40 @@ MOVES: tuple[tuple[str, int, int], ...] = (
 )
 """Name, row offset and column offset of each move; the first four are the post's."""
 
-BUILT_IN_EFFECTS = (
-    "same", "pixelate", "desaturate", "invert", "random", "artifact", "posterize", "solarize",
-    "hue_rotate", "scanlines", "dither", "channel_shift", "pixel_sort", "displace", "smear", "swap",
-    "echo", "melt", "jpeg_bytes", "dct",
-)  # fmt: skip
+DEFAULT_NOISE: dict[str, tuple[float, float]] = {
+    "same": (0.0, 0.2),
+    "pixelate": (-0.1, 0.2),
+    "desaturate": (-0.1, 0.2),
+    "invert": (-0.45, 0.2),
+    "random": (-0.45, 0.2),
+    "artifact": (-0.25, 0.2),
+    "posterize": (-0.2, 0.2),
+    "solarize": (-0.2, 0.2),
+    "hue_rotate": (-0.2, 0.2),
+    "scanlines": (-0.2, 0.2),
+    "dither": (-0.2, 0.2),
+    "channel_shift": (-0.2, 0.2),
+    "pixel_sort": (-0.2, 0.2),
+    "displace": (-0.2, 0.2),
+    "smear": (-0.2, 0.2),
+    "swap": (-0.2, 0.2),
+    "echo": (-0.2, 0.2),
+    "melt": (-0.2, 0.2),
+    "jpeg_bytes": (-0.2, 0.2),
+    "dct": (-0.2, 0.2),
+}
+"""Mean and standard deviation of the noise on each built-in effect's reward.
+
+Effects that destroy colour are rare by default: as often as the others, they make snow. The table
+stands here, and not with the declarations in ``glitch_render.effects``, because a world has to be
+the same whether the renderer is loaded or not; for the same reason an effect of a plug-in has
+``OTHER_NOISE``.
+"""
+
+OTHER_NOISE = (-0.2, 0.2)
+"""Mean and standard deviation for every other effect."""
+
+BUILT_IN_EFFECTS = tuple(DEFAULT_NOISE)
 """The post's manipulations and more; ``glitch_render.effects`` defines what they do."""
 
 _announced: set[str] = set(BUILT_IN_EFFECTS)

@@ -432,7 +432,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
                 text += f"({self.world.actions.names[self._walk[-1][1]]})\n"
             return text
         # The one import against the stream: an environment draws itself, as Gymnasium's own do.
-        from glitch_render.replay import mark_cell, replay_walk
+        from glitch_render.engine.replay import mark_cell, replay_walk
 
         frame = replay_walk(self.frame, self.world, self._walk, seed=self.seed)
         mark_cell(frame, self.world.grid, self._place())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glitch_gym.actions import ActionSet
+from glitch_gym.actions import DEFAULT_NOISE, OTHER_NOISE, ActionSet
 from glitch_gym.activation import Activation
 from glitch_gym.checks import real_number, shown, whole_number
 from glitch_gym.errors import SettingError, unknown_name
@@ -18,7 +18,6 @@ from glitch_gym.grid import Grid
 from glitch_gym.randomness import generator
 
 __all__ = [
-    "DEFAULT_NOISE",
     "MOST_REWARDS",
     "OBJECTIVES",
     "Noise",
@@ -68,18 +67,6 @@ class Noise:
             ) from error
 
 
-DEFAULT_NOISE: dict[str, Noise] = {
-    "same": Noise(0.0, 0.2),
-    "pixelate": Noise(-0.1, 0.2),
-    "desaturate": Noise(-0.1, 0.2),
-    "invert": Noise(-0.45, 0.2),
-    "random": Noise(-0.45, 0.2),
-    "artifact": Noise(-0.25, 0.2),
-}
-"""Effects that destroy colour are rare by default: as often as the others, they make snow."""
-
-_OTHER_NOISE = Noise(-0.2, 0.2)
-
 # The filter's work grows with the square of it
 _LARGEST_MEDIAN = 999
 
@@ -99,7 +86,7 @@ def effect_noise(
     if isinstance(effects, str):
         raise SettingError(f"effects is a list of names, not the text {effects!r}")
     if not isinstance(effects, Mapping):
-        return {name: DEFAULT_NOISE.get(name, _OTHER_NOISE) for name in effects}
+        return {name: Noise(*DEFAULT_NOISE.get(name, OTHER_NOISE)) for name in effects}
     noise: dict[str, Noise] = {}
     for name, given in effects.items():
         try:

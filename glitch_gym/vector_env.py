@@ -583,7 +583,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         if self.render_mode == "ansi":
             return self._single.render_text(self._cells)
         # Imported here as in GlitchGridEnv.render: environments draw themselves
-        from glitch_render.replay import mark_cell, replay_walks
+        from glitch_render.engine.replay import mark_cell, replay_walks
 
         length = len(self._walks)
         cells = np.full((self.num_envs, length), -1, np.int32)

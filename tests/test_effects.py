@@ -11,18 +11,23 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 from pydantic import Field, ValidationError
 
+from glitch_gym.actions import BUILT_IN_EFFECTS, DEFAULT_NOISE
 from glitch_gym.errors import SettingError
 from glitch_render.effects import (
     EffectParameters,
     NoParameters,
+    Op,
     Source,
     Stamp,
+    Trait,
     effect,
     effects,
     get_effect,
     mean_colour,
+    override,
 )
 
+HOMES = {f"glitch_render.effects.{home}" for home in ("post", "colours", "blocks", "planes")}
 PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6), st.just(3)))
 
 
@@ -114,6 +119,74 @@ def test_bad_declarations_are_refused(name, model, docstring, message):
     function.__doc__ = docstring
     with pytest.raises(SettingError, match=message):
         effect(name, model)(function)
+
+
+def test_traits_are_for_effects_that_the_engine_knows():
+    def function(stamp, parameters):
+        """Do."""
+        return stamp.cell
+
+    with pytest.raises(SettingError, match="a plain function has no traits"):
+        effect("promising", NoParameters, traits=Trait.PER_PIXEL)(function)
+
+
+def done(found, stamp, own):
+    """Give the cell's new pixels, by the effect's plain function."""
+    made = found.function(stamp, own)
+    made = made[0] if isinstance(made, tuple) else made
+    return np.broadcast_to(made, stamp.cell.shape)
+
+
+MOVE = st.sampled_from([(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1)])
+FAST = [found for found in effects().values() if found.op not in (Op.CALL, Op.PLANE)]
+
+
+@pytest.mark.parametrize("found", FAST, ids=lambda found: found.name)
+@given(PIXELS, PIXELS, MOVE, MOVE, st.tuples(st.integers(0, 9), st.integers(0, 9)))
+def test_the_traits_that_an_effect_declares_are_true(found, cell, left, move, other_move, place):
+    own, traits = found.parameters(), found.traits
+    stamp = Stamp(cell, left, cell, move, 5, place, (16, 16))
+    made = done(found, stamp, own)
+    if Trait.PER_PIXEL in traits:
+        alone = [
+            done(found, dataclasses.replace(stamp, cell=cell[y : y + 1, x : x + 1]), own)[0, 0]
+            for y, x in np.ndindex(cell.shape[:2])
+        ]
+        np.testing.assert_array_equal(made.reshape(-1, 3), alone)
+    if Trait.KEEPS_FLAT in traits:
+        flat = np.broadcast_to(cell[0, 0], cell.shape)
+        np.testing.assert_array_equal(done(found, dataclasses.replace(stamp, cell=flat), own), flat)
+    if traits & (Trait.IDEMPOTENT | Trait.IDEMPOTENT_BY_MOVE):
+        again = move if Trait.IDEMPOTENT_BY_MOVE in traits else other_move
+        np.testing.assert_array_equal(
+            done(found, dataclasses.replace(stamp, cell=made, move=again), own), made
+        )
+    if Trait.READS_OTHER in traits:
+        np.testing.assert_array_equal(done(found, dataclasses.replace(stamp, left=cell), own), cell)
+    elif found.op is not Op.SAME:
+        np.testing.assert_array_equal(done(found, dataclasses.replace(stamp, left=cell), own), made)
+    if not traits & (Trait.PER_CELL | Trait.SYMBOLIC):
+        pair = dataclasses.replace(stamp, cell=np.concatenate([cell, cell[:, ::-1]], axis=1))
+        begin = (place[0], place[1] + cell.shape[1])
+        second = dataclasses.replace(stamp, cell=cell[:, ::-1], place=begin)
+        np.testing.assert_array_equal(
+            done(found, pair, own), np.concatenate([made, done(found, second, own)], axis=1)
+        )
+
+
+def test_an_effect_is_changed_for_a_while_alone():
+    declared = get_effect("echo")
+    with override("echo", summary="Other") as changed:
+        assert get_effect("echo") is changed
+        assert changed.summary == "Other"
+    assert get_effect("echo") is declared
+    with pytest.raises(SettingError, match="echoo"), override("echoo", summary="Other"):
+        pass
+
+
+def test_every_effect_of_ours_has_a_place_in_the_world_before_the_renderer_is_loaded():
+    ours = {name for name, found in effects().items() if found.function.__module__ in HOMES}
+    assert ours == set(BUILT_IN_EFFECTS) == set(DEFAULT_NOISE)
 
 
 def test_unknown_effects_are_refused_with_the_nearest():
@@ -229,7 +302,7 @@ def test_scanlines_lie_along_the_move_and_take_their_share_of_light():
 def test_an_echo_is_the_frame_of_so_many_frames_ago(small):
     found = get_effect("echo")
     past = tuple(np.full_like(small, shade) for shade in (10, 20, 30))
-    assert found.lag(found.parameters(frames=3)) == 3
+    assert found.frames_back(found.parameters(frames=3)) == 3
     assert (found.plane(Source(small, past), found.parameters(frames=3)) == 30).all()
     np.testing.assert_array_equal(found.plane(Source(small), found.parameters()), small)
 

@@ -52,9 +52,10 @@ from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import GlitchError
 from glitch_gym.vector_env import GlitchGridVectorEnv
 from glitch_render import replay
-from glitch_render.motion import block_motion
-from glitch_render.overlay import Overlay, paint_over
-from glitch_render.replay import Canvas, replay_walk, replay_walks
+from glitch_render.effects.motion import block_motion
+from glitch_render.engine.canvas import Canvas
+from glitch_render.engine.overlay import Overlay, paint_over
+from glitch_render.engine.replay import replay_walk, replay_walks
 
 NAN, INF = float("nan"), float("inf")
 GRID = Grid(4, 3, 3, 3)
@@ -656,18 +657,18 @@ ENTRIES: dict[str, Entry] = {
     "glitch_agents.planning._evaluate": Entry(
         lambda: [optimality(world(), policy) for policy in (table(), act(1), odds())], EVALUATIONS
     ),
-    "glitch_render.replay._survey": Entry(canvas, STAMPS),
-    "glitch_render.notes.execute": Entry(canvas, STAMPS),
-    "glitch_render.pixels.survey_notes": PAINTING,
-    "glitch_render.pixels.resolve": PAINTING,
-    "glitch_render.pixels.paint_all": PAINTING,
-    "glitch_render.pixels.work_through": PAINTING,
-    "glitch_render.pixels.in_order": PAINTING,
-    "glitch_render.overlay._lay_over": Entry(
+    "glitch_render.engine.canvas._check_stamps": Entry(canvas, STAMPS),
+    "glitch_render.engine.execute.execute": Entry(canvas, STAMPS),
+    "glitch_render.engine.schedule.survey": PAINTING,
+    "glitch_render.engine.painting.resolve": PAINTING,
+    "glitch_render.engine.painting.paint_symbols": PAINTING,
+    "glitch_render.engine.painting.run_ops": PAINTING,
+    "glitch_render.engine.schedule._in_order": PAINTING,
+    "glitch_render.engine.blending.lay_over": Entry(
         lambda: [laid_over(), laid_over(mask=np.full((9, 9), 99, np.uint8))],
         {"a smaller frame": lambda: laid_over(FRAME[:20])},
     ),
-    "glitch_render.motion._search": Entry(
+    "glitch_render.effects.motion._search": Entry(
         lambda: block_motion(FRAME, np.roll(FRAME, 2, axis=0), 4),
         {
             "a frame before of another size": lambda: block_motion(FRAME[:20], FRAME, 4),
@@ -675,7 +676,7 @@ ENTRIES: dict[str, Entry] = {
             "blocks of nothing": lambda: block_motion(FRAME, FRAME, 0),
         },
     ),
-    "glitch_render.motion.move_blocks": PAINTING,
+    "glitch_render.effects.motion.move_blocks": PAINTING,
 }
 REFUSALS = (GlitchError, gym.error.Error)
 
@@ -694,13 +695,19 @@ def modules() -> dict[str, ast.Module]:
 
 def is_compiled(node: ast.AST) -> bool:
     return isinstance(node, ast.FunctionDef) and any(
-        isinstance(one, ast.Name) and one.id in ("compiled", "inlined")
+        isinstance(one, ast.Name) and one.id in ("compiled", "inlined", "borrowing")
         for one in node.decorator_list
     )
 
 
 def takes_arrays(node: ast.FunctionDef) -> bool:
-    return any("NDArray" in ast.unparse(one.annotation) for one in node.args.args if one.annotation)
+    bundles = ("NDArray", "OpList", "CellState", "GridTable", "ActionTable")
+    return any(
+        bundle in ast.unparse(one.annotation)
+        for one in node.args.args
+        if one.annotation
+        for bundle in bundles
+    )
 
 
 def entries() -> set[str]:

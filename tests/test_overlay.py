@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,10 +13,11 @@ from glitch_gym.activation import Activation
 from glitch_gym.errors import PictureError, RecipeError, SettingError
 from glitch_gym.grid import Grid
 from glitch_render.corrupt import corrupt, corrupt_with_episode
+from glitch_render.engine.canvas import Canvas
+from glitch_render.engine.mask import make_mask
+from glitch_render.engine.overlay import BLENDS, Overlay, paint_over
 from glitch_render.episode import load_episode, replay_episode, save_episode
-from glitch_render.overlay import BLENDS, Overlay, make_mask, paint_over
 from glitch_render.recipe import Layer, Recipe, parse_recipe
-from glitch_render.replay import Canvas
 
 RAMP = np.tile(np.linspace(0, 1, 24, dtype=np.float32), (16, 1))
 
@@ -154,3 +158,12 @@ def test_nothing_stamped_is_nothing_blended(small):
     shown = small.copy()
     paint_over(canvas, shown, Overlay(blend="add"))
     np.testing.assert_array_equal(shown, small)
+
+
+def test_a_recipe_knows_its_blends_without_loading_the_compiled_engine():
+    code = "import sys, glitch_render.recipe; print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    engine = {name for name in result.stdout.split() if name.startswith("glitch_render.engine.")}
+    assert engine == {"glitch_render.engine.overlay"}

@@ -16,8 +16,9 @@ from glitch_gym.actions import ActionSet
 from glitch_gym.errors import GridError, PictureError, SettingError
 from glitch_gym.grid import Grid
 from glitch_gym.randomness import derive_key
-from glitch_render.effects import EffectParameters, effect, get_effect
-from glitch_render.replay import mark_cell, replay
+from glitch_render.effects import EffectParameters, effect, get_effect, override
+from glitch_render.engine.canvas import Canvas
+from glitch_render.engine.replay import mark_cell, replay
 
 SIX = ("same", "pixelate", "desaturate", "invert", "random", "artifact")
 ALL = (
@@ -32,7 +33,7 @@ class Posterize(EffectParameters):
 
 @effect("test_posterize", Posterize)
 def posterize(stamp, parameters):
-    """Keep the highest bits, of the mean of both cells: an effect that has no opcode."""
+    """Keep the highest bits of the mean of both cells: a plain function, without an op."""
     shift = 8 - parameters.bits
     mixed = (stamp.cell.astype(int) + stamp.left.reshape(-1, 3).max(axis=0)) // 2
     return (mixed >> shift << shift).astype(np.uint8)
@@ -144,12 +145,10 @@ def test_order_is_steps_first_then_agents(small):
     )
 
 
-def test_the_jpeg_is_made_only_if_it_is_used(small, monkeypatch):
+def test_the_jpeg_is_made_only_if_it_is_used(small):
     grid, actions = Grid(2, 2, 2, 2), ActionSet(("same", "artifact"))
-    broken = get_effect("artifact")
     calls = []
-    object.__setattr__(broken, "plane", lambda source, own: calls.append(1) or source.frame)
-    try:
+    with override("artifact", plane=lambda source, own: calls.append(1) or source.frame):
         for action, expected in ((0, 0), (4, 1)):
             trajectories = Trajectories(
                 np.zeros((1, 1), np.int32),
@@ -158,10 +157,6 @@ def test_the_jpeg_is_made_only_if_it_is_used(small, monkeypatch):
             )
             replay(small, grid, actions, trajectories)
             assert len(calls) == expected
-    finally:
-        from glitch_render.effects.built_in import _encode_and_decode
-
-        object.__setattr__(broken, "plane", _encode_and_decode)
 
 
 def test_random_colours_depend_on_seed_and_layer(small):
@@ -200,16 +195,28 @@ def test_bad_replays_are_refused(small):
         replay(small, Grid(400, 4, 400, 4), actions, one_stamp(0, 0))
 
 
+def test_a_canvas_refuses_arrays_of_other_shapes(small):
+    canvas = Canvas(Grid(4, 6, 4, 6), ActionSet(("same",)), *small.shape[:2])
+    cells = np.zeros((2, 3), np.int32)
+    for wrong in (cells[0], cells[:, :2], cells[:1]):
+        with pytest.raises(SettingError, match=r"\(steps, agents\)"):
+            canvas.stamp(cells, wrong)
+    with pytest.raises(SettingError, match="counters"):
+        canvas.stamp(cells, cells, np.zeros(2, np.int64))
+    for frame in (small[:-1].copy(), small.astype(np.int16)):
+        with pytest.raises(SettingError, match="as the canvas was made for"):
+            canvas.paint(frame)
+        with pytest.raises(SettingError, match="as the canvas was made for"):
+            canvas.paint(small.copy(), earlier=[frame])
+
+
 @pytest.mark.parametrize("result", [np.zeros((1, 1, 3), np.uint8), np.zeros(3, np.float32)])
 def test_an_effect_that_gives_something_else_is_named(small, result):
-    found = get_effect("test_posterize")
-    original = found.function
-    object.__setattr__(found, "function", lambda stamp, parameters: result)
-    try:
-        with pytest.raises(SettingError, match="test_posterize"):
-            replay(small, Grid(4, 6, 4, 6), ActionSet(("test_posterize",)), one_stamp(3, 0))
-    finally:
-        object.__setattr__(found, "function", original)
+    with (
+        override("test_posterize", function=lambda stamp, parameters: result),
+        pytest.raises(SettingError, match="test_posterize"),
+    ):
+        replay(small, Grid(4, 6, 4, 6), ActionSet(("test_posterize",)), one_stamp(3, 0))
 
 
 @pytest.mark.parametrize("name", ["echo", "artifact", "dct"])
@@ -233,7 +240,7 @@ import numpy as np
 from glitch_agents import Trajectories
 from glitch_gym.actions import ActionSet
 from glitch_gym.grid import Grid
-from glitch_render.replay import replay
+from glitch_render.engine.replay import replay
 
 warnings.simplefilter("ignore")
 frame = np.random.default_rng(0).integers(256, size=(1080, 1920, 3), dtype=np.uint8)

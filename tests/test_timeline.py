@@ -11,9 +11,9 @@ from glitch_agents.rollout import as_table
 from glitch_gym.activation import Activation
 from glitch_gym.errors import SettingError
 from glitch_render.corrupt import corrupt, layer_policy, layer_world
+from glitch_render.engine.replay import replay
 from glitch_render.keyframes import Keyframes
 from glitch_render.recipe import Layer, Recipe, load_preset
-from glitch_render.replay import replay
 from glitch_render.shots import FramePlan, Look, Shots
 from glitch_render.timeline import LayerTimeline
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glitch_render.corrupt import corrupt
     from glitch_render.effects import EffectParameters, NoParameters, Stamp, effect
+    from glitch_render.engine.replay import replay
     from glitch_render.media import read_recipe, write_picture
     from glitch_render.recipe import Layer, Recipe, load_preset, preset_names
-    from glitch_render.replay import replay
 
 __all__ = [
     "EffectParameters",
@@ -44,7 +44,7 @@ _HOMES = {
     "Recipe": "recipe",
     "load_preset": "recipe",
     "preset_names": "recipe",
-    "replay": "replay",
+    "replay": "engine.replay",
 }
 
 

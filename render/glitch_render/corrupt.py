@@ -34,9 +34,10 @@ from glitch_gym.grid import fit_grid
 from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.randomness import derive_key
 from glitch_gym.reward import activation_on_grid, check_rewards, resolve_objective
+from glitch_render.engine.mask import make_mask
+from glitch_render.engine.overlay import Overlay
 from glitch_render.episode import Episode, EpisodeLayer, replay_layer
 from glitch_render.keyframes import last, value_at
-from glitch_render.overlay import Overlay, make_mask
 from glitch_render.recipe import Layer, Recipe
 from glitch_render.store import Store, key_of
 

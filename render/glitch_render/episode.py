@@ -26,9 +26,9 @@ from glitch_gym.npz import describe, encode_arrays, read_arrays, read_descriptio
 from glitch_gym.output import check_target, write_bytes
 from glitch_gym.picture import check_frame
 from glitch_render.effects import EffectParameters, get_effect
-from glitch_render.overlay import Overlay, paint_over
-from glitch_render.recipe import Blend, Recipe, parse_recipe, read_toml
-from glitch_render.replay import Canvas
+from glitch_render.engine.canvas import Canvas
+from glitch_render.engine.overlay import Blend, Overlay, paint_over
+from glitch_render.recipe import Recipe, parse_recipe, read_toml
 
 __all__ = [
     "Episode",
@@ -353,7 +353,7 @@ class EpisodeTimeline:
     @property
     def lag(self) -> int:
         """How many frames of the past are of use."""
-        return self._canvas.lag
+        return self._canvas.frames_back
 
     def steps_by(self, frame: int) -> int:
         """Count the steps that a frame shows."""

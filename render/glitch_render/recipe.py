@@ -48,6 +48,7 @@ from glitch_gym.paths import path_problem
 from glitch_gym.plugins import LEARNER_GROUP, contained, find_plug_in
 from glitch_gym.reward import Noise, effect_noise
 from glitch_render.effects import EffectParameters, effects, get_effect
+from glitch_render.engine.overlay import Blend
 from glitch_render.keyframes import Keyframes, highest, parse_keyframes
 
 __all__ = [
@@ -284,7 +285,6 @@ KeyedCount = Annotated[
     float | Keyframes, PlainValidator(_read_keyed(1, 100_000_000, whole=True)), _written
 ]
 KeyedShare = Annotated[float | Keyframes, PlainValidator(_read_keyed(0, 1)), _written]
-Blend = Literal["normal", "add", "screen", "multiply", "difference"]
 Rate = Annotated[float | Schedule, PlainValidator(_rate), PlainSerializer(_write_rate)]
 Count = Annotated[int, Field(ge=1, le=100_000_000)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

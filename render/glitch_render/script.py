@@ -38,9 +38,9 @@ from glitch_gym.errors import GlitchError, ScriptError
 from glitch_gym.grid import Grid, fit_grid
 from glitch_gym.input import read_text
 from glitch_render.effects import EffectParameters, effects, get_effect
+from glitch_render.engine.overlay import Blend, Overlay
 from glitch_render.episode import Episode, EpisodeLayer
-from glitch_render.overlay import Overlay
-from glitch_render.recipe import Blend, read_toml
+from glitch_render.recipe import read_toml
 
 __all__ = ["Script", "ScriptLayer", "Walker", "parse_script", "read_script", "script_episode"]
 

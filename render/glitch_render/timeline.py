@@ -20,10 +20,10 @@ from glitch_agents.rollout import births, check_agents, check_steps, no_births
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.reward import activation_on_grid
 from glitch_render.corrupt import action_bonus, layer_overlay
+from glitch_render.engine.canvas import Canvas
+from glitch_render.engine.overlay import Overlay, paint_over
 from glitch_render.keyframes import Keyframes, highest, value_at
-from glitch_render.overlay import Overlay, paint_over
 from glitch_render.recipe import Layer
-from glitch_render.replay import Canvas
 from glitch_render.shots import FramePlan, Shots
 
 __all__ = ["LayerTimeline", "Learned"]
@@ -85,7 +85,7 @@ class LayerTimeline:
             layer=index,
         )
         self._trail = layer.trail
-        if layer.preserve and layer.trail is None and self._canvas.works:
+        if layer.preserve and layer.trail is None and self._canvas.has_pixel_ops:
             # Work on pixels is done anew on every frame: without end it would only grow
             self._trail = _LIFETIMES * layer.lifetime if self._endless else None
         if layer.preserve:
@@ -98,7 +98,7 @@ class LayerTimeline:
         """Count the steps that are kept of each agent: those of the trail, or work on pixels."""
         if self._trail is not None:
             return self._trail
-        if self._canvas.works:
+        if self._canvas.has_pixel_ops:
             return min(self._layer.lifetime, self._ticks_by(len(self._plan) - 1))
         return 0
 
@@ -175,7 +175,7 @@ class LayerTimeline:
     @property
     def lag(self) -> int:
         """How many frames of the past are of use."""
-        return self._canvas.lag
+        return self._canvas.frames_back
 
     def paint(
         self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
@@ -192,10 +192,10 @@ class LayerTimeline:
         while self._tick < wanted:
             self._take_steps()
         self._next = frame + 1
-        moment = max(0, frame - self._layer.start) // self._layer.hold
+        tick = max(0, frame - self._layer.start) // self._layer.hold
         paint_over(
             self._canvas, pixels, self._overlay_of(frame, *pixels.shape[:2]), earlier=earlier,
-            moment=moment,
+            tick=tick,
         )  # fmt: skip
 
     def _overlay_of(self, frame: int, height: int, width: int) -> Overlay:

@@ -17,256 +17,36 @@ Example::
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from functools import lru_cache
-from importlib import import_module
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
-
-from glitch_gym.actions import announce_effect, known_effects
-from glitch_gym.errors import SettingError, unknown_name
-from glitch_gym.plugins import EFFECT_GROUP, PlugIn, find_plug_in, load_plug_in, plug_ins
-from glitch_render.effects.containment import contain_effect
+# Each of these modules declares its effects as it is imported
+from glitch_render.effects import blocks, colours, planes, post  # noqa: F401
+from glitch_render.effects.registry import (
+    Effect,
+    EffectParameters,
+    NoParameters,
+    Op,
+    Source,
+    Stamp,
+    Trait,
+    effect,
+    effects,
+    fitted,
+    get_effect,
+    mean_colour,
+    override,
+)
 
 __all__ = [
     "Effect",
     "EffectParameters",
     "NoParameters",
-    "Opcode",
+    "Op",
     "Source",
     "Stamp",
+    "Trait",
     "effect",
     "effects",
     "fitted",
     "get_effect",
     "mean_colour",
+    "override",
 ]
-
-RESERVED = frozenset({"mean", "std", "weight"})
-"""Parameter names that a recipe uses for the noise of the effect's reward, and its weight."""
-
-
-class EffectParameters(BaseModel):
-    """Base of an effect's parameters: frozen, and unknown names are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class NoParameters(EffectParameters):
-    """For effects that have nothing to set."""
-
-
-class Opcode(IntEnum):
-    """What the compiled replay does for an effect; ``CALL`` calls the plain function."""
-
-    CALL = 0
-    SAME = 1
-    PIXELATE = 2
-    DESATURATE = 3
-    INVERT = 4
-    RANDOM = 5
-    PLANE = 6
-    POSTERIZE = 10
-    SOLARIZE = 11
-    HUE_ROTATE = 12
-    CHANNEL_SHIFT = 13
-    PIXEL_SORT = 14
-    SCANLINES = 15
-    DITHER = 16
-    DISPLACE = 17
-    SMEAR = 18
-    SWAP = 19
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """One effect applied to one cell at one step: what the plain function is given.
-
-    Args:
-        cell: uint8 (h, w, 3), the cell's pixels as they are at that time. Not to be written to.
-        left: uint8 (h', w', 3), likewise, of the cell that the agent came from, or that the
-            effect's ``source`` names; of the cell itself where that is off the picture.
-        plane: uint8 (h, w, 3), the cell's part of the effect's own whole-frame plane; of the
-            layer's input frame for effects that have none.
-        move: row and column offset of the agent's move.
-        key: 64 random bits of this stamp, the same for the same seed, layer, agent and step.
-        place: row and column of the cell's first pixel in the frame.
-        size: height and width of the frame, in pixels.
-    """
-
-    cell: NDArray[np.uint8]
-    left: NDArray[np.uint8]
-    plane: NDArray[np.uint8]
-    move: tuple[int, int]
-    key: int
-    place: tuple[int, int]
-    size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a whole-frame plane is made from.
-
-    Args:
-        frame: uint8 (height, width, 3), the layer's input. Not to be written to.
-        earlier: likewise, the layer's inputs of the frames before in a clip, the latest first; as
-            many as the effect's ``lag`` asks for. None on a still.
-        key: 64 random bits, the same for the same seed, layer, effect and tick of the layer.
-    """
-
-    frame: NDArray[np.uint8]
-    earlier: tuple[NDArray[np.uint8], ...] = ()
-    key: int = 0
-
-
-@dataclass(frozen=True)
-class Effect:
-    """An effect as it was declared.
-
-    Args:
-        name: as it stands in action names and recipes.
-        function: (stamp, parameters) to the cell's new pixels: uint8, (h, w, 3) or one colour (3,);
-            for ``SWAP`` a pair, the second for the cell that the agent left.
-        parameters: the model of its parameters.
-        plane: (source, parameters) to a frame of the same shape, made once per layer and only if
-            the effect is used.
-        source: (parameters, move) to the offset in cells of the cell that ``left`` shows; ``None``
-            for the cell that the agent came from.
-        lag: parameters to how many frames of the past the plane needs in a clip.
-        opcode: how the compiled replay does it.
-        settings: parameters to the whole numbers that the compiled replay needs, 16 at most.
-        summary: first line of the function's docstring.
-    """
-
-    name: str
-    function: Callable[[Stamp, Any], Any]
-    parameters: type[EffectParameters]
-    plane: Callable[[Source, Any], NDArray[np.uint8]] | None
-    source: Callable[[Any, tuple[int, int]], tuple[int, int]] | None
-    lag: Callable[[Any], int] | None
-    opcode: Opcode
-    settings: Callable[[Any], Sequence[int]] | None
-    summary: str
-
-
-_registry: dict[str, Effect] = {}
-
-P = TypeVar("P", bound=EffectParameters)
-Pixels = TypeVar("Pixels", NDArray[np.uint8], tuple[NDArray[np.uint8], NDArray[np.uint8]])
-Function = Callable[[Stamp, P], Pixels]
-
-
-def effect(
-    name: str,
-    parameters: type[P],
-    *,
-    plane: Callable[[Source, P], NDArray[np.uint8]] | None = None,
-    source: Callable[[P, tuple[int, int]], tuple[int, int]] | None = None,
-    lag: Callable[[P], int] | None = None,
-    opcode: Opcode = Opcode.CALL,
-    settings: Callable[[P], Sequence[int]] | None = None,
-) -> Callable[[Function[P, Pixels]], Function[P, Pixels]]:
-    """Declare a function as an effect.
-
-    Args:
-        name: lower-case letters, digits and underscores.
-        parameters: the model of its parameters; ``NoParameters`` if it has none.
-        plane: makes a whole-frame plane from the layer's input, for effects that copy.
-        source: names the cell that ``stamp.left`` shows, as an offset in rows and columns from the
-            cell; by default it is the one that the agent came from.
-        lag: how many frames of the past ``plane`` needs in a clip, at most 48.
-        opcode: for effects that the compiled replay knows.
-        settings: gives what the compiled replay needs of the parameters.
-
-    Raises:
-        SettingError: a malformed or taken name, a reserved parameter, or no docstring.
-    """
-
-    def declare(function: Function[P, Pixels]) -> Function[P, Pixels]:
-        if not (name.isidentifier() and name == name.lower()):
-            raise SettingError(f"an effect's name is a lower-case identifier, not {name!r}")
-        if name in _registry and inspect.unwrap(_registry[name].function) is not function:
-            raise SettingError(f"there is an effect {name!r} already")
-        clash = RESERVED & parameters.model_fields.keys()
-        if clash:
-            raise SettingError(
-                f"effect {name!r}: the parameter {sorted(clash)[0]!r} is taken by the recipe"
-            )
-        if not function.__doc__:
-            raise SettingError(f"effect {name!r} needs a docstring: its first line is its help")
-        summary = function.__doc__.strip().splitlines()[0].rstrip(".")
-        declared = Effect(name, function, parameters, plane, source, lag, opcode, settings, summary)
-        ours = function.__module__.startswith(f"{__name__}.")
-        _registry[name] = declared if ours else contain_effect(declared)
-        announce_effect(name)
-        return function
-
-    return declare
-
-
-def _load_plug_in(plug_in: PlugIn) -> None:
-    load_plug_in(plug_in)
-    if plug_in.name not in _registry:
-        raise SettingError(f"{plug_in} does not declare an effect of that name")
-
-
-@lru_cache(maxsize=1)
-def _load_plug_ins() -> None:
-    for plug_in in plug_ins(EFFECT_GROUP):
-        try:
-            _load_plug_in(plug_in)
-        except SettingError as error:
-            warnings.warn(f"a broken plug-in: {error}", RuntimeWarning, stacklevel=2)
-
-
-def effects() -> dict[str, Effect]:
-    """Every effect by name: ours first, then the plug-ins'."""
-    _load_plug_ins()
-    return dict(_registry)
-
-
-def get_effect(name: str) -> Effect:
-    """Find an effect by name; a plug-in's is loaded.
-
-    Raises:
-        SettingError: unknown, or its plug-in is broken.
-    """
-    if name not in _registry:
-        plug_in = find_plug_in(EFFECT_GROUP, name)
-        if plug_in is None:
-            raise unknown_name("effect", name, known_effects())
-        _load_plug_in(plug_in)
-    return _registry[name]
-
-
-def mean_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Mean colour of a cell (h, w, 3), each channel rounded to the nearest integer, ½ upwards."""
-    count = pixels.shape[0] * pixels.shape[1]
-    total = pixels.reshape(-1, 3).sum(axis=0, dtype=np.int64)
-    mean: NDArray[np.uint8] = ((2 * total + count) // (2 * count)).astype(np.uint8)
-    return mean
-
-
-def fitted(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Bring a cell (h', w', 3) to the size of another, (h, w, …): cut, or its last line repeated.
-
-    Cells of a grid differ by a pixel where the frame is no multiple of them.
-    """
-    height, width = shape[:2]
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    rows = np.minimum(np.arange(height), pixels.shape[0] - 1)
-    cols = np.minimum(np.arange(width), pixels.shape[1] - 1)
-    nearest: NDArray[np.uint8] = pixels[rows[:, None], cols[None, :]]
-    return nearest
-
-
-for _module in ("built_in", "colours", "blocks", "planes"):
-    import_module(f"{__name__}.{_module}")

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from glitch_render.effects import (
+from glitch_render.effects.registry import (
     EffectParameters,
     NoParameters,
-    Opcode,
+    Op,
     Stamp,
+    Trait,
     effect,
     fitted,
 )
@@ -29,7 +30,8 @@ class ChannelShift(EffectParameters):
 @effect(
     "channel_shift",
     ChannelShift,
-    opcode=Opcode.CHANNEL_SHIFT,
+    op=Op.CHANNEL_SHIFT,
+    traits=Trait.KEEPS_FLAT | Trait.PER_CELL,
     settings=lambda parameters: [round(1024 * parameters.distance)],
 )
 def channel_shift(stamp: Stamp, parameters: ChannelShift) -> NDArray[np.uint8]:
@@ -68,7 +70,8 @@ class PixelSort(EffectParameters):
 @effect(
     "pixel_sort",
     PixelSort,
-    opcode=Opcode.PIXEL_SORT,
+    op=Op.PIXEL_SORT,
+    traits=Trait.KEEPS_FLAT | Trait.PER_CELL | Trait.IDEMPOTENT_BY_MOVE | Trait.HEAVY,
     settings=lambda parameters: [
         _KEYS.index(parameters.key),
         _AXES.index(parameters.axis),
@@ -118,7 +121,13 @@ def _displaced_from(parameters: Displace, move: tuple[int, int]) -> tuple[int, i
     return -move[0], -move[1]
 
 
-@effect("displace", Displace, opcode=Opcode.DISPLACE, source=_displaced_from)
+@effect(
+    "displace",
+    Displace,
+    op=Op.DISPLACE,
+    traits=Trait.READS_OTHER | Trait.PER_CELL,
+    source=_displaced_from,
+)
 def displace(stamp: Stamp, parameters: Displace) -> NDArray[np.uint8]:
     """Repeat the block that the agent came from, or one at a given offset.
 
@@ -139,7 +148,8 @@ class Smear(EffectParameters):
 @effect(
     "smear",
     Smear,
-    opcode=Opcode.SMEAR,
+    op=Op.SMEAR,
+    traits=Trait.READS_OTHER | Trait.PER_CELL,
     settings=lambda parameters: [round(256 * (1 - parameters.decay))],
 )
 def smear(stamp: Stamp, parameters: Smear) -> NDArray[np.uint8]:
@@ -152,7 +162,7 @@ def smear(stamp: Stamp, parameters: Smear) -> NDArray[np.uint8]:
     return ((left * kept + stamp.cell * (256 - kept) + 128) >> 8).astype(np.uint8)
 
 
-@effect("swap", NoParameters, opcode=Opcode.SWAP)
+@effect("swap", NoParameters, op=Op.SWAP, traits=Trait.READS_OTHER | Trait.PER_CELL)
 def swap(stamp: Stamp, parameters: NoParameters) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Let the cell and the one that the agent left change places.
 

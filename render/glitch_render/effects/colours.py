@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from glitch_render.effects import EffectParameters, Opcode, Stamp, effect
+from glitch_render.effects.registry import EffectParameters, Op, Stamp, Trait, effect
 
 __all__ = ["BAYER"]
 
@@ -36,7 +36,13 @@ def _posterize_settings(parameters: Posterize) -> tuple[int, ...]:
     return (256 - 2 ** (8 - parameters.bits),)
 
 
-@effect("posterize", Posterize, opcode=Opcode.POSTERIZE, settings=_posterize_settings)
+@effect(
+    "posterize",
+    Posterize,
+    op=Op.POSTERIZE,
+    traits=Trait.PER_PIXEL | Trait.IDEMPOTENT | Trait.LIGHT,
+    settings=_posterize_settings,
+)
 def posterize(stamp: Stamp, parameters: Posterize) -> NDArray[np.uint8]:
     """Keep only the highest bits of each channel: bit-crush.
 
@@ -54,7 +60,11 @@ class Solarize(EffectParameters):
 
 
 @effect(
-    "solarize", Solarize, opcode=Opcode.SOLARIZE, settings=lambda parameters: [parameters.threshold]
+    "solarize",
+    Solarize,
+    op=Op.SOLARIZE,
+    traits=Trait.PER_PIXEL | Trait.LIGHT,
+    settings=lambda parameters: [parameters.threshold],
 )
 def solarize(stamp: Stamp, parameters: Solarize) -> NDArray[np.uint8]:
     """Invert what is bright, channel by channel.
@@ -88,7 +98,7 @@ def _hue_matrix(parameters: HueRotate) -> list[int]:
     return [int(value) for value in whole.ravel()]
 
 
-@effect("hue_rotate", HueRotate, opcode=Opcode.HUE_ROTATE, settings=_hue_matrix)
+@effect("hue_rotate", HueRotate, op=Op.HUE_ROTATE, traits=Trait.PER_PIXEL, settings=_hue_matrix)
 def hue_rotate(stamp: Stamp, parameters: HueRotate) -> NDArray[np.uint8]:
     """Turn the colours round the wheel, their lightness kept.
 
@@ -110,7 +120,8 @@ class Scanlines(EffectParameters):
 @effect(
     "scanlines",
     Scanlines,
-    opcode=Opcode.SCANLINES,
+    op=Op.SCANLINES,
+    traits=Trait.LIGHT,
     settings=lambda parameters: [parameters.lines, round(256 * (1 - parameters.darkness))],
 )
 def scanlines(stamp: Stamp, parameters: Scanlines) -> NDArray[np.uint8]:
@@ -138,7 +149,8 @@ class Dither(EffectParameters):
 @effect(
     "dither",
     Dither,
-    opcode=Opcode.DITHER,
+    op=Op.DITHER,
+    traits=Trait.IDEMPOTENT,
     settings=lambda parameters: [parameters.levels, parameters.dots],
 )
 def dither(stamp: Stamp, parameters: Dither) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from glitch_gym.plugins import contained, describe
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from glitch_render.effects import Effect, Source, Stamp
+    from glitch_render.effects.registry import Effect, Source, Stamp
 
 __all__ = ["contain_effect"]
 
@@ -76,7 +76,7 @@ def contain_effect(effect: Effect) -> Effect:
         function=stamped,
         plane=None if effect.plane is None else plane,
         source=own(effect.source, offset),
-        lag=own(effect.lag, index),
+        frames_back=own(effect.frames_back, index),
         settings=own(effect.settings, whole_numbers),
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from glitch_render.effects import EffectParameters, Opcode, Source, Stamp, effect
+from glitch_render.effects.registry import EffectParameters, Op, Source, Stamp, Trait, effect
 
 
 class Echo(EffectParameters):
@@ -23,7 +23,14 @@ def _past(source: Source, parameters: Echo) -> NDArray[np.uint8]:
     return source.earlier[-1] if source.earlier else source.frame
 
 
-@effect("echo", Echo, plane=_past, lag=lambda parameters: parameters.frames, opcode=Opcode.PLANE)
+@effect(
+    "echo",
+    Echo,
+    plane=_past,
+    frames_back=lambda parameters: parameters.frames,
+    op=Op.PLANE,
+    traits=Trait.SYMBOLIC,
+)
 def echo(stamp: Stamp, parameters: Echo) -> NDArray[np.uint8]:
     """Show the same block some frames ago.
 
@@ -45,7 +52,7 @@ def _pulled(source: Source, parameters: Melt) -> NDArray[np.uint8]:
     height, width = frame.shape[:2]
     block = max(4, round(height / parameters.blocks))
     # Compiled code takes a while to load, and most recipes do without
-    from glitch_render.motion import block_motion, move_blocks
+    from glitch_render.effects.motion import block_motion, move_blocks
 
     if source.earlier:
         motion = block_motion(source.earlier[0], frame, block)
@@ -66,7 +73,14 @@ def _pulled(source: Source, parameters: Melt) -> NDArray[np.uint8]:
     return out
 
 
-@effect("melt", Melt, plane=_pulled, lag=lambda parameters: 1, opcode=Opcode.PLANE)
+@effect(
+    "melt",
+    Melt,
+    plane=_pulled,
+    frames_back=lambda parameters: 1,
+    op=Op.PLANE,
+    traits=Trait.SYMBOLIC,
+)
 def melt(stamp: Stamp, parameters: Melt) -> NDArray[np.uint8]:
     """Pull the picture along its own motion: datamosh.
 
@@ -105,13 +119,13 @@ def _damaged(source: Source, parameters: JpegBytes) -> NDArray[np.uint8]:
     places = drawn.integers(_scan(bytes(stream)), len(stream) - 2, parameters.damage)
     values = drawn.integers(255, size=parameters.damage)
     for place, value in zip(places.tolist(), values.tolist(), strict=True):
-        # Markers are left alone: without them the stream is not damaged but none
+        # Markers are left alone: without markers there is no stream to decode
         if 0xFF not in stream[place - 1 : place + 1]:
             stream[place] = value
     return np.asarray(Image.open(io.BytesIO(stream)))
 
 
-@effect("jpeg_bytes", JpegBytes, plane=_damaged, opcode=Opcode.PLANE)
+@effect("jpeg_bytes", JpegBytes, plane=_damaged, op=Op.PLANE, traits=Trait.SYMBOLIC)
 def jpeg_bytes(stamp: Stamp, parameters: JpegBytes) -> NDArray[np.uint8]:
     """Show what a damaged JPEG stream decodes to.
 
@@ -153,7 +167,7 @@ def _requantised(source: Source, parameters: Dct) -> NDArray[np.uint8]:
     return clipped
 
 
-@effect("dct", Dct, plane=_requantised, opcode=Opcode.PLANE)
+@effect("dct", Dct, plane=_requantised, op=Op.PLANE, traits=Trait.SYMBOLIC)
 def dct(stamp: Stamp, parameters: Dct) -> NDArray[np.uint8]:
     """Keep only the coarse waves of each block: a codec starved of bits.
 

@@ -21,11 +21,11 @@ _LINES = 270
 def block_motion(
     before: NDArray[np.uint8], now: NDArray[np.uint8], block: int
 ) -> NDArray[np.int32]:
-    """Find where each block of a frame has come from, as most of the blocks around it.
+    """Find where each block of a frame has come from: the median of the blocks around it.
 
     Args:
         before: uint8 (height, width, 3), RGB.
-        now: likewise, of the same size.
+        now: uint8 (height, width, 3), RGB.
         block: side of a block in pixels, at least 4.
 
     Returns:
@@ -52,7 +52,7 @@ def block_motion(
 
 
 def _reduced(frame: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Give a grey picture of every ``factor``-th pixel."""
+    """Return a grey picture of every ``factor``-th pixel."""
     picked = frame[factor // 2 :: factor, factor // 2 :: factor].astype(np.uint16)
     return ((picked[:, :, 0] + 2 * picked[:, :, 1] + picked[:, :, 2]) >> 2).astype(np.uint8)
 

@@ -12,43 +12,44 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from glitch_render.effects import (
+from glitch_render.effects.registry import (
     EffectParameters,
     NoParameters,
-    Opcode,
+    Op,
     Source,
     Stamp,
+    Trait,
     effect,
     mean_colour,
 )
 
 
-@effect("same", NoParameters, opcode=Opcode.SAME)
+@effect("same", NoParameters, op=Op.SAME, traits=Trait.SYMBOLIC)
 def same(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
     """Carry on the mean colour of the cell that the agent left: trails of flat colour."""
     return mean_colour(stamp.left)
 
 
-@effect("pixelate", NoParameters, opcode=Opcode.PIXELATE)
+@effect("pixelate", NoParameters, op=Op.PIXELATE, traits=Trait.SYMBOLIC)
 def pixelate(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
     """Fill the cell with its mean colour."""
     return mean_colour(stamp.cell)
 
 
-@effect("desaturate", NoParameters, opcode=Opcode.DESATURATE)
+@effect("desaturate", NoParameters, op=Op.DESATURATE, traits=Trait.SYMBOLIC | Trait.IDEMPOTENT)
 def desaturate(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
     """Turn each pixel grey: 0.30 R + 0.59 G + 0.11 B, rounded."""
     grey = (stamp.cell.astype(np.int64) @ np.array([30, 59, 11]) + 50) // 100
     return np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)
 
 
-@effect("invert", NoParameters, opcode=Opcode.INVERT)
+@effect("invert", NoParameters, op=Op.INVERT, traits=Trait.SYMBOLIC)
 def invert(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
     """Fill the cell with the opposite of its mean colour, 255 − c."""
     return 255 - mean_colour(stamp.cell)
 
 
-@effect("random", NoParameters, opcode=Opcode.RANDOM)
+@effect("random", NoParameters, op=Op.RANDOM, traits=Trait.SYMBOLIC)
 def random(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
     """Fill the cell with a random colour."""
     return np.array([stamp.key >> shift & 255 for shift in (0, 8, 16)], np.uint8)
@@ -66,7 +67,7 @@ def _encode_and_decode(source: Source, parameters: Artifact) -> NDArray[np.uint8
     return np.asarray(Image.open(buffer))
 
 
-@effect("artifact", Artifact, plane=_encode_and_decode, opcode=Opcode.PLANE)
+@effect("artifact", Artifact, plane=_encode_and_decode, op=Op.PLANE, traits=Trait.SYMBOLIC)
 def artifact(stamp: Stamp, parameters: Artifact) -> NDArray[np.uint8]:
     """Replace the cell by what a JPEG of the layer's input shows there."""
     return stamp.plane
