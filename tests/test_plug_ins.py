@@ -115,7 +115,7 @@ def test_a_broken_plug_in_is_reported_and_stops_nothing(installed):
 
 @pytest.mark.parametrize(
     ("effect", "message"),
-    [("careless", "it must give that shape"), ("raising", "division by zero")],
+    [("careless", "it must return that shape"), ("raising", "division by zero")],
 )
 def test_an_effect_that_fails_is_named_and_leaves_no_output(installed, tmp_path, effect, message):
     (tmp_path / "own.toml").write_text(RECIPE.format(effect=f"{effect} = {{}}"))

@@ -11,7 +11,7 @@ import pytest
 from packages import with_packages, write_package
 
 import glitch_gym.actions as actions_module
-import glitch_render.effects as effects_module
+import glitch_render.effects.registry as effects_module
 from glitch_agents.catalogue import learner_names, make_learner
 from glitch_agents.rollout import as_table
 from glitch_gym.actions import ActionSet, known_effects
