@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glitch_agents import QLearning, QTable, Trajectories, rollout
-from glitch_gym.activation import _memory, compute_activation
+from glitch_gym.activation import compute_activation, memory
 from glitch_gym.dynamics import GridWorld, _make_world
 from glitch_gym.picture import read_picture
-from glitch_render.corrupt import layer_policy, layer_trajectories, layer_world
 from glitch_render.engine.replay import replay
-from glitch_render.episode import EpisodeLayer, replay_layer
-from glitch_render.media import encode_picture
-from glitch_render.recipe import load_preset
+from glitch_render.episodes.episode import EpisodeLayer
+from glitch_render.episodes.playback import replay_layer
+from glitch_render.layers import layer_policy, layer_trajectories, layer_world
+from glitch_render.media.pictures import encode_picture
+from glitch_render.recipe.presets import load_preset
 
 HEIGHT, WIDTH = 1080, 1920
 
@@ -110,7 +111,7 @@ def stages(preset: str, content: bytes) -> dict[str, float]:
         return result
 
     # What was remembered from the run before would hide what a new picture costs
-    _memory.clear()
+    memory.clear()
     _make_world.cache_clear()
     frame = timed("read", lambda: np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
     activation = timed("activation", lambda: compute_activation(frame, recipe.activation))

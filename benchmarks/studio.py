@@ -20,9 +20,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from glitch_gym.picture import read_picture
-from glitch_render.corrupt import corrupt
-from glitch_render.recipe import load_preset, preset_names
-from glitch_render.store import Store
+from glitch_render.cache import Store
+from glitch_render.recipe.presets import load_preset, preset_names
+from glitch_render.stills import corrupt
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 

@@ -27,11 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.picture import read_picture
-from glitch_render.clip import Painter, open_painter
-from glitch_render.encoding import PartWriter, choose_encoding
-from glitch_render.footage import decode, open_footage
-from glitch_render.recipe import Recipe, load_preset, preset_names
-from glitch_render.store import Store
+from glitch_render.cache import Store
+from glitch_render.media.codecs import choose_encoding
+from glitch_render.media.decode import decode
+from glitch_render.media.footage import open_footage
+from glitch_render.media.writer import PartWriter
+from glitch_render.recipe.model import Recipe
+from glitch_render.recipe.presets import load_preset, preset_names
+from glitch_render.video.painter import Painter, open_painter
 
 WIDTH, HEIGHT, RATE = 1920, 1080, 25
 

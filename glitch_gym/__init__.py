@@ -8,9 +8,10 @@ from __future__ import annotations
 import gymnasium
 
 from glitch_gym.actions import ActionSet
-from glitch_gym.activation import ACTIVATIONS, Activation, compute_activation
-from glitch_gym.dynamics import GridWorld, grid_world, make_world
-from glitch_gym.env import LIFETIME, GlitchGridEnv
+from glitch_gym.activation import ACTIVATIONS, compute_activation
+from glitch_gym.activation.base import Activation
+from glitch_gym.dynamics import LIFETIME, GridWorld, grid_world, make_world
+from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import GlitchError
 from glitch_gym.grid import Grid, fit_grid
 from glitch_gym.picture import Picture, read_picture

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.actions import ActionSet
-from glitch_gym.activation import Activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.checks import frozen_array, real_number, whole_number
 from glitch_gym.errors import GridError, SettingError
 from glitch_gym.grid import Fit, Grid, Orient, fit_grid
 from glitch_gym.reward import Noise, activation_on_grid, effect_noise, resolve_objective
 from glitch_gym.reward import reward_field as make_reward_field
 
-__all__ = ["EXIT", "GridWorld", "grid_world", "make_world"]
+__all__ = ["EXIT", "LIFETIME", "GridWorld", "grid_world", "make_world"]
 
 EXIT = -1
 """The next state of an agent that leaves the picture."""
@@ -280,3 +280,7 @@ def make_world(
         seed,
         layer,
     )
+
+
+LIFETIME = 20
+"""Steps that an agent lives, as in the post."""

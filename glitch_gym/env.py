@@ -11,19 +11,18 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from glitch_gym.activation import Activation, compute_activation
+from glitch_gym.activation import compute_activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.checks import shown, whole_number
-from glitch_gym.dynamics import EXIT, GridWorld, make_world
+from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, make_world
 from glitch_gym.errors import SettingError, unknown_name
 from glitch_gym.grid import Fit, Orient
 from glitch_gym.picture import check_frame, read_frame
 from glitch_gym.randomness import below_plainly, draw_plainly
 from glitch_gym.reward import Noise
 
-__all__ = ["DEFAULT_EFFECTS", "LIFETIME", "OBSERVATIONS", "GlitchGridEnv", "episode_key"]
+__all__ = ["DEFAULT_EFFECTS", "OBSERVATIONS", "GlitchGridEnv", "episode_key"]
 
-LIFETIME = 20
-"""Steps that an agent lives, as in the post."""
 
 DEFAULT_EFFECTS = ("same", "pixelate", "desaturate", "invert", "random")
 """Effects that an action carries unless told otherwise."""

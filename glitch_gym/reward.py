@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glitch_gym.actions import DEFAULT_NOISE, OTHER_NOISE, ActionSet
-from glitch_gym.activation import Activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.checks import real_number, shown, whole_number
 from glitch_gym.errors import SettingError, unknown_name
 from glitch_gym.grid import Grid

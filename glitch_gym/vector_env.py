@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from glitch_gym.checks import checked_actions, checked_probabilities, shown, whole_number
 from glitch_gym.compilation import compiled
-from glitch_gym.dynamics import EXIT
-from glitch_gym.env import LIFETIME, GlitchGridEnv, episode_key
+from glitch_gym.dynamics import EXIT, LIFETIME
+from glitch_gym.env import GlitchGridEnv, episode_key
 from glitch_gym.errors import SettingError
+from glitch_gym.policy import HasProbabilities
 from glitch_gym.randomness import below, draw, stream, unit
 
-__all__ = ["GlitchGridVectorEnv", "HasProbabilities", "VectorRollout"]
+__all__ = ["GlitchGridVectorEnv", "VectorRollout"]
 
 _NEXT_STEP, _SAME_STEP, _DISABLED = 0, 1, 2
 
@@ -178,14 +179,6 @@ def _rollout(
                 steps[i] = lived
     for i in range(first, last):
         observations[actions.shape[0], i] = cells[i]
-
-
-class HasProbabilities(Protocol):
-    """A policy that can say how likely each action is; ``glitch_agents.QTable`` is one."""
-
-    def probabilities(self) -> NDArray[np.float64]:
-        """Probability of each action in each cell, (n_cells, n_actions)."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

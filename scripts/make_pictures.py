@@ -13,13 +13,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glitch_gym.activation import compute_activation
 from glitch_gym.picture import read_picture
-from glitch_render.animate import animation_selection, open_animation_painter
-from glitch_render.clip import Selection, open_painter
-from glitch_render.corrupt import corrupt, corrupt_with_episode
 from glitch_render.effects import effects
-from glitch_render.plots import activation_overlay
-from glitch_render.recipe import DEFAULT_PRESET, Layer, Recipe, load_preset, preset_names
-from glitch_render.studies import KINDS, plot_layer
+from glitch_render.plots.figures import activation_overlay
+from glitch_render.plots.layer import KINDS, plot_layer
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.recipe.presets import DEFAULT_PRESET, load_preset, preset_names
+from glitch_render.stills import corrupt, corrupt_with_episode
+from glitch_render.video.animate import animation_selection, open_animation_painter
+from glitch_render.video.painter import open_painter
+from glitch_render.video.selection import Selection
 
 DOCS = Path(__file__).parent.parent / "docs"
 PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")

@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 from support.browser import CHROMIUM, WITHOUT_SANDBOX, Page, studio  # noqa: E402
 from support.clips import film  # noqa: E402
 
-from glitch_gym.picture import sample_path  # noqa: E402
+from glitch_gym.samples import sample_path  # noqa: E402
 
 OUT = ROOT / "docs" / "studio"
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from glitch_gym.activation import Activation, compute_activation
+from glitch_gym.activation import compute_activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.activation.cam import (
     class_activation_map,
     class_map,
@@ -17,7 +18,8 @@ from glitch_gym.activation.cam import (
 from glitch_gym.activation.efficientnet_lite0 import EfficientNetLite0
 from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.errors import MissingExtraError, PictureError, SettingError, WeightsError
-from glitch_gym.picture import balloon, read_picture
+from glitch_gym.picture import read_picture
+from glitch_gym.samples import balloon
 
 
 @pytest.fixture(scope="module")

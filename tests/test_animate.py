@@ -10,10 +10,10 @@ from support.clips import frames_of, make_clip, scene
 from support.program import refused, run
 
 from glitch_gym.errors import SettingError
-from glitch_render.animate import animate_still, animation_selection, open_animation_painter
-from glitch_render.clip import Selection
-from glitch_render.corrupt import corrupt, corrupt_with_episode
-from glitch_render.recipe import Layer, Recipe
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.stills import corrupt, corrupt_with_episode
+from glitch_render.video.animate import animate_still, animation_selection, open_animation_painter
+from glitch_render.video.selection import Selection
 
 RECIPE = Recipe(
     layers=[

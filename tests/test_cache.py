@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from glitch_gym.errors import SettingError
-from glitch_render.corrupt import corrupt
-from glitch_render.recipe import Layer, Recipe
-from glitch_render.store import Store, key_of, user_store
+from glitch_render.cache import Store, key_of, user_store
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.stills import corrupt
 
 NUMBERS = {"values": np.arange(1000.0), "name": np.array("first")}
 A, B, C, D = (letter * 40 for letter in "abcd")
@@ -139,7 +139,7 @@ def test_a_full_disk_is_no_reason_to_stop(store, caplog, monkeypatch):
 def test_two_processes_at_once_do_no_harm(tmp_path):
     script = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from glitch_render.store import Store\n"
+        "from glitch_render.cache import Store\n"
         "store = Store(Path(sys.argv[1]), 400_000)\n"
         "for number in range(60):\n"
         "    made = {'v': np.full(5000, number % 20)}\n"

@@ -13,8 +13,8 @@ from PIL import Image
 from support.program import IN_OUT, PROGRAM, QUICK, refused, run
 
 from glitch_gym.picture import read_picture
-from glitch_render.media import read_recipe
-from glitch_render.recipe import load_preset, preset_names
+from glitch_render.recipe.files import read_recipe
+from glitch_render.recipe.presets import load_preset, preset_names
 
 
 @pytest.fixture
@@ -309,12 +309,12 @@ def test_ctrl_c_inside_code_that_is_being_loaded_is_ctrl_c_all_the_same(folder, 
         except KeyboardInterrupt as error:
             raise SystemError("returned a result with an exception set") from error
 
-    monkeypatch.setattr("glitch_render.still.corrupt_with_episode", interrupted)
+    monkeypatch.setattr("glitch_render.stills.corrupt_with_episode", interrupted)
     result = run(*IN_OUT, *QUICK)
     assert result.exit_code == 130
     assert result.stderr == "stopped\n"
     monkeypatch.setattr(
-        "glitch_render.still.corrupt_with_episode", lambda *_, **__: (_ for _ in ()).throw(
+        "glitch_render.stills.corrupt_with_episode", lambda *_, **__: (_ for _ in ()).throw(
             SystemError("of another kind"))
     )  # fmt: skip
     assert isinstance(run(*IN_OUT, *QUICK).exception, SystemError)

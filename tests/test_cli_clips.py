@@ -14,7 +14,7 @@ from PIL import Image
 from support.clips import frames_of, make_clip, scene
 from support.program import PROGRAM, refused, run
 
-from glitch_render.media import read_recipe
+from glitch_render.recipe.files import read_recipe
 
 QUICK = [
     "--activation", "edges", "--preset", "weave", "--set", "layers.1.iterations=200",

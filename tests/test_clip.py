@@ -11,21 +11,17 @@ from PIL import Image
 from support.clips import film, frames_of, make_clip, rotated, scene, sound_packets
 
 from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingError
-from glitch_render.clip import (
-    Interrupted,
-    Selection,
-    corrupt_clip,
-    open_painter,
-    parse_scale,
-    parse_seconds,
-    preview_frame,
-)
-from glitch_render.encoding import PartWriter, choose_encoding
-from glitch_render.footage import open_footage
-from glitch_render.keyframes import Keyframes
-from glitch_render.media import read_recipe
-from glitch_render.recipe import Layer, Recipe
-from glitch_render.store import Store
+from glitch_render.cache import Store
+from glitch_render.media.codecs import choose_encoding
+from glitch_render.media.footage import open_footage
+from glitch_render.media.writer import PartWriter
+from glitch_render.recipe.files import read_recipe
+from glitch_render.recipe.keyframes import Keyframes
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.video.painter import open_painter, preview_frame
+from glitch_render.video.parts import Interrupted
+from glitch_render.video.render import corrupt_clip
+from glitch_render.video.selection import Selection, parse_scale, parse_seconds
 
 LAYERS = [
     Layer(
@@ -484,7 +480,7 @@ def test_nothing_is_lost_when_joining_fails(clip, tmp_path, store, monkeypatch, 
         target.write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr("glitch_render.clip.join_clip", fails)
+    monkeypatch.setattr("glitch_render.video.parts.join_clip", fails)
     with pytest.raises((OutputError, Interrupted), match=r"out.mp4: the disk is full|30 of 30"):
         render(clip, tmp_path / "out.mp4", store)
     assert not (tmp_path / "out.mp4").exists()
@@ -642,7 +638,9 @@ def test_options_that_cannot_be_are_refused_at_once(
 
 def test_a_missing_encoder_is_told_with_what_there_is(clip, tmp_path, store, monkeypatch):
     monkeypatch.setitem(
-        __import__("glitch_render.encoding", fromlist=["_CODECS"])._CODECS, "hevc", ("libnothing",)
+        __import__("glitch_render.media.codecs", fromlist=["_CODECS"])._CODECS,
+        "hevc",
+        ("libnothing",),
     )
     with pytest.raises(OutputError, match="no encoder for hevc; it has: h264, vp9"):
         render(clip, tmp_path / "out.mp4", store, codec="hevc")

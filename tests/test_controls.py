@@ -6,9 +6,11 @@ import pytest
 from pydantic import Field
 from support.program import run
 
-from glitch_render.controls import controls_of, effect_forms, forms, layer_form, recipe_form
 from glitch_render.effects import EffectParameters, effects
-from glitch_render.recipe import Layer, Recipe, load_preset, parse_recipe, preset_names
+from glitch_render.recipe.forms import controls_of, effect_forms, forms, layer_form, recipe_form
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.recipe.presets import load_preset, preset_names
+from glitch_render.recipe.toml import parse_recipe
 
 
 class Odds(EffectParameters):

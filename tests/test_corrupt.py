@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glitch_agents.catalogue import import_learner
+from glitch_agents.registry import import_learner
 from glitch_gym.activation import compute_activation
 from glitch_gym.errors import GridError, PictureError, SettingError
 from glitch_render import Layer, Recipe, corrupt, load_preset, preset_names
-from glitch_render.corrupt import layer_policy
+from glitch_render.layers import layer_policy
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from glitch_agents import QLearning, rollout
-from glitch_agents.crowd import NEVER, Crowd
 from glitch_agents.policy import QTable
+from glitch_agents.population import NEVER, Crowd
 from glitch_agents.rollout import as_table, births
 from glitch_gym.activation import compute_activation
 from glitch_gym.dynamics import make_world

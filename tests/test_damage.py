@@ -19,17 +19,22 @@ from glitch_gym.errors import (
     SettingError,
     unknown_name,
 )
-from glitch_gym.picture import balloon, read_picture
-from glitch_render.animate import check_speed
+from glitch_gym.picture import read_picture
+from glitch_gym.samples import balloon
 from glitch_render.cli import app
-from glitch_render.clip import Selection, corrupt_clip, parse_rate, parse_scale, parse_seconds
-from glitch_render.encoding import choose_encoding
-from glitch_render.episode import Episode, EpisodeLayer
-from glitch_render.footage import decode, open_footage
-from glitch_render.media import read_recipe, write_picture
-from glitch_render.recipe import Recipe, apply_settings, parse_recipe, read_toml
-from glitch_render.script import parse_script, script_episode
-from glitch_render.shots import look_through, plan_frames
+from glitch_render.episodes.episode import Episode, EpisodeLayer
+from glitch_render.episodes.script import parse_script, script_episode
+from glitch_render.media.codecs import choose_encoding
+from glitch_render.media.decode import decode
+from glitch_render.media.footage import open_footage
+from glitch_render.media.pictures import write_picture
+from glitch_render.recipe.files import read_recipe
+from glitch_render.recipe.model import Recipe
+from glitch_render.recipe.toml import apply_settings, parse_recipe, read_toml
+from glitch_render.video.animate import check_speed
+from glitch_render.video.render import corrupt_clip
+from glitch_render.video.scan import look_through, plan_frames
+from glitch_render.video.selection import Selection, parse_rate, parse_scale, parse_seconds
 from tests.support.clips import frames_of, make_clip, scene
 
 RECIPE = {

@@ -5,7 +5,8 @@ import pytest
 from support import reference
 
 from glitch_gym.actions import ActionSet
-from glitch_gym.activation import Activation, compute_activation
+from glitch_gym.activation import compute_activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.dynamics import EXIT, grid_world, make_world
 from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid

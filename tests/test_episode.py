@@ -11,19 +11,19 @@ from support.program import refused, run
 
 from glitch_agents import Trajectories, scripted
 from glitch_gym.errors import ArrayFileError, GridError, OutputError, SettingError
-from glitch_gym.picture import balloon, read_picture
-from glitch_render.corrupt import corrupt, corrupt_with_episode
-from glitch_render.episode import (
+from glitch_gym.picture import read_picture
+from glitch_gym.samples import balloon
+from glitch_render.episodes.episode import (
     Episode,
     EpisodeLayer,
-    EpisodeTimeline,
     columns,
     episode_digest,
     load_episode,
-    replay_episode,
     save_episode,
 )
-from glitch_render.recipe import Layer, Recipe
+from glitch_render.episodes.playback import EpisodeTimeline, replay_episode
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.stills import corrupt, corrupt_with_episode
 
 RECIPE = Recipe(
     layers=[

@@ -10,18 +10,13 @@ from PIL import Image
 from support.clips import film, make_clip, rotated, scene
 
 from glitch_gym.errors import PictureError, SettingError
-from glitch_render.footage import (
-    decode,
-    deep_pixels_of,
-    file_digest,
-    is_footage,
-    open_footage,
-    pixels_of,
-    small_pixels,
-)
-from glitch_render.recipe import Layer, Recipe
-from glitch_render.shots import FramePlan, Look, Shots, frames_from, look_through, plan_frames
-from glitch_render.store import Store
+from glitch_render.cache import Store
+from glitch_render.media.decode import decode, deep_pixels_of, pixels_of, small_pixels
+from glitch_render.media.footage import file_digest, is_footage, open_footage
+from glitch_render.media.timing import FramePlan
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.video.scan import Look, frames_from, look_through, plan_frames
+from glitch_render.video.shots import Shots
 
 RECIPE = Recipe(layers=[Layer(grid=(4, 6))], activation="spectral_residual")
 

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from glitch_gym.errors import GlitchError
-from glitch_render.clip import Selection, parse_scale, parse_seconds
-from glitch_render.recipe import Recipe, apply_settings, parse_recipe, read_toml
-from glitch_render.script import parse_script, script_episode
+from glitch_render.episodes.script import parse_script, script_episode
+from glitch_render.recipe.model import Recipe
+from glitch_render.recipe.toml import apply_settings, parse_recipe, read_toml
+from glitch_render.video.selection import Selection, parse_scale, parse_seconds
 from tests.fuzz.lane import run_cases, table
 from tests.fuzz.seeds import RECIPE, SCRIPTS
 from tests.fuzz.trial import BAD

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glitch_render.history import History
+from glitch_render.studio.history import History
 
 
 def test_changes_are_undone_and_done_again():

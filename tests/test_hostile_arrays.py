@@ -44,7 +44,7 @@ from glitch_agents import (
     scripted,
     state_values,
 )
-from glitch_agents.crowd import Crowd
+from glitch_agents.population import Crowd
 from glitch_agents.rollout import births
 from glitch_gym import Grid, GridWorld, grid_world
 from glitch_gym.actions import ActionSet
@@ -626,8 +626,8 @@ ENTRIES: dict[str, Entry] = {
         ],
         VECTOR_ROLLOUTS,
     ),
-    "glitch_agents.sweeping._explore": SWEEPING,
-    "glitch_agents.sweeping._spread_novelty": SWEEPING,
+    "glitch_agents.model_based._explore": SWEEPING,
+    "glitch_agents.model_based._spread_novelty": SWEEPING,
     "glitch_agents.rollout._walk": Entry(
         lambda: [
             rollout(world(), policy, 30, repeat=repeat, explore=explore)
@@ -638,7 +638,7 @@ ENTRIES: dict[str, Entry] = {
         ROLLOUTS,
     ),
     "glitch_agents.rollout.best_actions": Entry(lambda: crowd(), CROWDS | TABLES),
-    "glitch_agents.crowd._advance": Entry(
+    "glitch_agents.population._advance": Entry(
         lambda: [crowd(respawn=True).advance(tick, world().picture_cells) for tick in range(6)],
         CROWDS,
     ),

@@ -16,7 +16,7 @@ from support.program import IN_OUT, QUICK, refused
 from support.worlds import small_world
 
 from glitch_agents import QTable, load_table, rollout
-from glitch_agents.crowd import Crowd
+from glitch_agents.population import Crowd
 from glitch_agents.rollout import MOST_AGENTS, MOST_STEPS
 from glitch_gym import compute_activation, make_world
 from glitch_gym.errors import (
@@ -30,13 +30,17 @@ from glitch_gym.errors import (
 from glitch_gym.input import LARGEST_TEXT, check_file, open_file, read_text
 from glitch_gym.picture import read_picture
 from glitch_gym.reward import MOST_REWARDS
-from glitch_render.clip import Selection, corrupt_clip
-from glitch_render.corrupt import corrupt
-from glitch_render.episode import load_episode
-from glitch_render.footage import open_footage
-from glitch_render.media import recipe_text, write_picture
-from glitch_render.recipe import Layer, Recipe, load_preset, parse_recipe, read_toml
-from glitch_render.script import parse_script, read_script, script_episode
+from glitch_render.episodes.episode import load_episode
+from glitch_render.episodes.script import parse_script, read_script, script_episode
+from glitch_render.media.footage import open_footage
+from glitch_render.media.pictures import write_picture
+from glitch_render.recipe.files import recipe_text
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.recipe.presets import load_preset
+from glitch_render.recipe.toml import parse_recipe, read_toml
+from glitch_render.stills import corrupt
+from glitch_render.video.render import corrupt_clip
+from glitch_render.video.selection import Selection
 
 LAYER = Layer(grid=(4, 6), effects=["same"], iterations=50, agents=5)
 
@@ -284,7 +288,7 @@ def test_worlds_beyond_measure_take_no_memory(small, tmp_path):
 
 
 def test_a_script_beyond_measure_is_refused(monkeypatch):
-    monkeypatch.setattr("glitch_render.script._MAX_TOGETHER", 150_000)
+    monkeypatch.setattr("glitch_render.episodes.script._MAX_TOGETHER", 150_000)
     walker = '[[agents]]\nstart = [0, 0]\ndo = "(same_right same_left)*49999"\n'
     text = "grid = [4, 6]\n" + walker * 100
     with pytest.raises(GlitchError, match="over 150,000 steps of all agents, agent 2"):

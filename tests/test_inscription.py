@@ -8,10 +8,11 @@ from PIL import Image, ImageSequence
 from support.clips import make_clip, scene
 
 from glitch_gym.errors import OutputError, RecipeError
-from glitch_render.clip import corrupt_clip
-from glitch_render.inscription import inscribe
-from glitch_render.media import ANIMATIONS, read_recipe
-from glitch_render.recipe import Layer, Recipe
+from glitch_render.media.formats import ANIMATIONS
+from glitch_render.media.metadata import inscribe
+from glitch_render.recipe.files import read_recipe
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.video.render import corrupt_clip
 
 RECIPE = Recipe(
     layers=[Layer(grid=(6, 10), iterations=50, agents=20, effects=["same"])],

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glitch_gym.errors import RecipeError, SettingError
-from glitch_render.keyframes import Keyframes, highest, last, parse_keyframes, value_at
-from glitch_render.recipe import Layer, Recipe, parse_recipe, read_toml
+from glitch_render.recipe.keyframes import Keyframes, highest, last, parse_keyframes, value_at
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.recipe.toml import parse_recipe, read_toml
 
 
 def test_between_keyframes_values_lie_on_straight_lines():

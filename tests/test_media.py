@@ -13,8 +13,11 @@ from PIL import Image, ImageCms
 from glitch_gym.errors import Hint, OutputError, RecipeError
 from glitch_gym.output import check_target
 from glitch_gym.picture import Picture, read_picture
-from glitch_render.media import SUFFIXES, read_recipe, write_picture
-from glitch_render.recipe import Layer, Recipe, load_preset
+from glitch_render.media.formats import SUFFIXES
+from glitch_render.media.pictures import write_picture
+from glitch_render.recipe.files import read_recipe
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.recipe.presets import load_preset
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

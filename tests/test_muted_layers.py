@@ -5,10 +5,12 @@ import pytest
 from support.clips import make_clip, scene
 
 from glitch_gym.errors import GridError
-from glitch_render.clip import Selection, open_painter
-from glitch_render.corrupt import corrupt, corrupt_with_episode
-from glitch_render.episode import load_episode, replay_episode, save_episode
-from glitch_render.recipe import Layer, Recipe
+from glitch_render.episodes.episode import load_episode, save_episode
+from glitch_render.episodes.playback import replay_episode
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.stills import corrupt, corrupt_with_episode
+from glitch_render.video.painter import open_painter
+from glitch_render.video.selection import Selection
 
 
 def layer(**settings):

@@ -11,8 +11,8 @@ from support.program import QUICK, refused, run
 
 from glitch_gym.errors import Hint, OutputError
 from glitch_gym.output import check_target, write_bytes
-from glitch_render.clip import corrupt_clip
-from glitch_render.recipe import Layer, Recipe
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.video.render import corrupt_clip
 
 FOLDER = ("", ".mp4")
 

@@ -9,15 +9,17 @@ from PIL import Image
 
 from glitch_agents import Trajectories
 from glitch_gym.actions import ActionSet
-from glitch_gym.activation import Activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.errors import PictureError, RecipeError, SettingError
 from glitch_gym.grid import Grid
-from glitch_render.corrupt import corrupt, corrupt_with_episode
 from glitch_render.engine.canvas import Canvas
 from glitch_render.engine.mask import make_mask
 from glitch_render.engine.overlay import BLENDS, Overlay, paint_over
-from glitch_render.episode import load_episode, replay_episode, save_episode
-from glitch_render.recipe import Layer, Recipe, parse_recipe
+from glitch_render.episodes.episode import load_episode, save_episode
+from glitch_render.episodes.playback import replay_episode
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.recipe.toml import parse_recipe
+from glitch_render.stills import corrupt, corrupt_with_episode
 
 RAMP = np.tile(np.linspace(0, 1, 24, dtype=np.float32), (16, 1))
 
@@ -161,7 +163,7 @@ def test_nothing_stamped_is_nothing_blended(small):
 
 
 def test_a_recipe_knows_its_blends_without_loading_the_compiled_engine():
-    code = "import sys, glitch_render.recipe; print(*sys.modules)"
+    code = "import sys, glitch_render.recipe.model; print(*sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -8,7 +8,8 @@ from PIL import Image, ImageCms
 
 from glitch_gym import picture as picture_module
 from glitch_gym.errors import MissingExtraError, PictureError, SettingError
-from glitch_gym.picture import SAMPLES, balloon, read_frame, read_picture
+from glitch_gym.picture import read_frame, read_picture
+from glitch_gym.samples import SAMPLES, balloon
 
 
 def test_every_sample_is_a_frame():

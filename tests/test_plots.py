@@ -11,16 +11,12 @@ from support.program import refused, run
 from glitch_agents import optimality
 from glitch_agents.planning import state_values
 from glitch_agents.rollout import as_table
-from glitch_gym.activation import Activation, compute_activation
+from glitch_gym.activation import compute_activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.errors import GridError, MissingExtraError, SettingError
 from glitch_gym.grid import fit_grid
-from glitch_render.corrupt import (
-    frame_activation,
-    layer_policy,
-    layer_trajectories,
-    layer_world,
-)
-from glitch_render.plots import (
+from glitch_render.layers import frame_activation, layer_policy, layer_trajectories, layer_world
+from glitch_render.plots.figures import (
     activation_caption,
     activation_overlay,
     draw_grid,
@@ -31,8 +27,8 @@ from glitch_render.plots import (
     plot_values,
     plot_visits,
 )
-from glitch_render.recipe import Layer, Recipe
-from glitch_render.studies import KINDS, plot_layer
+from glitch_render.plots.layer import KINDS, plot_layer
+from glitch_render.recipe.model import Layer, Recipe
 
 
 def test_heat_lies_where_the_activation_is(small):
@@ -151,7 +147,7 @@ def test_learning_curves_end_at_what_was_learned(small, learned, monkeypatch):
     world, table, _ = learned
     drawn = {}
     monkeypatch.setattr(
-        "glitch_render.studies.plot_learning",
+        "glitch_render.plots.layer.plot_learning",
         lambda curves, title: drawn.update(curves) or plot_learning(curves, title),
     )
     plot_layer("learning", small, RECIPE, 0)

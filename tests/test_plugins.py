@@ -12,7 +12,7 @@ from packages import with_packages, write_package
 
 import glitch_gym.actions as actions_module
 import glitch_render.effects.registry as effects_module
-from glitch_agents.catalogue import learner_names, make_learner
+from glitch_agents.registry import learner_names, make_learner
 from glitch_agents.rollout import as_table
 from glitch_gym.actions import ActionSet, known_effects
 from glitch_gym.activation import activation_names, compute_activation
@@ -29,7 +29,8 @@ from glitch_gym.plugins import (
     plug_ins,
 )
 from glitch_render import Layer, Recipe, corrupt
-from glitch_render.recipe import load_preset, parse_recipe
+from glitch_render.recipe.presets import load_preset
+from glitch_render.recipe.toml import parse_recipe
 from glitch_render.studio.jobs import Stopped
 
 RIGHTWARDS = """
@@ -161,9 +162,10 @@ def test_an_installed_activation_is_named_in_a_recipe_and_cannot_touch_the_frame
 def test_an_installed_activation_looks_at_every_shot_of_a_clip(site, tmp_path):
     from support.clips import make_clip, scene
 
-    from glitch_render.footage import open_footage
-    from glitch_render.shots import Shots, look_through, plan_frames
-    from glitch_render.store import Store
+    from glitch_render.cache import Store
+    from glitch_render.media.footage import open_footage
+    from glitch_render.video.scan import look_through, plan_frames
+    from glitch_render.video.shots import Shots
 
     write_package(site, "half_package", HALVES, activations="left = half_package:left")
     clip = make_clip(tmp_path / "clip.mp4", scene(24))

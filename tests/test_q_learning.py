@@ -10,7 +10,7 @@ from support import reference
 from support.worlds import small_world
 
 from glitch_agents import QLearning, Sarsa, Schedule
-from glitch_agents.problem import lifetime_of
+from glitch_agents.mdp import lifetime_of
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import derive_key
 

@@ -15,7 +15,9 @@ from support.clips import make_clip, scene
 from glitch_gym.actions import BUILT_IN_EFFECTS
 from glitch_gym.picture import read_picture
 from glitch_render.effects import get_effect
-from glitch_render.recipe import Layer, Recipe, load_preset, parse_recipe, preset_names
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.recipe.presets import load_preset, preset_names
+from glitch_render.recipe.toml import parse_recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

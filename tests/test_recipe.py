@@ -7,18 +7,9 @@ import pytest
 from glitch_agents import QLearning, Schedule
 from glitch_gym.errors import RecipeError, SettingError
 from glitch_gym.reward import Noise
-from glitch_render.recipe import (
-    DEFAULT_PRESET,
-    Layer,
-    Recipe,
-    apply_settings,
-    line_of,
-    load_preset,
-    parse_recipe,
-    preset_names,
-    preset_text,
-    read_toml,
-)
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.recipe.presets import DEFAULT_PRESET, load_preset, preset_names, preset_text
+from glitch_render.recipe.toml import apply_settings, line_of, parse_recipe, read_toml
 
 GOOD = """
 seed = 7
@@ -280,7 +271,7 @@ def test_lines_are_found_in_tables_of_their_own_and_dotted_keys():
 
 
 def test_errors_of_a_file_say_their_lines(tmp_path):
-    from glitch_render.media import read_recipe
+    from glitch_render.recipe.files import read_recipe
 
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace("agents = 30", "agents = 0").replace("seed = 7", "seed = -7"))

@@ -8,8 +8,9 @@ from support.program import run
 import glitch_gym  # noqa: F401
 from glitch_gym.errors import OutputError, SettingError
 from glitch_render.effects import effects
-from glitch_render.episode import columns, load_episode, replay_episode
-from glitch_render.record import RecordEpisode
+from glitch_render.episodes.episode import columns, load_episode
+from glitch_render.episodes.playback import replay_episode
+from glitch_render.episodes.record import RecordEpisode
 
 
 def make(**settings):

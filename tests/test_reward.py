@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from glitch_gym.actions import ActionSet
-from glitch_gym.activation import Activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid
 from glitch_gym.reward import (

@@ -10,8 +10,8 @@ from glitch_gym.activation import compute_activation
 from glitch_gym.dynamics import make_world
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import derive_key
-from glitch_render.corrupt import layer_policy, layer_trajectories, layer_world
-from glitch_render.recipe import load_preset
+from glitch_render.layers import layer_policy, layer_trajectories, layer_world
+from glitch_render.recipe.presets import load_preset
 
 
 def some_table(world, ties="random", quantum=1.0, **settings):

@@ -17,8 +17,9 @@ from glitch_gym.dynamics import grid_world
 from glitch_gym.errors import GlitchError, GridError, ScriptError
 from glitch_gym.grid import Grid
 from glitch_render.engine.replay import replay
-from glitch_render.episode import columns, replay_episode
-from glitch_render.script import Script, ScriptLayer, Walker, parse_script, script_episode
+from glitch_render.episodes.episode import columns
+from glitch_render.episodes.playback import replay_episode
+from glitch_render.episodes.script import Script, ScriptLayer, Walker, parse_script, script_episode
 
 TEXT = """
 grid = [8, 12]          # rows, cols

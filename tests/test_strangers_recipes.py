@@ -17,15 +17,17 @@ from PIL import Image, PngImagePlugin
 from support.clips import make_clip, scene
 from typer.testing import CliRunner
 
-import glitch_render.media as media
+import glitch_render.media.pictures as media
 from glitch_gym.activation import compute_activation
 from glitch_gym.errors import GlitchError, Hint, PictureError, RecipeError, WeightsError
 from glitch_gym.paths import path_problem
 from glitch_render import Layer, Recipe, corrupt, read_recipe
 from glitch_render.cli import app
-from glitch_render.clip import Selection, corrupt_clip
-from glitch_render.inscription import inscribe
-from glitch_render.recipe import WantedPath, parse_recipe, wanted_paths
+from glitch_render.media.metadata import inscribe
+from glitch_render.recipe.paths import WantedPath, wanted_paths
+from glitch_render.recipe.toml import parse_recipe
+from glitch_render.video.render import corrupt_clip
+from glitch_render.video.selection import Selection
 
 HOSTILE = """
 activation = "edges"
@@ -116,7 +118,7 @@ def test_a_learner_that_is_code_is_refused_wherever_the_recipe_lies(tmp_path, sm
     for learner in LEARNERS:
         text = HOSTILE.format(setting=f'learner = "{learner}"')
         path = hidden_in(kind, tmp_path, text, small)
-        assert media.recipe_text(path).strip() == text.strip()
+        assert recipe_text(path).strip() == text.strip()
         with pytest.raises(RecipeError, match=r"layers\.1\.learner") as caught:
             read_recipe(path, trust_paths=True)
         assert caught.value.hint is Hint.LEARNER
@@ -151,8 +153,8 @@ def test_a_setting_given_by_hand_is_no_way_in_either(tmp_path, photo):
 
 
 def test_an_episode_whose_recipe_is_hostile_is_replayed_without_it(tmp_path, small):
-    from glitch_render.corrupt import corrupt_with_episode
-    from glitch_render.episode import load_episode, save_episode
+    from glitch_render.episodes.episode import load_episode, save_episode
+    from glitch_render.stills import corrupt_with_episode
 
     layer = Layer(grid=(10, 15), fit="stretch", effects=["same"], agents=20, iterations=20)
     _, episode = corrupt_with_episode(small, Recipe(layers=[layer], activation="edges"))
@@ -178,8 +180,8 @@ def test_a_learner_given_by_hand_paints_and_leaves_its_name_alone(tmp_path, phot
     said = run("corrupt", photo, "-o", first, "-r", "r.toml", *by_hand, folder=tmp_path)
     assert said.returncode == 0, said.stderr
     assert said.stdout == ""
-    assert 'learner = "Rightwards"' in media.recipe_text(first)
-    assert "mine" not in media.recipe_text(first)
+    assert 'learner = "Rightwards"' in recipe_text(first)
+    assert "mine" not in recipe_text(first)
 
     said = run("corrupt", photo, "-o", again, "-r", first, folder=tmp_path)
     assert said.returncode == 1
@@ -199,7 +201,7 @@ def test_learners_given_by_hand_go_to_the_layers_that_name_them(tmp_path, photo)
     made = ["corrupt", photo, "-o", "out.png", "-r", "r.toml", "--set", "layers.2.effects=['same']"]
     said = run(*made, "--learner", "mine:Rightwards", folder=tmp_path)
     assert said.returncode == 0, said.stderr
-    text = media.recipe_text(tmp_path / "out.png")
+    text = recipe_text(tmp_path / "out.png")
     assert text.count('learner = "Rightwards"') == 1
     assert text.count('learner = "q_learning"') == 1
     two = ["--learner", "mine:Rightwards", "--learner", "mine:Downwards"]
@@ -219,7 +221,7 @@ def test_plots_and_animations_take_learners_by_hand_too(tmp_path, photo, monkeyp
         said = at_once(*made, "--learner", "mine_too:Rightwards")
         assert said.exit_code == 0, said.output
         assert "noise" not in said.stdout
-    assert 'learner = "Rightwards"' in media.recipe_text(tmp_path / "out.mp4")
+    assert 'learner = "Rightwards"' in recipe_text(tmp_path / "out.mp4")
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,10 @@ from support.browser import (
 from support.clips import film, make_clip, scene, sound_packets
 
 from glitch_gym.picture import read_picture
-from glitch_render.media import RECIPE_KEY, read_recipe
-from glitch_render.recipe import load_preset, parse_recipe, read_toml
+from glitch_render.media.metadata import RECIPE_KEY
+from glitch_render.recipe.files import read_recipe
+from glitch_render.recipe.presets import load_preset
+from glitch_render.recipe.toml import parse_recipe, read_toml
 
 # A browser, its driver and a server are many clocks on two cores: what fails is tried once more
 pytestmark = pytest.mark.flaky(reruns=1)
@@ -586,7 +588,7 @@ def test_nothing_is_cut_off_sideways(browser, running, size, scheme):
 def test_every_setting_of_a_layer_and_an_effect_has_a_control(tab):
     from glitch_gym.actions import BUILT_IN_EFFECTS
     from glitch_render.effects import effects
-    from glitch_render.recipe import Layer
+    from glitch_render.recipe.model import Layer
 
     tab.sample("chelsea")
     tab.tab("Layers")

@@ -15,9 +15,10 @@ from support.clips import make_clip, scene
 
 from glitch_gym.errors import PictureError, RecipeError, SettingError
 from glitch_gym.picture import read_picture
-from glitch_render.corrupt import corrupt
-from glitch_render.recipe import load_preset, parse_recipe, read_toml
-from glitch_render.store import Store
+from glitch_render.cache import Store
+from glitch_render.recipe.presets import load_preset
+from glitch_render.recipe.toml import parse_recipe, read_toml
+from glitch_render.stills import corrupt
 from glitch_render.studio.jobs import Job, Stopped
 from glitch_render.studio.masks import keep_mask
 from glitch_render.studio.session import Session, Sessions
@@ -281,7 +282,7 @@ def test_only_uploads_become_masks(tmp_path, monkeypatch, small):
 
 
 def test_sources_are_told_apart_and_know_their_recipe(tmp_path, small):
-    from glitch_render.media import write_picture
+    from glitch_render.media.pictures import write_picture
 
     recipe = parse_recipe(read_toml(QUICK, "quick"))
     write_picture(tmp_path / "ours.webp", small, recipe=recipe)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.worlds import photograph_world, small_world
 
-import glitch_agents.learning as learning
+import glitch_agents.learner as learning
 from glitch_agents import ExactPlanner, QLearning, Sweeping, optimality
 from glitch_gym.errors import SettingError
 

@@ -20,7 +20,7 @@ from glitch_agents import (
     Sweeping,
     optimality,
 )
-from glitch_agents.problem import lifetime_of, problem_of
+from glitch_agents.mdp import lifetime_of, problem_of
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import derive_key

@@ -18,7 +18,7 @@ from glitch_gym.dynamics import make_world
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import RecipeError
 from glitch_gym.picture import read_picture
-from glitch_render.media import recipe_text
+from glitch_render.recipe.files import recipe_text
 
 
 def together(*jobs):

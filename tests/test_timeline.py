@@ -8,14 +8,18 @@ import pytest
 
 from glitch_agents import Trajectories, rollout
 from glitch_agents.rollout import as_table
-from glitch_gym.activation import Activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.errors import SettingError
-from glitch_render.corrupt import corrupt, layer_policy, layer_world
 from glitch_render.engine.replay import replay
-from glitch_render.keyframes import Keyframes
-from glitch_render.recipe import Layer, Recipe, load_preset
-from glitch_render.shots import FramePlan, Look, Shots
-from glitch_render.timeline import LayerTimeline
+from glitch_render.layers import layer_policy, layer_world
+from glitch_render.media.timing import FramePlan
+from glitch_render.recipe.keyframes import Keyframes
+from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.recipe.presets import load_preset
+from glitch_render.stills import corrupt
+from glitch_render.video.scan import Look
+from glitch_render.video.shots import Shots
+from glitch_render.video.timeline import LayerTimeline
 
 EFFECTS = ["same", "pixelate", "desaturate", "invert", "random", "artifact"]
 EVEN = {name: {"mean": 0.0, "std": 0.3} for name in EFFECTS}

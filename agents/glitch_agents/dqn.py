@@ -17,8 +17,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.learning import Progress
-from glitch_agents.problem import lifetime_of, world_of
+from glitch_agents.learner import Progress
+from glitch_agents.mdp import lifetime_of, world_of
 from glitch_agents.schedule import Schedule, as_schedule
 from glitch_gym.checks import whole_number
 from glitch_gym.env import GlitchGridEnv

@@ -17,9 +17,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.learning import Progress
+from glitch_agents.learner import Progress
+from glitch_agents.mdp import world_of
 from glitch_agents.policy import Policy, QTable, Ties, check_ties
-from glitch_agents.problem import world_of
 from glitch_agents.rollout import as_table
 from glitch_gym.checks import (
     checked_actions,
@@ -31,7 +31,7 @@ from glitch_gym.checks import (
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
-from glitch_gym.vector_env import HasProbabilities
+from glitch_gym.policy import HasProbabilities
 
 __all__ = ["ExactPlanner", "check_gamma", "optimality", "plan", "policy_values", "state_values"]
 

@@ -12,9 +12,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.learning import Progress, in_chunks
+from glitch_agents.learner import Progress, in_chunks
+from glitch_agents.mdp import Problem, start_state
 from glitch_agents.policy import QTable
-from glitch_agents.problem import Problem, start_state
 from glitch_agents.temporal_difference import Q_LEARNING, TabularLearner
 from glitch_gym.compilation import compiled
 from glitch_gym.randomness import below, derive_key, draw, stream, unit

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
-from glitch_agents.learning import Progress
-from glitch_agents.problem import lifetime_of, world_of
+from glitch_agents.learner import Progress
+from glitch_agents.mdp import lifetime_of, world_of
 from glitch_gym.checks import whole_number
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError

@@ -16,9 +16,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.learning import Progress, in_chunks
-from glitch_agents.policy import QTable, Ties, check_ties
-from glitch_agents.problem import (
+from glitch_agents.learner import Progress, in_chunks
+from glitch_agents.mdp import (
     Problem,
     checked_reward,
     checked_state,
@@ -28,6 +27,7 @@ from glitch_agents.problem import (
     start_state,
     table_shape,
 )
+from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.schedule import Schedule, as_schedule
 from glitch_gym.checks import real_number, shown
 from glitch_gym.compilation import compiled

@@ -9,11 +9,9 @@ group ``glitch_gym.activations``: a function of a frame, uint8 (height, width, 3
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -21,23 +19,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_gym.activation.base import Activation, content_digest, file_stamp
 from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.errors import SettingError, unknown_name
-from glitch_gym.input import is_regular
 from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.plugins import ACTIVATION_GROUP, contained, find_plug_in, load_plug_in, plug_ins
 
 __all__ = [
     "ACTIVATIONS",
     "BACKBONES",
-    "Activation",
     "ActivationFunction",
     "activation_names",
     "compute_activation",
-    "content_digest",
-    "file_stamp",
     "is_activation_name",
     "load_activation",
+    "memory",
     "release_networks",
 ]
 
@@ -57,62 +53,8 @@ class ActivationFunction(Protocol):
 
 
 _REMEMBERED = 16
-_memory: OrderedDict[tuple[str, ...], Activation] = OrderedDict()
+memory: OrderedDict[tuple[str, ...], Activation] = OrderedDict()
 _memory_lock = Lock()
-
-
-def content_digest(array: NDArray[Any]) -> str:
-    """Hash an array's shape, dtype and bytes: equal digests mean equal content."""
-    digest = hashlib.blake2b(repr((array.shape, array.dtype.str)).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True, eq=False)
-class Activation:
-    """An activation map with what is known about it; equal when the maps are equal.
-
-    Args:
-        map: float32 (h, w), values in [0, 1], of any size: it is resized to the grid.
-        source: where it comes from: a name of ``ACTIVATIONS``, or ``"mask"``.
-        class_index: the predicted ImageNet class, for a class activation map.
-        class_name: its name, where it is known.
-        probability: the softmax probability of that class, in [0, 1].
-
-    Raises:
-        SettingError: the map is not two-dimensional, is empty, holds values that are not
-            numbers, or leaves [0, 1].
-    """
-
-    map: NDArray[np.float32]
-    source: str = "mask"
-    class_index: int | None = None
-    class_name: str | None = None
-    probability: float | None = None
-    digest: str = field(init=False, default="")
-
-    def __post_init__(self) -> None:
-        if self.map.ndim != 2 or self.map.size == 0:
-            raise SettingError(
-                f"an activation map is a two-dimensional array, not one of shape {self.map.shape}"
-            )
-        values = np.array(self.map, np.float32, order="C")
-        if not np.isfinite(values).all():
-            raise SettingError("the activation map holds values that are not finite numbers")
-        if values.min() < 0 or values.max() > 1:
-            raise SettingError(
-                f"an activation map lies in 0…1; this one reaches from {values.min():g} to "
-                f"{values.max():g}"
-            )
-        values.setflags(write=False)
-        object.__setattr__(self, "map", values)
-        object.__setattr__(self, "digest", content_digest(values))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Activation) and self.digest == other.digest
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
 
 
 def activation_names() -> tuple[str, ...]:
@@ -208,14 +150,14 @@ def compute_activation(
     check_frame(frame)
     key = (content_digest(frame), source, file_stamp(weights))
     with _memory_lock:
-        if key in _memory:
-            _memory.move_to_end(key)
-            return _memory[key]
+        if key in memory:
+            memory.move_to_end(key)
+            return memory[key]
     activation = _compute(frame, source, weights)
     with _memory_lock:
-        _memory[key] = activation
-        while len(_memory) > _REMEMBERED:
-            _memory.popitem(last=False)
+        memory[key] = activation
+        while len(memory) > _REMEMBERED:
+            memory.popitem(last=False)
     return activation
 
 
@@ -224,11 +166,3 @@ def release_networks() -> None:
     cam = sys.modules.get("glitch_gym.activation.cam")
     if cam is not None:
         cam.load_backbone.cache_clear()
-
-
-def file_stamp(path: str | None) -> str:
-    """Identify a file's present content cheaply, so that a changed file is read again."""
-    if path is None or not is_regular(path):
-        return str(path)
-    stat = Path(path).stat()
-    return f"{path}:{stat.st_mtime_ns}:{stat.st_size}"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_gym.activation import Activation
+from glitch_gym.activation.base import Activation
 from glitch_gym.activation.saliency import to_unit_range
 from glitch_gym.errors import Hint, MissingExtraError, WeightsError
 from glitch_gym.input import check_file

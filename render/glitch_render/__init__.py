@@ -1,4 +1,4 @@
-"""Rendering: effects, replay, recipes, and the command line.
+"""Rendering: effects, replay, recipes, pictures, clips, and the command line.
 
 Names are loaded on first use, so that the command line starts fast.
 """
@@ -6,45 +6,84 @@ Names are loaded on first use, so that the command line starts fast.
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glitch_render.corrupt import corrupt
-    from glitch_render.effects import EffectParameters, NoParameters, Stamp, effect
+    from glitch_render.effects import EffectParameters, NoParameters, Stamp, effect, get_effect
     from glitch_render.engine.replay import replay
-    from glitch_render.media import read_recipe, write_picture
-    from glitch_render.recipe import Layer, Recipe, load_preset, preset_names
+    from glitch_render.episodes.episode import Episode, EpisodeLayer, load_episode, save_episode
+    from glitch_render.episodes.playback import replay_episode
+    from glitch_render.episodes.record import RecordEpisode
+    from glitch_render.episodes.script import Script, read_script, script_episode
+    from glitch_render.media.pictures import write_picture
+    from glitch_render.plots.layer import plot_layer
+    from glitch_render.progress import Progress
+    from glitch_render.recipe.files import read_recipe
+    from glitch_render.recipe.model import Layer, Recipe
+    from glitch_render.recipe.presets import load_preset, preset_names
+    from glitch_render.stills import corrupt
+    from glitch_render.video.painter import preview_frame
+    from glitch_render.video.render import corrupt_clip
+    from glitch_render.video.selection import Selection
 
 __all__ = [
     "EffectParameters",
+    "Episode",
+    "EpisodeLayer",
     "Layer",
     "NoParameters",
+    "Progress",
     "Recipe",
+    "RecordEpisode",
+    "Script",
+    "Selection",
     "Stamp",
     "corrupt",
+    "corrupt_clip",
     "effect",
+    "get_effect",
+    "load_episode",
     "load_preset",
+    "plot_layer",
     "preset_names",
+    "preview_frame",
     "read_recipe",
+    "read_script",
     "replay",
+    "replay_episode",
+    "save_episode",
+    "script_episode",
     "write_picture",
 ]
 
 _HOMES = {
-    "corrupt": "corrupt",
     "EffectParameters": "effects",
     "NoParameters": "effects",
     "Stamp": "effects",
     "effect": "effects",
-    "read_recipe": "media",
-    "write_picture": "media",
-    "Layer": "recipe",
-    "Recipe": "recipe",
-    "load_preset": "recipe",
-    "preset_names": "recipe",
+    "get_effect": "effects",
     "replay": "engine.replay",
+    "Episode": "episodes.episode",
+    "EpisodeLayer": "episodes.episode",
+    "load_episode": "episodes.episode",
+    "save_episode": "episodes.episode",
+    "replay_episode": "episodes.playback",
+    "RecordEpisode": "episodes.record",
+    "Script": "episodes.script",
+    "read_script": "episodes.script",
+    "script_episode": "episodes.script",
+    "write_picture": "media.pictures",
+    "plot_layer": "plots.layer",
+    "Progress": "progress",
+    "read_recipe": "recipe.files",
+    "Layer": "recipe.model",
+    "Recipe": "recipe.model",
+    "load_preset": "recipe.presets",
+    "preset_names": "recipe.presets",
+    "corrupt": "stills",
+    "preview_frame": "video.painter",
+    "corrupt_clip": "video.render",
+    "Selection": "video.selection",
 }
 
 
@@ -54,13 +93,5 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
-class _Package(ModuleType):
-    """Keeps ``corrupt`` and ``replay`` the functions, though modules of those names exist."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # The import system binds each submodule to its package, which would hide the function
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

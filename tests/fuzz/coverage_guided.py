@@ -21,15 +21,18 @@ with atheris.instrument_imports(include=["PIL", "tomllib", "zipfile"]):
     import PIL.Image
     import PIL.PngImagePlugin  # noqa: F401
 
-from glitch_agents.store import load_table
+from glitch_agents.table_files import load_table
 from glitch_gym.errors import GlitchError
 from glitch_gym.picture import read_picture
-from glitch_render import media, recipe, script
-from glitch_render.episode import load_episode
-from glitch_render.footage import decode, open_footage
-from glitch_render.media import read_recipe
-from glitch_render.recipe import apply_settings, parse_recipe, read_toml
-from glitch_render.script import parse_script, script_episode
+from glitch_render.episodes import script
+from glitch_render.episodes.episode import load_episode
+from glitch_render.episodes.script import parse_script, script_episode
+from glitch_render.media import pictures as media
+from glitch_render.media.decode import decode
+from glitch_render.media.footage import open_footage
+from glitch_render.recipe import model as recipe
+from glitch_render.recipe.files import read_recipe
+from glitch_render.recipe.toml import apply_settings, parse_recipe, read_toml
 from tests.fuzz.seeds import RECIPE, SCRIPTS, make_seeds
 
 # Of our own modules single functions: those that are compiled cannot be instrumented

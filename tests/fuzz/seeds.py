@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from glitch_gym.picture import balloon
+from glitch_gym.samples import balloon
 from tests.support.clips import make_clip, scene
 
 __all__ = ["CLEAN", "RECIPE", "SCRIPTS", "make_seeds"]
@@ -182,13 +182,14 @@ def _make_clips(folder: Path) -> None:
 def _make_own(folder: Path, work: Path) -> None:
     """Make what the program itself writes: pictures and clips with recipes, episodes, a cache."""
     from glitch_agents import QLearning
-    from glitch_agents.store import save_table
+    from glitch_agents.table_files import save_table
     from glitch_gym import compute_activation, make_world
-    from glitch_render.clip import Selection, corrupt_clip
-    from glitch_render.episode import save_episode
-    from glitch_render.recipe import parse_recipe, read_toml
-    from glitch_render.still import corrupt_still
-    from glitch_render.store import Store
+    from glitch_render.cache import Store
+    from glitch_render.episodes.episode import save_episode
+    from glitch_render.recipe.toml import parse_recipe, read_toml
+    from glitch_render.stills import corrupt_still
+    from glitch_render.video.render import corrupt_clip
+    from glitch_render.video.selection import Selection
 
     recipe = parse_recipe(read_toml(RECIPE, "recipe"))
     clean = str(work / CLEAN)

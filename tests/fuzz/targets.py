@@ -55,7 +55,7 @@ def _content(path: Path) -> bytes:
 
 @lru_cache(maxsize=1)
 def _recipe_texts() -> tuple[str, ...]:
-    from glitch_render.recipe import preset_names, preset_text
+    from glitch_render.recipe.presets import preset_names, preset_text
 
     return (RECIPE, *map(preset_text, preset_names()))
 

@@ -161,8 +161,8 @@ def _judge(trial: Trial, folder: Path) -> tuple[str, str]:
 def _is_heavy(path: Path) -> bool:
     """Return whether a recipe that is right asks for more work than a case is worth."""
     from glitch_gym.errors import GlitchError
-    from glitch_render.keyframes import highest
-    from glitch_render.media import read_recipe
+    from glitch_render.recipe.files import read_recipe
+    from glitch_render.recipe.keyframes import highest
 
     try:
         recipe = read_recipe(path)
@@ -204,7 +204,7 @@ def _run(trial: Trial) -> tuple[int, str, str]:
 
 
 def _load_table(path: Path) -> tuple[int, str, str]:
-    from glitch_agents.store import load_table
+    from glitch_agents.table_files import load_table
     from glitch_gym.errors import GlitchError
 
     try:

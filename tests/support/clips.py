@@ -10,7 +10,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from glitch_gym.picture import balloon
+from glitch_gym.samples import balloon
 
 
 def film(name):

@@ -22,6 +22,7 @@ from glitch_gym.plugins import EFFECT_GROUP, PlugIn, find_plug_in, load_plug_in,
 from glitch_render.effects.containment import contain_effect
 
 __all__ = [
+    "OP_BITS",
     "Effect",
     "EffectParameters",
     "NoParameters",

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.rollout import Trajectories
 from glitch_gym.actions import ActionSet
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.grid import Grid
 from glitch_gym.picture import check_frame
+from glitch_gym.trajectories import Trajectories
 from glitch_render.effects import EffectParameters
 from glitch_render.engine.canvas import Canvas
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from glitch_gym.activation import content_digest
+from glitch_gym.activation.base import content_digest
 from glitch_gym.errors import OutputError, PictureError
 from glitch_gym.picture import read_picture
-from glitch_render.media import write_picture
+from glitch_render.media.pictures import write_picture
 
 __all__ = ["keep_mask"]
 

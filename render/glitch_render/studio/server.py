@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glitch_gym.errors import GlitchError, Hint, MissingExtraError, OutputError
-from glitch_render.store import Store
+from glitch_render.cache import Store
 from glitch_render.studio.events import accept_event, checked
 from glitch_render.studio.locks import Locks, lock
 from glitch_render.studio.source import open_source
@@ -124,7 +124,7 @@ def _serve(taken: socket.socket, sessions: Sessions, browser: bool, opening: str
         ) from error
     from fastapi import FastAPI
 
-    from glitch_render.studio.page import build_page, page_css, page_theme
+    from glitch_render.studio.layout import build_page, page_css, page_theme
 
     locks = Locks(taken.getsockname()[1])
     page = build_page(sessions, opening)
@@ -175,9 +175,9 @@ def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
     from starlette.concurrency import run_in_threadpool
     from starlette.requests import Request
 
-    from glitch_gym.picture import SAMPLES, read_picture
-    from glitch_render.media import encode_picture
-    from glitch_render.still import preview_size, resized
+    from glitch_gym.picture import read_picture
+    from glitch_gym.samples import SAMPLES
+    from glitch_render.media.pictures import encode_picture, preview_size, resized
     from glitch_render.studio.masks import keep_mask
 
     def session(token: str) -> Session:

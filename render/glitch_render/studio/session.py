@@ -16,21 +16,15 @@ from threading import Lock, RLock
 from typing import Any, TypeVar
 
 from glitch_gym.errors import GlitchError, Problem, RecipeError, SettingError
-from glitch_render.history import History
-from glitch_render.recipe import (
-    DEFAULT_PRESET,
-    Recipe,
-    WantedPath,
-    load_preset,
-    parse_recipe,
-    preset_names,
-    read_toml,
-    wanted_paths,
-)
-from glitch_render.store import Store
-from glitch_render.studio.album import Album
-from glitch_render.studio.easel import Easel, Export, Shown, View, action_names, retold
+from glitch_render.cache import Store
+from glitch_render.recipe.model import Recipe
+from glitch_render.recipe.paths import WantedPath, wanted_paths
+from glitch_render.recipe.presets import DEFAULT_PRESET, load_preset, preset_names
+from glitch_render.recipe.toml import parse_recipe, read_toml
+from glitch_render.studio.history import History
+from glitch_render.studio.image_cache import Album
 from glitch_render.studio.jobs import Job, Report
+from glitch_render.studio.preview import Easel, Export, Shown, View, action_names, retold
 from glitch_render.studio.source import Source, open_source
 from glitch_render.studio.uploads import UploadLimits, Uploads, suffix_of
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from glitch_gym.errors import RecipeError
 from glitch_gym.picture import Picture, read_picture
-from glitch_render.footage import Footage, is_footage, open_footage
-from glitch_render.media import recipe_text
-from glitch_render.still import preview_size, resized
+from glitch_render.media.footage import Footage, is_footage, open_footage
+from glitch_render.media.pictures import preview_size, resized
+from glitch_render.recipe.files import recipe_text
 
-__all__ = ["LONG_CLIP", "Source", "open_source"]
+__all__ = ["LONGEST", "LONG_CLIP", "Source", "clock", "open_source"]
 
 LONGEST = 1920
 """Pixels of the longer side of what the page shows; what is larger is shown smaller."""

@@ -19,7 +19,7 @@ from glitch_gym.errors import GlitchError, PictureError
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["UploadError", "UploadLimits", "Uploads", "receive_upload"]
+__all__ = ["UploadError", "UploadLimits", "Uploads", "receive_upload", "suffix_of"]
 
 _LONGEST_NAME = 150
 _FULL = "the disk has no room for this file"

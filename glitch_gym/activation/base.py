@@ -1,0 +1,78 @@
+"""An activation map, and digests of content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_gym.errors import SettingError
+from glitch_gym.input import is_regular
+
+__all__ = ["Activation", "content_digest", "file_stamp"]
+
+
+def content_digest(array: NDArray[Any]) -> str:
+    """Hash an array's shape, dtype and bytes: equal digests mean equal content."""
+    digest = hashlib.blake2b(repr((array.shape, array.dtype.str)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """An activation map with what is known about it; equal when the maps are equal.
+
+    Args:
+        map: float32 (h, w), values in [0, 1], of any size: it is resized to the grid.
+        source: where it comes from: a name of ``ACTIVATIONS``, or ``"mask"``.
+        class_index: the predicted ImageNet class, for a class activation map.
+        class_name: its name, where it is known.
+        probability: the softmax probability of that class, in [0, 1].
+
+    Raises:
+        SettingError: the map is not two-dimensional, is empty, holds values that are not
+            numbers, or leaves [0, 1].
+    """
+
+    map: NDArray[np.float32]
+    source: str = "mask"
+    class_index: int | None = None
+    class_name: str | None = None
+    probability: float | None = None
+    digest: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        if self.map.ndim != 2 or self.map.size == 0:
+            raise SettingError(
+                f"an activation map is a two-dimensional array, not one of shape {self.map.shape}"
+            )
+        values = np.array(self.map, np.float32, order="C")
+        if not np.isfinite(values).all():
+            raise SettingError("the activation map holds values that are not finite numbers")
+        if values.min() < 0 or values.max() > 1:
+            raise SettingError(
+                f"an activation map lies in 0…1; this one reaches from {values.min():g} to "
+                f"{values.max():g}"
+            )
+        values.setflags(write=False)
+        object.__setattr__(self, "map", values)
+        object.__setattr__(self, "digest", content_digest(values))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Activation) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+def file_stamp(path: str | None) -> str:
+    """Identify a file's present content cheaply, so that a changed file is read again."""
+    if path is None or not is_regular(path):
+        return str(path)
+    stat = Path(path).stat()
+    return f"{path}:{stat.st_mtime_ns}:{stat.st_size}"

@@ -1,0 +1,298 @@
+"""Commands that write corrupted pictures and clips: corrupt, replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from glitch_render.cli.app import app
+from glitch_render.cli.errors import said_plainly
+from glitch_render.cli.options import (
+    ActivationName,
+    Backbone,
+    Force,
+    NoCache,
+    OwnLearners,
+    Preset,
+    RecipeFile,
+    Scale,
+    Seed,
+    Settings,
+    TrustPaths,
+    Weights,
+    is_for_clips,
+    make_selection,
+    open_cache,
+    resolve_recipe,
+    spare,
+)
+from glitch_render.cli.progress import clip_bar, layer_bars
+
+if TYPE_CHECKING:
+    from glitch_render.cache import Store
+    from glitch_render.episodes.episode import Episode
+    from glitch_render.recipe.model import Recipe
+    from glitch_render.video.render import Report
+    from glitch_render.video.selection import Selection
+
+__all__ = ["say"]
+
+
+@app.command()
+def corrupt(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IN",
+            help="A picture, a clip, an animated GIF, WebP or APNG, a folder or pattern of "
+            "pictures, or sample:NAME (such as sample:chelsea).",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A picture (.png .jpg .webp), a clip (.mp4 .mov .webm .mkv), an animation "
+            "(.gif .webp .apng), or a folder for the frames.",
+        ),
+    ],
+    preset: Preset = None,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    backbone: Backbone = None,
+    activation: ActivationName = None,
+    weights: Weights = None,
+    learners: OwnLearners = None,
+    trust_paths: TrustPaths = False,
+    force: Force = False,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin here: seconds, M:S or H:M:S.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="End before this.")] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            help="Frames a second, such as 25 or 30000/1001; by default a clip keeps its own."
+        ),
+    ] = None,
+    scale: Scale = None,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Make a clip of a still, so long.")
+    ] = None,
+    preview: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Write the one frame at this time, as a picture."),
+    ] = None,
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="Keep the sound, or leave it out.")
+    ] = True,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="h264, hevc, vp9, av1, prores, mpeg4 or ffv1, as OUT's suffix allows."),
+    ] = None,
+    crf: Annotated[
+        int | None, typer.Option(help="Quality of h264, hevc, vp9 and av1; lower is better.")
+    ] = None,
+    encoder_preset: Annotated[
+        str | None,
+        typer.Option(help="Speed of h264 and hevc (ultrafast…veryslow), av1 (0…13), vp9 (0…8)."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a clip that is damaged or cut short.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a render of the same that was stopped.")
+    ] = False,
+    save_episode: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Save the walks over a picture as .npz, for `replay`."),
+    ] = None,
+    no_cache: NoCache = False,
+) -> None:
+    """Corrupt a picture or a clip by a preset or a recipe."""
+    with said_plainly():
+        from glitch_gym.samples import SAMPLES
+
+        resolved = resolve_recipe(
+            preset, recipe, settings or [], seed, backbone, activation, weights, learners or [],
+            trust_paths,
+        )  # fmt: skip
+        selection = make_selection(start, end, fps, scale, duration)
+        spare(output, recipe)
+        store = open_cache(no_cache)
+        if source.removeprefix("sample:") in SAMPLES and source.startswith("sample:"):
+            moves = False
+        else:
+            from glitch_render.media.footage import is_footage
+
+            moves = is_footage(source)
+        if preview is not None:
+            _preview(source, output, resolved, selection, preview, force, store)
+            return
+        if moves or duration is not None or is_for_clips(output):
+            if save_episode is not None:
+                raise typer.BadParameter("--save-episode goes with pictures, not with clips")
+            options = {"codec": codec, "crf": crf, "encoder_preset": encoder_preset}
+            switches = {"sound": audio, "strict": strict, "resume": resume, "force": force}
+            _corrupt_clip(source, output, resolved, selection, store, options | switches)
+            return
+        for name, given in (
+            ("start", start), ("end", end), ("fps", fps), ("scale", scale), ("codec", codec),
+            ("crf", crf), ("encoder-preset", encoder_preset),
+        ):  # fmt: skip
+            if given is not None:
+                raise typer.BadParameter(f"--{name} goes with clips; {source} is a still")
+        _corrupt_still(source, output, resolved, store, force, save_episode)
+
+
+def _corrupt_still(
+    source: str,
+    output: Path,
+    recipe: Recipe,
+    store: Store | None,
+    force: bool,
+    walks: Path | None,
+) -> None:
+    from glitch_gym.output import check_target
+    from glitch_render.episodes.episode import save_episode
+    from glitch_render.stills import corrupt_still
+
+    if walks is not None:
+        check_target(walks, suffixes=(".npz",), sources=[source], force=force)
+    with layer_bars(recipe) as progress:
+        frame, episode, notes = corrupt_still(
+            source, output, recipe, force=force, store=store, progress=progress
+        )
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    if walks is not None:
+        save_episode(walks, episode)
+    typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]}, seed {recipe.seed})", err=True)
+
+
+@app.command("replay")
+def replay_episode_on(
+    episode: Annotated[
+        Path,
+        typer.Argument(
+            metavar="EPISODE",
+            help="An .npz of `corrupt --save-episode` or RecordEpisode, or a script in .toml.",
+        ),
+    ],
+    source: Annotated[str, typer.Argument(metavar="IN", help="A picture or a clip.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="As of `corrupt`.")],
+    force: Force = False,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Make a clip of a still, so long.")
+    ] = None,
+) -> None:
+    """Replay the walks of an episode or a script on a picture, or on a clip: a step a frame."""
+    with said_plainly():
+        from glitch_render.episodes.playback import replay_episode
+        from glitch_render.media.footage import is_footage, open_footage
+        from glitch_render.media.formats import SUFFIXES
+        from glitch_render.media.pictures import write_picture
+        from glitch_render.video.painter import open_episode_painter
+        from glitch_render.video.render import write_clip
+
+        if is_footage(source) or duration is not None or is_for_clips(output):
+            selection = make_selection(None, None, None, None, duration)
+            footage = open_footage(source, duration=duration)
+            loaded = _episode(episode, footage.height, footage.width)
+            with clip_bar() as progress:
+                report = write_clip(
+                    source,
+                    output,
+                    lambda chosen: open_episode_painter(source, loaded, chosen),
+                    selection,
+                    force=force,
+                    progress=progress,
+                    named=[str(episode)],
+                )
+            say(output, report, loaded.seed)
+            return
+        from glitch_gym.output import check_target
+        from glitch_gym.picture import read_picture
+
+        check_target(output, suffixes=SUFFIXES, sources=[source, episode], force=force)
+        picture = read_picture(source)
+        loaded = _episode(episode, *picture.frame.shape[:2])
+        frame = replay_episode(picture.frame, loaded)
+        write_picture(output, frame, like=picture, recipe=loaded.recipe, force=force)
+    typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]})", err=True)
+
+
+def _episode(path: Path, height: int, width: int) -> Episode:
+    """Read an episode, or walk a script over a picture of that size."""
+    if path.suffix.lower() != ".toml":
+        from glitch_render.episodes.episode import load_episode
+
+        return load_episode(path)
+    from glitch_render.episodes.script import read_script, script_episode
+
+    script, text = read_script(path)
+    return script_episode(script, height, width, text=text, origin=str(path))
+
+
+def _corrupt_clip(
+    source: str,
+    output: Path,
+    recipe: Recipe,
+    selection: Selection,
+    store: Store | None,
+    options: dict[str, Any],
+) -> None:
+    from glitch_render.video.render import corrupt_clip
+
+    with clip_bar() as progress:
+        report = corrupt_clip(
+            source, output, recipe, selection, store=store, progress=progress, **options
+        )
+    say(output, report, recipe.seed)
+
+
+def say(output: Path, report: Report, seed: int) -> None:
+    """Print what was written."""
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
+    for line in report.damage:
+        typer.echo(f"warning: {line}", err=True)
+    width, height = report.size
+    typer.echo(
+        f"{output} ({width}×{height}, {report.frames} frames, {report.seconds:.2f} s, seed {seed})",
+        err=True,
+    )
+
+
+def _preview(
+    source: str,
+    output: Path,
+    recipe: Recipe,
+    selection: Selection,
+    at: str,
+    force: bool,
+    store: Store | None,
+) -> None:
+    from glitch_gym.output import check_target
+    from glitch_gym.picture import Picture
+    from glitch_render.layers import recipe_files
+    from glitch_render.media.footage import source_files
+    from glitch_render.media.formats import SUFFIXES
+    from glitch_render.media.pictures import write_picture
+    from glitch_render.video.painter import preview_frame
+    from glitch_render.video.selection import parse_seconds
+
+    read: list[str | Path] = [source, *source_files(source), *recipe_files(recipe)]
+    check_target(output, suffixes=SUFFIXES, sources=read, force=force)
+    time = parse_seconds(at)
+    with clip_bar() as progress:
+        frame, alpha = preview_frame(
+            source, recipe, time, selection, store=store, progress=progress
+        )
+    write_picture(output, frame, like=Picture(frame, alpha), recipe=recipe, force=force)
+    typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]}, at {float(time):g} s)", err=True)

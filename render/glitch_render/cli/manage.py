@@ -1,0 +1,148 @@
+"""Commands that list what there is, and the studio's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glitch_render.cli.app import app, cache_app, presets_app
+from glitch_render.cli.errors import said_plainly
+from glitch_render.cli.options import NoCache, import_learners, open_cache
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = []
+
+
+@cache_app.command("info")
+def cache_info() -> None:
+    """Say where the cache is, what it holds, and how large it may grow."""
+    with said_plainly():
+        from glitch_render.cache import user_store
+
+        store = user_store()
+        kept = store.kept()
+        total = sum(one.size for one in kept.values())
+        typer.echo(f"{store.folder}")
+        for kind, one in kept.items():
+            typer.echo(f"    {kind:<12} {one.entries:>6} entries  {one.size / 1e6:>9.1f} MB")
+        typer.echo(f"    {'together':<12} {total / 1e6:.1f} MB of at most {store.limit / 1e6:,.0f}")
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Empty the cache."""
+    with said_plainly():
+        from glitch_render.cache import user_store
+
+        store = user_store()
+        typer.echo(f"{store.clear() / 1e6:.1f} MB freed in {store.folder}")
+
+
+@presets_app.callback()
+def presets(context: typer.Context) -> None:
+    """List the presets."""
+    if context.invoked_subcommand is not None:
+        return
+    with said_plainly():
+        from glitch_render.recipe.presets import DEFAULT_PRESET, load_preset, preset_names
+
+        width = max(len(name) for name in preset_names())
+        recipes = {name: load_preset(name) for name in preset_names()}
+        for family in sorted({recipe.family for recipe in recipes.values()}):
+            typer.echo(family)
+            for name, recipe in recipes.items():
+                if recipe.family == family:
+                    default = " (the default)" if name == DEFAULT_PRESET else ""
+                    typer.echo(f"  {name:<{width}}  {recipe.description}{default}")
+
+
+@presets_app.command("show")
+def presets_show(name: Annotated[str, typer.Argument(help="A preset's name.")]) -> None:
+    """Print a preset as a recipe, every setting spelled out, ready to be saved and edited."""
+    with said_plainly():
+        from glitch_render.recipe.presets import load_preset
+
+        typer.echo(load_preset(name).to_toml(), nl=False)
+
+
+@app.command("effects")
+def list_effects() -> None:
+    """List the effects with their parameters and ranges."""
+    with said_plainly():
+        from glitch_render.recipe.forms import effect_forms
+
+        for form in effect_forms():
+            typer.echo(f"{form.name}: {form.summary}")
+            for one in form.controls:
+                default = f"{one.default:g}" if one.kind == "number" else one.default
+                typer.echo(f"    {one.name} = {default}  {one.help} ({one.limits()})")
+
+
+@app.command("plugins")
+def list_plug_ins() -> None:
+    """List what installed packages offer: effects, learners and activations; and what is broken."""
+    with said_plainly():
+        from glitch_agents.registry import LEARNERS, load_learner
+        from glitch_gym.actions import BUILT_IN_EFFECTS
+        from glitch_gym.activation import ACTIVATIONS, load_activation
+        from glitch_gym.errors import GlitchError
+        from glitch_gym.plugins import ACTIVATION_GROUP, EFFECT_GROUP, LEARNER_GROUP, plug_ins
+        from glitch_render.effects import get_effect
+
+        groups: tuple[tuple[str, Callable[[str], object], Container[str]], ...] = (
+            (EFFECT_GROUP, get_effect, BUILT_IN_EFFECTS),
+            (LEARNER_GROUP, load_learner, LEARNERS),
+            (ACTIVATION_GROUP, load_activation, ACTIVATIONS),
+        )
+        for group, load, ours in groups:
+            found = plug_ins(group)
+            typer.echo(group if found else f"{group}: none is installed")
+            for one in found:
+                problem = one.problem
+                if not problem and one.name in ours:
+                    problem = "the name is taken by one of ours"
+                if not problem:
+                    try:
+                        load(one.name)
+                    except GlitchError as error:
+                        problem = str(error)
+                broken = f"\n      cannot be used: {problem}" if problem else ""
+                typer.echo(f"    {one.name}  ({one.value}, of {one.package}){broken}")
+
+
+@app.command("studio")
+def studio(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[PICTURE]", help="A picture or clip to open.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine.")] = 7860,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+    learners: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--learner", metavar="MODULE:CLASS", help="A learner of your own that recipes may name."
+        ),
+    ] = None,
+    max_upload: Annotated[
+        float, typer.Option(metavar="GB", min=0.001, help="Largest file that the page takes in.")
+    ] = 8.0,
+    no_cache: NoCache = False,
+) -> None:
+    """Open the studio: the whole filter in a browser page, for this machine alone."""
+    with said_plainly():
+        from glitch_render.studio.server import open_studio
+
+        open_studio(
+            port=port,
+            browser=browser,
+            opening=source,
+            store=open_cache(no_cache),
+            learners=import_learners(learners or []),
+            largest_upload=round(max_upload * 1e9),
+        )

@@ -1,0 +1,230 @@
+"""Options that several commands share, and what they are resolved to."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from glitch_render.cache import Store
+    from glitch_render.recipe.model import Recipe
+    from glitch_render.video.selection import Selection
+
+__all__ = [
+    "ActivationName",
+    "Backbone",
+    "Force",
+    "Input",
+    "NoCache",
+    "Output",
+    "OwnLearners",
+    "Preset",
+    "RecipeFile",
+    "Scale",
+    "Seed",
+    "Settings",
+    "TrustPaths",
+    "Weights",
+    "chosen_activation",
+    "import_learners",
+    "is_for_clips",
+    "resolve_recipe",
+    "spare",
+]
+
+
+Input = Annotated[
+    str, typer.Argument(metavar="IN", help="A picture, or sample:NAME (such as sample:chelsea).")
+]
+
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="A .png, .jpg or .webp to write.")
+]
+
+
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Compute all anew, and keep nothing for the next run.")
+]
+
+
+Backbone = Annotated[
+    str | None, typer.Option(help="Network for the activation: efficientnet_lite0 or resnet18.")
+]
+
+
+ActivationName = Annotated[
+    str | None,
+    typer.Option(
+        "--activation",
+        help="A network, spectral_residual, edges, or a mask picture (white is active).",
+    ),
+]
+
+
+Weights = Annotated[str | None, typer.Option(help="File with weights for the network.")]
+
+
+Preset = Annotated[
+    str | None, typer.Option("--preset", "-p", help="A preset; `glitch-gym presets` lists them.")
+]
+
+
+RecipeFile = Annotated[
+    Path | None,
+    typer.Option("--recipe", "-r", help="A recipe: a TOML file, or a picture or clip made by us."),
+]
+
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a setting: layers.1.agents=800."),
+]
+
+
+OwnLearners = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--learner",
+        metavar="MODULE:CLASS",
+        help="A learner of your own, for the layers that name it, or for all if none does.",
+    ),
+]
+
+
+TrustPaths = Annotated[
+    bool,
+    typer.Option("--trust-paths", help="Open the files that a picture's or clip's recipe names."),
+]
+
+
+Seed = Annotated[int | None, typer.Option(min=0, help="Another seed, another picture.")]
+
+
+Scale = Annotated[str | None, typer.Option(metavar="SIZE", help="0.5, 50%, 720p or 1280x720.")]
+
+
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it exists.")]
+
+
+def chosen_activation(backbone: str | None, activation: str | None) -> str | None:
+    """Return the activation of the two options that name one."""
+    if backbone is not None and activation is not None:
+        raise typer.BadParameter("give --backbone or --activation, not both")
+    if backbone is not None:
+        from glitch_gym.activation import BACKBONES
+        from glitch_gym.errors import unknown_name
+
+        if backbone not in BACKBONES:
+            raise typer.BadParameter(str(unknown_name("backbone", backbone, BACKBONES)))
+    return backbone or activation
+
+
+def resolve_recipe(
+    preset: str | None,
+    recipe: Path | None,
+    settings: list[str],
+    seed: int | None,
+    backbone: str | None,
+    activation: str | None,
+    weights: str | None,
+    learners: list[str],
+    trust_paths: bool,
+) -> Recipe:
+    """Put a recipe together: the preset or file, then --set, then the options of their own."""
+    if preset is not None and recipe is not None:
+        raise typer.BadParameter("give --preset or --recipe, not both")
+    activation = chosen_activation(backbone, activation)
+    from glitch_render.media.metadata import carries_recipe
+    from glitch_render.recipe.files import recipe_text
+    from glitch_render.recipe.paths import check_wanted_paths
+    from glitch_render.recipe.presets import DEFAULT_PRESET, preset_text
+    from glitch_render.recipe.toml import apply_settings, parse_recipe, read_toml
+
+    if recipe is not None:
+        origin = str(recipe)
+        text = recipe_text(recipe)
+    else:
+        origin = f"preset {preset or DEFAULT_PRESET}"
+        text = preset_text(preset or DEFAULT_PRESET)
+    data = apply_settings(read_toml(text, origin), settings)
+    overrides: dict[str, Any] = {"seed": seed, "activation": activation, "weights": weights}
+    if activation is not None and weights is None:
+        data.pop("weights", None)
+    chosen = {name: value for name, value in overrides.items() if value is not None}
+    data |= chosen
+    own = import_learners(learners)
+    resolved = parse_recipe(_with_learners(data, own), origin, text=text, learners=own)
+    if recipe is not None and carries_recipe(recipe) and not trust_paths:
+        by_hand = (setting.partition("=")[0].replace(" ", "") for setting in settings)
+        check_wanted_paths(resolved, origin, by_hand=[*by_hand, *chosen])
+    return resolved
+
+
+def import_learners(written: list[str]) -> dict[str, Any]:
+    """Import the learners that were given by hand; returns them by their names."""
+    if not written:
+        return {}
+    from glitch_agents.registry import import_learner
+
+    # As for `python -m`, modules of the folder where the user is; those installed come first
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    return {one.name: one for one in map(import_learner, written)}
+
+
+def _with_learners(data: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Have all layers learn by the learner that was given by hand, if none of them names it."""
+    from glitch_gym.errors import SettingError
+
+    layers = data.get("layers")
+    if not (isinstance(layers, list) and all(isinstance(one, dict) for one in layers)):
+        return data
+    unnamed = own.keys() - {str(layer.get("learner")) for layer in layers}
+    if len(own) == 1 and unnamed:
+        return data | {"layers": [layer | {"learner": own[min(unnamed)]} for layer in layers]}
+    if unnamed:
+        names = ", ".join(sorted(unnamed))
+        raise SettingError(f"no layer names the learner {names}: set layers.N.learner to its name")
+    return data
+
+
+def spare(output: Path, recipe: Path | None) -> None:
+    """Refuse an output that is the file of the recipe."""
+    from glitch_gym.output import check_target
+
+    if recipe is not None:
+        check_target(output, suffixes=[output.suffix.lower()], sources=[recipe], force=True)
+
+
+def is_for_clips(output: Path) -> bool:
+    """Say whether an output can only be a clip; ``.webp`` can be a still as well."""
+    from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
+
+    suffix = output.suffix.lower()
+    return suffix in (*CLIPS, *ANIMATIONS, "") and suffix not in SUFFIXES
+
+
+def open_cache(no_cache: bool) -> Store | None:
+    """Return the user's cache, or ``None`` where it is not to be used."""
+    from glitch_render.cache import user_store
+
+    return None if no_cache else user_store()
+
+
+def make_selection(
+    start: str | None, end: str | None, fps: str | None, scale: str | None, duration: float | None
+) -> Selection:
+    """Return the selection that the options describe."""
+    from glitch_render.video.selection import Selection, parse_rate, parse_seconds
+
+    return Selection(
+        start=None if start is None else parse_seconds(start),
+        end=None if end is None else parse_seconds(end),
+        rate=None if fps is None else parse_rate(fps),
+        scale=scale,
+        duration=duration,
+    )

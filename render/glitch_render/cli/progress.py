@@ -1,0 +1,87 @@
+"""Progress bars of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glitch_render.progress import ClipProgress
+    from glitch_render.recipe.model import Recipe
+
+__all__ = ["clip_bar", "layer_bars"]
+
+
+@contextmanager
+def clip_bar() -> Iterator[ClipProgress]:
+    """Show stage, share, frames a second and time left on standard error, if it is a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            shown = task.description != "learning" and task.speed is not None
+            return Text(f"{task.speed:.1f} fps" if shown else "")
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description:>8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                # What a stage finds done already says nothing on how fast it is
+                tasks[stage] = bars.add_task(stage, total=total, completed=done)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+@contextmanager
+def layer_bars(recipe: Recipe) -> Iterator[Any]:
+    """Show a bar per layer on standard error; on no terminal, nothing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from glitch_render.recipe.keyframes import last
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bars:
+        tasks = [
+            bars.add_task(
+                f"layer {number}: {'×'.join(map(str, layer.grid))}, {last(layer.agents):,} agents",
+                total=layer.iterations,
+                start=False,
+            )
+            for number, layer in enumerate(recipe.layers, 1)
+        ]
+
+        def progress(index: int, done: int, episodes: int) -> None:
+            bars.start_task(tasks[index])
+            bars.update(tasks[index], completed=done, total=episodes)
+
+        yield progress

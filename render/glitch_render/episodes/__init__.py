@@ -1,0 +1,1 @@
+"""Episodes: walks as data, written by hand, recorded or saved, and replayed."""

@@ -1,0 +1,362 @@
+"""The whole path for one still: picture, activation, reward, learning, rollout, replay, picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glitch_agents.policy import Policy, QTable, Ties
+from glitch_agents.registry import LEARNERS, can_start
+from glitch_agents.rollout import MOST_STEPS, as_table, check_steps, rollout
+from glitch_gym.actions import ActionSet
+from glitch_gym.activation import ACTIVATIONS, compute_activation
+from glitch_gym.activation.base import Activation, content_digest, file_stamp
+from glitch_gym.dynamics import GridWorld, grid_world, make_world
+from glitch_gym.env import GlitchGridEnv
+from glitch_gym.errors import PictureError, SettingError
+from glitch_gym.grid import fit_grid
+from glitch_gym.picture import read_picture
+from glitch_gym.randomness import derive_key
+from glitch_gym.reward import activation_on_grid, check_rewards, resolve_objective
+from glitch_gym.trajectories import Trajectories
+from glitch_render.cache import Store, key_of
+from glitch_render.engine.mask import make_mask
+from glitch_render.engine.overlay import Overlay
+from glitch_render.progress import Progress
+from glitch_render.recipe.keyframes import last, value_at
+from glitch_render.recipe.model import Layer, Recipe
+
+__all__ = [
+    "Start",
+    "action_bonus",
+    "check_walks",
+    "check_worlds",
+    "frame_activation",
+    "layer_overlay",
+    "layer_policy",
+    "layer_trajectories",
+    "layer_world",
+    "mask_digests",
+    "recipe_files",
+    "table_key",
+]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the shot before learned.
+
+    Args:
+        key: from ``table_key``.
+        policy: gives it; called only if something has to be learned.
+    """
+
+    key: str
+    policy: Callable[[], Policy]
+
+
+def frame_activation(
+    frame: NDArray[np.uint8], recipe: Recipe, *, store: Store | None = None
+) -> Activation:
+    """Compute the activation of a still by a recipe, or recall it from the store.
+
+    Raises:
+        GlitchError: as ``compute_activation``.
+    """
+    source, weights = recipe.activation, recipe.weights
+    if store is None or source not in ACTIVATIONS:
+        return compute_activation(frame, source, weights=weights)
+
+    key = key_of(frame=content_digest(frame), source=source, weights=file_stamp(weights))
+    found = store.find("activation", key)
+    if found is None:
+        activation = compute_activation(frame, source, weights=weights)
+        store.keep("activation", key, {"map": activation.map})
+        return activation
+    return Activation(found["map"], source)
+
+
+def layer_world(
+    layer: Layer,
+    index: int,
+    activation: Activation,
+    height: int,
+    width: int,
+    *,
+    seed: int,
+    store: Store | None = None,
+) -> GridWorld:
+    """Build the world of a layer.
+
+    Args:
+        layer: its settings.
+        index: its place in the recipe, from 0; part of every random key.
+        activation: of the picture.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        seed: of the recipe.
+        store: where its reward field may be kept.
+
+    Raises:
+        GridError: the grid is finer than the picture.
+    """
+    noise = {name: one.noise for name, one in layer.effects.items()}
+    grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
+
+    def make() -> GridWorld:
+        return make_world(
+            activation,
+            height,
+            width,
+            grid=layer.grid,
+            effects=noise,
+            fit=layer.fit,
+            orient=layer.orient,
+            moves=layer.moves,
+            objective=layer.objective,
+            reward_range=layer.reward_range,
+            exit_reward=layer.exit_reward,
+            prohibited_reward=layer.prohibited_reward,
+            invert=layer.invert,
+            median=layer.median,
+            seed=seed,
+            layer=index,
+        )
+
+    if store is None:
+        return make()
+    reward_range, exit_reward = resolve_objective(
+        layer.objective, layer.reward_range, layer.exit_reward
+    )
+    key = key_of(
+        activation=activation.digest,
+        grid=dataclasses.astuple(grid),
+        noise=[(name, one.mean, one.std) for name, one in noise.items()],
+        moves=layer.moves,
+        reward_range=reward_range,
+        prohibited_reward=layer.prohibited_reward,
+        invert=layer.invert,
+        median=layer.median,
+        seed=seed,
+        layer=index,
+    )
+    kept = store.recall("reward", key, lambda: {"field": make().reward_field})
+    return grid_world(
+        grid,
+        ActionSet(tuple(noise), layer.moves),
+        kept["field"],
+        exit_reward=exit_reward,
+        prohibited_reward=layer.prohibited_reward,
+        activation=activation_on_grid(activation, grid),
+    )
+
+
+def layer_policy(
+    layer: Layer,
+    index: int,
+    world: GridWorld,
+    frame: NDArray[np.uint8],
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    store: Store | None = None,
+    start: Start | None = None,
+) -> Policy:
+    """Learn the policy of a layer, or recall it from the store.
+
+    Only tables of our own learners are kept: the code of another's may have changed.
+
+    Args:
+        layer: its settings.
+        index: its place in the recipe, from 0; part of every random key.
+        world: of the layer.
+        frame: for learners that look at what the environment renders.
+        seed: of the recipe.
+        progress: called as it learns.
+        store: where its table may be kept.
+        start: what the shot before learned, for learners that can start with a table.
+
+    Raises:
+        SettingError: a learner of somebody's own failed, or gave no policy.
+        KeyboardInterrupt: Ctrl-C cut the learning short: half a policy paints no picture.
+    """
+    learner = layer.make_learner()
+    starts = start is not None and can_start(learner)
+
+    def learn() -> Policy:
+        def report(done: int, episodes: int) -> None:
+            if progress is not None:
+                progress(index, done, episodes)
+
+        env = GlitchGridEnv.from_world(world, frame, lifetime=layer.lifetime)
+        options: dict[str, QTable] = {}
+        if starts and start is not None:
+            options["start"] = as_table(start.policy(), world).greedy()
+        policy = learner.learn(
+            env,
+            episodes=layer.iterations,
+            seed=int(derive_key(seed, index, "learn")),
+            progress=report,
+            **options,
+        )
+        if getattr(policy, "interrupted", False):
+            raise KeyboardInterrupt
+        return policy
+
+    if store is None or layer.learner_name not in LEARNERS:
+        return _as_walked(layer, learn())
+    key = table_key(layer, index, world, seed=seed, start=start)
+    kept = store.find("table", key)
+    if kept is not None:
+        ties: Ties = "first" if kept["ties"] == "first" else "random"
+        table = QTable(kept["values"], ties=ties, episodes=layer.iterations)
+        return _as_walked(layer, table)
+    policy = learn()
+    if type(policy) is QTable and (policy.epsilon, policy.temperature) == (0.0, 0.0):
+        store.keep("table", key, {"values": policy.values, "ties": np.array(policy.ties)})
+    return _as_walked(layer, policy)
+
+
+def table_key(
+    layer: Layer, index: int, world: GridWorld, *, seed: int, start: Start | None = None
+) -> str:
+    """Name what a layer learns, by all that it depends on."""
+    learner = layer.make_learner()
+    starts = start is not None and can_start(learner)
+    return key_of(
+        rewards=content_digest(world.rewards),
+        next_state=content_digest(world.next_state),
+        field=content_digest(world.reward_field),
+        learner=layer.learner_name,
+        settings=repr(learner),
+        iterations=layer.iterations,
+        lifetime=layer.lifetime,
+        seed=seed,
+        layer=index,
+        start=start.key if starts and start is not None else "",
+    )
+
+
+def _as_walked(layer: Layer, policy: Policy) -> Policy:
+    """Give a learned policy as the layer's agents follow it on a still."""
+    if isinstance(policy, QTable):
+        if layer.temperature > 0:
+            return policy.softmax(layer.temperature)
+        return policy.epsilon_greedy(last(layer.explore))
+    return policy
+
+
+def action_bonus(actions: ActionSet, weights: dict[str, float]) -> NDArray[np.float32]:
+    """Spread the weights of effects over their actions: float32 (n_actions,)."""
+    bonus = np.array([weights[name] for name in actions.effects], np.float32)
+    return np.repeat(bonus, actions.n_moves)
+
+
+def layer_trajectories(
+    layer: Layer, index: int, world: GridWorld, policy: Policy, *, seed: int
+) -> Trajectories:
+    """Let the agents of a layer walk.
+
+    Raises:
+        SettingError: the activation lets no agent be born.
+    """
+    weights = {name: last(one.weight) for name, one in layer.effects.items()}
+    if any(weights.values()):
+        table = as_table(policy, world)
+        bonus = action_bonus(world.actions, weights)
+        policy = dataclasses.replace(table, values=table.values + bonus)
+    return rollout(
+        world,
+        policy,
+        max(1, round(last(layer.agents))),
+        lifetime=layer.lifetime,
+        repeat=layer.repeat_agents,
+        explore=last(layer.explore),
+        born_above=layer.born_above,
+        born_below=layer.born_below,
+        seed=seed,
+        layer=index,
+    )
+
+
+def check_worlds(recipe: Recipe) -> None:
+    """Refuse a recipe whose worlds take too much memory.
+
+    Raises:
+        SettingError: more rewards than ``MOST_REWARDS``.
+    """
+    count = 0
+    for _, layer in recipe.painted:
+        rows, cols = layer.grid
+        count += rows * cols * len(layer.effects) * layer.moves
+    check_rewards(count)
+
+
+def check_walks(recipe: Recipe) -> None:
+    """Refuse a recipe whose walks over a still, which are all kept, take too much memory.
+
+    Raises:
+        SettingError: more steps than ``MOST_STEPS``, in one layer or together.
+    """
+    together = 0
+    for _, layer in recipe.painted:
+        agents = max(1, round(last(layer.agents)))
+        check_steps(agents, layer.lifetime)
+        together += agents * layer.lifetime
+    if together > MOST_STEPS:
+        raise SettingError(
+            f"the agents of all layers take {together:,} steps, at most {MOST_STEPS:,} together; "
+            f"take fewer agents, shorter lifetimes, or fewer layers"
+        )
+
+
+def recipe_files(recipe: Recipe) -> list[str]:
+    """List the files that a recipe names: masks, and weights of the network."""
+    named = [recipe.weights, *(layer.mask for layer in recipe.layers)]
+    if recipe.activation not in ACTIVATIONS:
+        named.append(recipe.activation)
+    return [path for path in named if path is not None]
+
+
+def mask_digests(recipe: Recipe) -> list[str]:
+    """Read the masks of a recipe, and hash what they show.
+
+    Raises:
+        PictureError: one cannot be read; with its layer.
+    """
+    digests = []
+    for index, layer in recipe.painted:
+        if layer.mask is None:
+            continue
+        try:
+            digests.append(content_digest(read_picture(layer.mask).frame))
+        except PictureError as error:
+            raise PictureError(f"layers.{index + 1}.mask: {error}") from error
+    return digests
+
+
+def layer_overlay(
+    layer: Layer, activation: NDArray[np.float32], height: int, width: int, *, seconds: float | None
+) -> Overlay:
+    """Say how a layer is laid over a frame.
+
+    Args:
+        layer: its settings.
+        activation: float32 (h, w), of the frame.
+        height: of the frame, in pixels.
+        width: likewise.
+        seconds: of the clip; ``None`` for a still.
+
+    Raises:
+        PictureError: the layer's mask cannot be read.
+    """
+    mask = make_mask(
+        activation, height, width, picture=layer.mask, above=layer.mask_above,
+        below=layer.mask_below, soft=layer.mask_soft,
+    )  # fmt: skip
+    opacity = last(layer.opacity) if seconds is None else value_at(layer.opacity, seconds)
+    return Overlay(opacity, layer.blend, mask)

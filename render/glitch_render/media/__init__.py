@@ -1,0 +1,1 @@
+"""Media in and out: pictures, clips, animations, their sound and their metadata."""

@@ -1,0 +1,136 @@
+"""Parts of a clip joined into one file, with the source's sound and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av.error
+
+from glitch_render.media.codecs import BY_DECODING, Encoding
+from glitch_render.media.footage import Footage
+from glitch_render.media.sound import Sound, Span
+from glitch_render.media.timing import FramePlan
+from glitch_render.media.writer import encode_error
+
+__all__ = ["join_clip"]
+
+
+_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm", ".mkv": "matroska"}
+
+
+_OF_THE_CONTAINER = (
+    "major_brand", "minor_version", "compatible_brands", "encoder", "comment", "duration",
+)  # fmt: skip
+
+
+def _packets(part: Path, rate: Fraction) -> Iterator[tuple[int, Any]]:
+    """Read the packets of a part in the order of decoding, with the number of the frame in it."""
+    with av.open(str(part)) as container:
+        stream = container.streams.video[0]
+        for packet in container.demux(stream):
+            if packet.size and packet.pts is not None:
+                yield round(packet.pts * Fraction(packet.time_base) * rate), packet
+
+
+def _delay(parts: list[tuple[int, Path]], rate: Fraction) -> int:
+    """Packets by which a frame can come after its turn, since others need those before it."""
+    return max(
+        place - frame for _, part in parts for place, (frame, _) in enumerate(_packets(part, rate))
+    )
+
+
+def join_clip(
+    target: Path,
+    parts: list[tuple[int, Path]],
+    encoding: Encoding,
+    plan: FramePlan,
+    footage: Footage,
+    *,
+    sound: Span | None,
+    comment: str,
+) -> list[str]:
+    """Join parts into a clip, with the sound of the footage.
+
+    Args:
+        target: the file to write; it is not moved into place.
+        parts: first frame and file of each part, in order.
+        encoding: of the parts.
+        plan: times of the frames.
+        footage: where the sound comes from.
+        sound: which of it; ``None`` for none.
+        comment: goes into the file's metadata.
+
+    Returns:
+        notes on the sound.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    notes: list[str] = []
+    container_format = _CONTAINERS[encoding.suffix]
+    options = {}
+    if container_format in ("mp4", "mov"):
+        # The index goes first, so that a page can play the clip while it loads
+        options = {"movflags": "+faststart"}
+    try:
+        with (
+            av.open(str(target), "w", format=container_format, container_options=options) as out,
+            av.open(str(parts[0][1])) as example,
+        ):
+            out.metadata.update(_kept_metadata(footage))
+            if comment:
+                out.metadata["comment"] = comment
+            video: Any = out.add_stream_from_template(example.streams.video[0], opaque=True)
+            video.time_base = plan.time_base
+            if encoding.alpha and encoding.codec == "vp9":
+                video.metadata["alpha_mode"] = "1"
+            tracks = Sound(out, footage, encoding.suffix, sound, notes)
+            _copy_frames(out, video, parts, encoding, plan, tracks)
+            tracks.finish()
+    except (av.error.FFmpegError, OSError) as error:
+        raise encode_error(target, error) from error
+    return notes
+
+
+def _kept_metadata(footage: Footage) -> dict[str, str]:
+    """Give what a clip says of itself, such as its title, without what its container added."""
+    if footage.kind != "clip":
+        return {}
+    with av.open(footage.paths[0], metadata_errors="replace") as source:
+        return {
+            key: value
+            for key, value in source.metadata.items()
+            if key.lower() not in _OF_THE_CONTAINER
+        }
+
+
+def _copy_frames(
+    out: Any,
+    video: Any,
+    parts: list[tuple[int, Path]],
+    encoding: Encoding,
+    plan: FramePlan,
+    tracks: Sound,
+) -> None:
+    delay = _delay(parts, encoding.rate)
+    began = 0
+    for first, part in parts:
+        for place, (inside, packet) in enumerate(_packets(part, encoding.rate), first):
+            frame = min(first + inside, len(plan) - 1)
+            # No packet may be decoded after its frame is shown, nor before the packet ahead of it
+            before = place - delay
+            decoded = int(plan.times[before]) if before >= 0 else before * plan.duration(0)
+            packet.time_base = plan.time_base
+            packet.pts = int(plan.times[frame])
+            packet.dts = min(decoded, packet.pts)
+            packet.duration = plan.duration(frame)
+            began = packet.dts if place == 0 else began
+            if place + 1 == len(plan) and encoding.suffix in BY_DECODING:
+                # Here a clip is as long as the times between its decodings together
+                packet.duration = max(1, plan.end - (packet.dts - began))
+            packet.stream = video
+            tracks.catch_up(plan.seconds(frame))
+            out.mux(packet)

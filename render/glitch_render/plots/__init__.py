@@ -1,0 +1,1 @@
+"""Plots of what agents see, learn and do."""

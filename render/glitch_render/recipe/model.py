@@ -1,0 +1,504 @@
+"""Recipes: an ordered list of layers with a seed, written in TOML.
+
+A recipe is checked as a whole: every error at once, each with its path. Layers are counted from 1
+in paths (``layers.1.agents``), in messages and on the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, Literal, cast
+
+import tomli_w
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_serializer,
+    field_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from glitch_agents.learner import Learner
+from glitch_agents.registry import OwnLearner, make_learner
+from glitch_gym.actions import BUILT_IN_EFFECTS
+from glitch_gym.errors import GlitchError, RecipeError
+from glitch_gym.plugins import contained
+from glitch_gym.reward import Noise, effect_noise
+from glitch_render.effects import EffectParameters, get_effect
+from glitch_render.engine.overlay import Blend
+from glitch_render.recipe.fields import (
+    Count,
+    File,
+    Finite,
+    Frames,
+    Keyed,
+    KeyedCount,
+    KeyedShare,
+    Rate,
+    Share,
+    Side,
+    checked_learner,
+    odd_number,
+    shown,
+    write_keyed,
+    write_learner,
+)
+from glitch_render.recipe.keyframes import Keyframes, highest
+from glitch_render.recipe.messages import MOST_PROBLEMS, error_message
+
+__all__ = ["Layer", "LayerEffect", "Recipe", "settings_model"]
+
+
+@dataclass(frozen=True)
+class LayerEffect:
+    """An effect as a layer uses it.
+
+    Args:
+        noise: on its reward, as agents learn.
+        parameters: its own.
+        weight: added to the value of its actions as agents walk, and may change over time.
+    """
+
+    noise: Noise
+    parameters: EffectParameters
+    weight: float | Keyframes = 0.0
+
+    def settings(self) -> dict[str, Any]:
+        """Give the flat table that stands for it in a recipe."""
+        return {
+            "mean": self.noise.mean,
+            "std": self.noise.std,
+            "weight": write_keyed(self.weight),
+            **self.parameters.model_dump(mode="json"),
+        }
+
+
+@lru_cache(maxsize=64)
+def settings_model(name: str) -> type[BaseModel]:
+    """Make the model of an effect's table: its own parameters, its noise and its weight.
+
+    Args:
+        name: of the effect.
+    """
+    noise = effect_noise([name])[name]
+    fields: dict[str, Any] = {
+        "mean": (
+            float,
+            Field(
+                noise.mean,
+                allow_inf_nan=False,
+                title="importance",
+                description="mean of its reward noise; higher is more often",
+                json_schema_extra=shown("reward", -1, 1),
+            ),
+        ),
+        "std": (
+            float,
+            Field(
+                noise.std,
+                ge=0,
+                allow_inf_nan=False,
+                title="spread",
+                description="standard deviation of its reward noise",
+                json_schema_extra=shown("reward", 0, 1),
+            ),
+        ),
+        "weight": (
+            Keyed,
+            Field(
+                0.0,
+                description="added to the value of its actions as agents walk",
+                json_schema_extra=shown("reward", -2, 2),
+            ),
+        ),
+    }
+    return cast(
+        type[BaseModel],
+        create_model(f"{name}_settings", __base__=get_effect(name).parameters, **fields),
+    )
+
+
+def _layer_effect(name: str, value: Any) -> LayerEffect:
+    if isinstance(value, LayerEffect):
+        return value
+    settings = settings_model(name).model_validate_json(json.dumps(value))
+    given = settings.model_dump()
+    noise = Noise(given.pop("mean"), given.pop("std"))
+    del given["weight"]
+    weight: float | Keyframes = getattr(settings, "weight")  # noqa: B009
+    return LayerEffect(noise, get_effect(name).parameters(**given), weight)
+
+
+def _layer_effects(value: Any) -> dict[str, LayerEffect]:
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        value = {name: {} for name in value}
+    if not isinstance(value, Mapping) or not value:
+        raise PydanticCustomError(
+            "effects", "should be a list of effect names, or a table of them, with one at least"
+        )
+    found: dict[str, LayerEffect] = {}
+    wrong: list[InitErrorDetails] = []
+    for name, settings in value.items():
+        if len(wrong) >= MOST_PROBLEMS:
+            break
+        try:
+            get_effect(name)
+            if name in BUILT_IN_EFFECTS:
+                found[name] = _layer_effect(name, settings)
+                continue
+            with contained(f"the effect {name!r}", ValidationError, TypeError):
+                found[name] = _layer_effect(name, settings)
+        except ValidationError as error:
+            for one in error.errors():
+                kind = PydanticCustomError("effect", "{message}", {"message": error_message(one)})
+                wrong.append(
+                    InitErrorDetails(type=kind, loc=(name, *one["loc"]), input=one["input"])
+                )
+        except (GlitchError, TypeError) as error:
+            kind = PydanticCustomError("effect", "{message}", {"message": str(error)})
+            wrong.append(InitErrorDetails(type=kind, loc=(name,), input=settings))
+    if wrong:
+        raise ValidationError.from_exception_data("effects", wrong)
+    return found
+
+
+class Layer(BaseModel):
+    """One grid with all its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    grid: tuple[Side, Side] = Field(
+        strict=False, description="(rows, cols)", json_schema_extra=shown("grid", 2, 200, log=True)
+    )
+    fit: Literal["pad", "stretch"] = Field(
+        "pad",
+        description="square cells with the rest prohibited, or the grid over the whole frame",
+        json_schema_extra=shown("grid"),
+    )
+    orient: Literal["auto", "fixed"] = Field(
+        "auto",
+        description="auto lays the grid's longer side along the picture's",
+        json_schema_extra=shown("grid"),
+    )
+    moves: Literal[4, 8] = Field(
+        4, description="8 adds the diagonals", json_schema_extra=shown("grid")
+    )
+    effects: Annotated[dict[str, LayerEffect], PlainValidator(_layer_effects)] = Field(
+        default_factory=lambda: _layer_effects(["same", "pixelate", "desaturate", "invert"]),
+        description="effect names, each with mean and std of its reward noise and its parameters",
+    )
+
+    objective: Literal["escape", "linger"] = Field(
+        "escape",
+        description="run out through what is active, or stay where it is active",
+        json_schema_extra=shown("reward"),
+    )
+    reward_range: tuple[Finite, Finite] | None = Field(
+        None,
+        strict=False,
+        description="rewards of activation 0 and 1, in place of the objective's",
+        json_schema_extra=shown("reward", -1, 1),
+    )
+    exit_reward: Finite | None = Field(
+        None, description="in place of the objective's", json_schema_extra=shown("reward", -1, 2)
+    )
+    prohibited_reward: Finite = Field(
+        -1.0,
+        description="for walking into a prohibited cell",
+        json_schema_extra=shown("reward", -2, 0),
+    )
+    invert: bool = Field(False, description="use 1 − activation", json_schema_extra=shown("reward"))
+    median: Annotated[int, Field(ge=1, le=99), BeforeValidator(odd_number)] = Field(
+        3,
+        description="side of the median filter over the rewards, in cells, odd",
+        json_schema_extra=shown("reward", 1, 15, step=2),
+    )
+
+    learner: Annotated[
+        str | Learner | Callable[..., Any],
+        PlainValidator(checked_learner),
+        PlainSerializer(write_learner, return_type=str),
+    ] = Field(
+        "q_learning",
+        description="who learns: the name of one that is installed, or of one given by hand",
+        json_schema_extra=shown("learning"),
+    )
+    iterations: Count = Field(
+        10_000,
+        description="training episodes",
+        json_schema_extra=shown("learning", 100, 1_000_000, log=True),
+    )
+    alpha: Rate = Field(
+        0.1,
+        description="learning rate in 0…1, or {start, end, over, shape}",
+        json_schema_extra=shown("learning", 0, 1, limits=(0, 1)),
+    )
+    gamma: Share = Field(0.95, description="discount", json_schema_extra=shown("learning", 0, 1))
+    epsilon: Rate = Field(
+        0.1,
+        description="exploration in 0…1, or {start, end, over, shape}",
+        json_schema_extra=shown("learning", 0, 1, limits=(0, 1)),
+    )
+    initial: Finite = Field(
+        0.0,
+        description="value of an action before it is tried",
+        json_schema_extra=shown("learning", -2, 2),
+    )
+    ties: Literal["random", "first"] = Field(
+        "random", description="among equal best actions", json_schema_extra=shown("learning")
+    )
+
+    agents: KeyedCount = Field(
+        1_000,
+        description="how many walk the picture, or {seconds = many}",
+        json_schema_extra=shown("walk", 1, 50_000, log=True, limits=(1, 1e8), whole=True),
+    )
+    lifetime: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        20, description="steps of an agent", json_schema_extra=shown("walk", 1, 200, log=True)
+    )
+    repeat_agents: bool = Field(
+        False, description="draw all agents afresh at every step", json_schema_extra=shown("walk")
+    )
+    preserve: bool = Field(
+        True,
+        description="in video, keep the layer's history over the frames",
+        json_schema_extra=shown("clip"),
+    )
+    trail: Frames | None = Field(
+        None,
+        description="in video, how many steps back preserve reaches; by default all, or 10 "
+        "lifetimes where endless agents have effects that need pixels",
+        json_schema_extra=shown("clip", 1, 500, log=True),
+    )
+    steps_per_frame: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        1,
+        description="in video, steps that agents take at once",
+        json_schema_extra=shown("clip", 1, 20),
+    )
+    hold: Frames = Field(
+        1,
+        description="in video, frames from one step to the next",
+        json_schema_extra=shown("clip", 1, 50),
+    )
+    start: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        0,
+        description="in video, frame of the first births",
+        json_schema_extra=shown("clip", 0, 500),
+    )
+    ramp: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+        0,
+        description="in video, frames over which births are spread",
+        json_schema_extra=shown("clip", 0, 500),
+    )
+    respawn: bool = Field(
+        False,
+        description="in video, be born again when a lifetime is over",
+        json_schema_extra=shown("clip"),
+    )
+    explore: KeyedShare = Field(
+        0.0,
+        description="probability of a random action as agents walk, or {seconds = probability}",
+        json_schema_extra=shown("walk", 0, 1, limits=(0, 1)),
+    )
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0,
+        description="0 follows the best action; above, actions are drawn by softmax; not with "
+        "explore",
+        json_schema_extra=shown("walk", 0, 2),
+    )
+    born_above: Share | None = Field(
+        None, description="births only where activation ≥ this", json_schema_extra=shown("walk")
+    )
+    born_below: Share | None = Field(
+        None, description="births only where activation ≤ this", json_schema_extra=shown("walk")
+    )
+
+    opacity: KeyedShare = Field(
+        1.0,
+        description="of the layer over what was before, 0…1, or {seconds = opacity}",
+        json_schema_extra=shown("overlay", 0, 1, limits=(0, 1)),
+    )
+    blend: Blend = Field(
+        "normal",
+        description="how the layer meets what was before, where agents have been",
+        json_schema_extra=shown("overlay"),
+    )
+    mask: File | None = Field(
+        None,
+        description="a picture that holds the layer to where it is white",
+        json_schema_extra=shown("overlay", file=True),
+    )
+    mask_above: Share | None = Field(
+        None,
+        description="show the layer where activation ≥ this",
+        json_schema_extra=shown("overlay"),
+    )
+    mask_below: Share | None = Field(
+        None,
+        description="show the layer where activation ≤ this",
+        json_schema_extra=shown("overlay"),
+    )
+    mask_soft: Share = Field(
+        0.0,
+        description="edge of the mask, as a share of the height",
+        json_schema_extra=shown("overlay", 0, 0.2),
+    )
+
+    mute: bool = Field(
+        False,
+        description="leave the layer out; the others keep their numbers, and so their draws",
+    )
+    solo: bool = Field(False, description="leave out every layer that is not solo")
+
+    @field_validator("temperature")
+    @classmethod
+    def _without_explore(cls, value: float, info: ValidationInfo) -> float:
+        if value > 0 and highest(info.data.get("explore", 0.0)) > 0:
+            raise PydanticCustomError(
+                "exclusive", "should be 0 where explore is set: a layer takes one of the two"
+            )
+        return value
+
+    @field_serializer("effects")
+    def _write_effects(self, value: dict[str, LayerEffect]) -> dict[str, Any]:
+        return {name: one.settings() for name, one in value.items()}
+
+    @property
+    def learner_name(self) -> str:
+        """Name of the learner, which is all that outputs are told of it."""
+        return write_learner(self.learner)
+
+    def make_learner(self) -> Learner:
+        """Make the learner of this layer, told of those settings that it takes.
+
+        Raises:
+            SettingError: a learner of somebody's own cannot be made.
+        """
+        return make_learner(
+            self.learner if isinstance(self.learner, OwnLearner) else self.learner_name,
+            alpha=self.alpha,
+            gamma=self.gamma,
+            epsilon=self.epsilon,
+            initial=self.initial,
+            ties=self.ties,
+        )
+
+
+class Recipe(BaseModel):
+    """An ordered list of layers with a seed: all that is needed to do a picture again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    description: str = Field("", description="what it looks like, in a line")
+    family: str = Field("", description="of presets that it belongs to")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of every random draw")
+    activation: File = Field(
+        "efficientnet_lite0",
+        description="efficientnet_lite0, resnet18, spectral_residual, edges, or a mask picture",
+        json_schema_extra=shown("subject", file=True),
+    )
+    weights: File | None = Field(
+        None,
+        description="file with weights for the network",
+        json_schema_extra=shown("subject"),
+    )
+    cam_every: Frames = Field(
+        8,
+        description="in video, frames from one activation to the next",
+        json_schema_extra=shown("subject", 1, 50),
+    )
+    cam_smoothing: Annotated[float, Field(ge=0, le=10_000)] = Field(
+        12.0,
+        description="in video, frames that activations are smoothed over; 0 for none",
+        json_schema_extra=shown("subject", 0, 50),
+    )
+    layers: tuple[Layer, ...] = Field(strict=False)
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            raise PydanticCustomError("layers", "should be a list: write [[layers]], not [layers]")
+        if isinstance(value, list | tuple) and not 1 <= len(value) <= 64:
+            raise PydanticCustomError("layers", "should be 1 to 64 layers")
+        return value
+
+    @property
+    def painted(self) -> tuple[tuple[int, Layer], ...]:
+        """The layers that are painted, with their numbers from 0: not those that are muted.
+
+        If any is solo, those that are solo and nothing else.
+        """
+        solo = any(layer.solo for layer in self.layers)
+        return tuple(
+            (index, layer)
+            for index, layer in enumerate(self.layers)
+            if not layer.mute and (layer.solo or not solo)
+        )
+
+    def to_toml(self, *, brief: bool = False) -> str:
+        """Write the recipe as TOML.
+
+        Args:
+            brief: leave out what is as it would be anyhow; else every setting is spelled out.
+
+        Raises:
+            RecipeError: a file's name that is not UTF-8, which TOML cannot hold.
+        """
+        data = self.model_dump(mode="json", exclude_none=True)
+        if brief:
+            data = {
+                name: value
+                for name, value in data.items()
+                if name in ("layers", "seed") or value != _usual(Recipe, name)
+            }
+            data["layers"] = [_brief_layer(layer) for layer in data["layers"]]
+        # One line for what is short: tomli-w gives each entry of a list its own
+        text = _SHORT_LIST.sub(
+            lambda found: f"[{', '.join(found[1].replace(',', '').split())}]", tomli_w.dumps(data)
+        )
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise RecipeError(
+                "the name of a file that the recipe needs is not UTF-8, so the recipe cannot be "
+                "written down; rename the file"
+            ) from error
+        return text
+
+
+_SHORT_LIST = re.compile(r"\[\n((?:    [-+\d.e]+,\n)+)\]")
+
+
+def _usual(model: type[BaseModel], name: str) -> Any:
+    """Give a setting's default, as it is written."""
+    default = model.model_fields[name].get_default(call_default_factory=True)
+    return list(default) if isinstance(default, tuple) else default
+
+
+def _brief_layer(layer: Mapping[str, Any]) -> dict[str, Any]:
+    brief = {
+        name: value
+        for name, value in layer.items()
+        if name not in ("grid", "effects") and value != _usual(Layer, name)
+    }
+    effects = {
+        name: {
+            key: value
+            for key, value in settings.items()
+            if value != _usual(settings_model(name), key)
+        }
+        for name, settings in layer["effects"].items()
+    }
+    return {"grid": layer["grid"], **brief, "effects": effects}

@@ -1,0 +1,184 @@
+"""Animations of a still: the picture being eaten step by step, layer after layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glitch_gym.errors import SettingError
+from glitch_gym.picture import read_picture
+from glitch_render.cache import Store
+from glitch_render.episodes.episode import Episode
+from glitch_render.episodes.playback import EpisodeTimeline
+from glitch_render.layers import recipe_files
+from glitch_render.media.footage import is_footage
+from glitch_render.progress import ClipProgress, Progress
+from glitch_render.recipe.model import Recipe
+from glitch_render.stills import corrupt_with_episode
+from glitch_render.video.painter import PaintedLayer, Painter, open_episode_painter
+from glitch_render.video.render import Report, check_clip_target, write_clip
+from glitch_render.video.selection import Selection, parse_scale
+
+__all__ = ["animate_still", "animation_selection", "check_speed", "open_animation_painter"]
+
+_REST = Fraction(3, 2)
+"""Seconds that the whole picture is shown at the end."""
+
+
+class _Agents:
+    """Shows where the agents of all layers are, while they walk."""
+
+    def __init__(self, episode: Episode, layers: Sequence[EpisodeTimeline]) -> None:
+        self._walks = [
+            (layer.grid, layer.trajectories.cells, timeline)
+            for layer, timeline in zip(episode.layers, layers, strict=True)
+        ]
+
+    @property
+    def lag(self) -> int:
+        """No frame of the past is looked at."""
+        return 0
+
+    def paint(
+        self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
+    ) -> None:
+        """Put a mark on each cell where an agent is: white on dark, seen on any picture."""
+        for grid, cells, timeline in self._walks:
+            steps = timeline.steps_by(frame)
+            if steps == 0 or steps >= cells.shape[1]:
+                continue
+            row_edges, col_edges = grid.edges(*pixels.shape[:2])
+            here = np.unique(cells[:, steps - 1])
+            for cell in here[here >= 0].tolist():
+                row, col = divmod(cell, grid.cols)
+                top, bottom = int(row_edges[row]), int(row_edges[row + 1])
+                start, end = int(col_edges[col]), int(col_edges[col + 1])
+                y, x = (top + bottom) // 2, (start + end) // 2
+                half = max(1, min(bottom - top, end - start) // 6)
+                pixels[max(0, y - half - 1) : y + half + 1, max(0, x - half - 1) : x + half + 1] = 0
+                pixels[max(0, y - half) : y + half, max(0, x - half) : x + half] = 255
+
+
+def check_speed(speed: Fraction | float) -> None:
+    """Refuse a speed that shows nothing, before anything is learned.
+
+    Raises:
+        SettingError: below 0.01 steps a second, or beyond all sense.
+    """
+    if not 0.01 <= speed <= 100_000:
+        raise SettingError(f"speed must lie in 0.01…100,000 steps a second, not {float(speed):g}")
+
+
+def animation_selection(episode: Episode, selection: Selection, speed: Fraction) -> Selection:
+    """Say how long a still is to be shown for an episode: all its steps, and a rest.
+
+    Args:
+        episode: to be shown.
+        selection: frames a second, 25 by default, and how large.
+        speed: steps a second.
+
+    Raises:
+        SettingError: a speed that is out of its range, or so slow that it takes over a day.
+    """
+    check_speed(speed)
+    steps = sum(layer.trajectories.cells.shape[1] for layer in episode.layers)
+    return replace(
+        selection,
+        rate=selection.rate or Fraction(25),
+        duration=float(Fraction(steps) / speed + _REST),
+    )
+
+
+def open_animation_painter(
+    source: str,
+    episode: Episode,
+    selection: Selection,
+    *,
+    speed: Fraction,
+    agents: bool = False,
+) -> Painter:
+    """Be ready to paint a still as it is being eaten; its last frame is the whole corruption.
+
+    Args:
+        source: the still.
+        episode: that corrupts it.
+        selection: from ``animation_selection``.
+        speed: steps a second.
+        agents: show where they are.
+
+    Raises:
+        GlitchError: the source is wrong, or a grid is finer than it.
+    """
+    painter = open_episode_painter(source, episode, selection)
+    width, height = painter.size
+    rate = selection.rate or Fraction(25)
+    layers = []
+    before = 0
+    for number, layer in enumerate(episode.layers):
+        start = -(-before * rate // speed)
+        layers.append(
+            EpisodeTimeline(episode, number, height, width, start=start, pace=speed / rate)
+        )
+        before += layer.trajectories.cells.shape[1]
+    shown: tuple[PaintedLayer, ...] = tuple(layers)
+    painter.layers = (*shown, _Agents(episode, layers)) if agents else shown
+    painter.identity = f"{painter.identity} {speed} {agents}"
+    return painter
+
+
+def animate_still(
+    source: str,
+    output: str | Path,
+    recipe: Recipe,
+    selection: Selection | None = None,
+    *,
+    speed: float = 10.0,
+    agents: bool = False,
+    force: bool = False,
+    store: Store | None = None,
+    learning: Progress | None = None,
+    progress: ClipProgress | None = None,
+) -> Report:
+    """Show a picture being eaten step by step, layer after layer, in a clip.
+
+    Args:
+        source: a picture, or ``sample:NAME``.
+        output: as of ``corrupt_clip``.
+        recipe: that corrupts it.
+        selection: frames a second, 25 by default, and how large it is shown.
+        speed: steps a second.
+        agents: show where they are.
+        force: replace an output that is there.
+        store: where activations, rewards and tables are kept, and recalled from.
+        learning: called as layers learn.
+        progress: called with the stages of painting.
+
+    Raises:
+        GlitchError: the source, the recipe or the output is wrong.
+    """
+    check_speed(speed)
+    if is_footage(source):
+        raise SettingError(f"{source} moves already; give a still")
+    check_clip_target(output, source, named=recipe_files(recipe), force=force)
+    selection = selection or Selection()
+    frame = read_picture(source).frame
+    width, height = parse_scale(selection.scale, frame.shape[1], frame.shape[0])
+    # Learned on the whole picture, so that a small animation shows what becomes of the large still
+    shown = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
+    _, episode = corrupt_with_episode(frame, recipe, onto=shown, progress=learning, store=store)
+    pace = Fraction(speed).limit_denominator(1000)
+    return write_clip(
+        source,
+        output,
+        lambda wanted: open_animation_painter(source, episode, wanted, speed=pace, agents=agents),
+        animation_selection(episode, selection, pace),
+        force=force,
+        progress=progress,
+        named=recipe_files(recipe),
+    )

@@ -1,0 +1,241 @@
+"""Parts of a render on disk, kept until the output is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import stat
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from glitch_gym.errors import GlitchError, Hint, OutputError, is_interrupt
+from glitch_gym.input import is_regular
+from glitch_gym.output import write_error
+from glitch_render.cache import key_of
+from glitch_render.media.animation import join_animation
+from glitch_render.media.codecs import Encoding
+from glitch_render.media.footage import file_digest
+from glitch_render.media.join import join_clip
+from glitch_render.media.metadata import RECIPE_KEY, inscribe
+from glitch_render.media.sound import Span
+from glitch_render.media.writer import PartWriter
+from glitch_render.progress import ClipProgress
+from glitch_render.video.painter import Painter
+from glitch_render.video.selection import Selection
+
+__all__ = ["Interrupted", "join", "render_parts"]
+
+
+_AHEAD = 2
+"""Frames that may wait for the encoder."""
+
+
+_MANIFEST = "manifest.json"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C stopped a render whose finished segments are kept.
+
+    Args:
+        kept: frames that are kept.
+        frames: of the output in all.
+    """
+
+    def __init__(self, kept: int, frames: int) -> None:
+        super().__init__(f"{kept} of {frames} frames are kept")
+        self.kept = kept
+        self.frames = frames
+
+
+def _parts_folder(target: Path) -> Path:
+    return target.parent / f".{target.name}.parts"
+
+
+def render_parts(
+    target: Path,
+    painter: Painter,
+    encoding: Encoding,
+    selection: Selection,
+    segment: int,
+    resume: bool,
+    progress: ClipProgress | None,
+) -> list[tuple[int, Path]]:
+    """Render the segments that are not there yet; gives the first frame and file of each."""
+    folder = _parts_folder(target)
+    plan = painter.plan
+    key = key_of(
+        digest=file_digest(painter.footage),
+        selection=[str(one) for one in dataclasses.astuple(selection)],
+        painted=painter.identity,
+        encoding=repr(dataclasses.replace(encoding, notes=())),
+        segment=segment,
+    )
+    _prepare_folder(folder, key, resume)
+    firsts = range(0, len(plan), segment)
+    parts = [(first, folder / f"part-{first:08d}{encoding.part_suffix}") for first in firsts]
+    missing = [(first, path) for first, path in parts if not path.exists()]
+    done = sum(min(segment, len(plan) - first) for first, path in parts if path.exists())
+
+    def painted(frames: int) -> None:
+        if progress is not None:
+            progress("painting", frames, len(plan))
+
+    painted(done)
+    try:
+        # The encoder has a thread of its own, so that painting does not wait for it
+        with ThreadPoolExecutor(1) as encoder:
+            ahead: deque[Future[None]] = deque()
+
+            def later(call: Callable[..., None], *arguments: object) -> None:
+                ahead.append(encoder.submit(call, *arguments))
+                if len(ahead) > _AHEAD:
+                    ahead.popleft().result()
+
+            for first, path in missing:
+                last = min(first + segment, len(plan))
+                unfinished = path.with_name(f"unfinished-{path.name}")
+                if encoding.kind == "pictures":
+                    shutil.rmtree(unfinished, ignore_errors=True)
+                    unfinished.mkdir()
+                writer = PartWriter(unfinished, encoding, first)
+                try:
+                    for pixels, alpha in painter.frames(first, last, deep=encoding.deep):
+                        later(writer.write, pixels, alpha)
+                        done += 1
+                        painted(done)
+                    later(_finish, writer, unfinished, path)
+                    if path == missing[-1][1]:
+                        while ahead:
+                            ahead.popleft().result()
+                except BaseException:
+                    encoder.shutdown()
+                    writer.abandon()
+                    raise
+    except BaseException as error:
+        _tidy(folder)
+        kept = sum(min(segment, len(plan) - first) for first, path in parts if path.exists())
+        if kept == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+        if is_interrupt(error):
+            raise Interrupted(kept, len(plan)) from None
+        if isinstance(error, GlitchError) and kept:
+            raise OutputError(
+                f"{error} ({kept} of {len(plan)} frames are kept)", hint=Hint.RESUME
+            ) from error
+        if isinstance(error, OSError):
+            raise write_error(target, error) from error
+        raise
+    return parts
+
+
+def _finish(writer: PartWriter, unfinished: Path, path: Path) -> None:
+    writer.finish()
+    unfinished.replace(path)
+
+
+def _tidy(folder: Path) -> None:
+    """Throw out what is not whole."""
+    for path in folder.glob("unfinished-*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _prepare_folder(folder: Path, key: str, resume: bool) -> None:
+    """Make the folder of parts, or take up the one that a stopped render of the same left."""
+    manifest = folder / _MANIFEST
+    _check_parts_folder(folder, manifest)
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None
+    except (OSError, ValueError):
+        found = None
+    fits = isinstance(found, dict) and found.get("key") == key
+    try:
+        if not (resume and fits):
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir()
+            manifest.write_text(json.dumps({"key": key}), encoding="utf-8")
+        _tidy(folder)
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
+def _check_parts_folder(folder: Path, manifest: Path) -> None:
+    """Refuse a folder of parts that is not known to be ours, since it is going to be emptied.
+
+    Raises:
+        OutputError: something else has the folder's name.
+    """
+    try:
+        mode = folder.lstat().st_mode
+        ours = stat.S_ISDIR(mode) and (is_regular(manifest) or not any(folder.iterdir()))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise write_error(folder, error) from error
+    if not ours:
+        raise OutputError(
+            f"{folder} is in the way: the parts of the output go there, and it holds something "
+            f"else; move it away"
+        )
+
+
+def join(
+    target: Path,
+    parts: list[tuple[int, Path]],
+    painter: Painter,
+    encoding: Encoding,
+    selection: Selection,
+    sound: bool,
+) -> list[str]:
+    """Join parts into the output and move it into place; gives notes."""
+    folder = _parts_folder(target)
+    joined = folder / f"joined{target.suffix}"
+    footage, look, notes = painter.footage, painter.look, []
+    try:
+        if encoding.kind == "pictures":
+            target.mkdir(exist_ok=True)
+            for _, part in parts:
+                for picture in sorted(part.iterdir()):
+                    picture.replace(target / picture.name)
+        else:
+            if encoding.kind == "animation":
+                paths = [path for _, path in parts]
+                join_animation(joined, paths, encoding, painter.plan, footage.loop)
+                if painter.recipe:
+                    inscribe(joined, painter.recipe)
+            else:
+                begin = int(look.times[0]) * footage.time_base
+                notes = join_clip(
+                    joined,
+                    parts,
+                    encoding,
+                    painter.plan,
+                    footage,
+                    sound=Span(begin, selection.end, selection.start is not None)
+                    if sound
+                    else None,
+                    comment=f"{RECIPE_KEY}\n{painter.recipe}" if painter.recipe else "",
+                )
+            joined.replace(target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            joined.unlink()
+        count = len(painter.plan)
+        if is_interrupt(error):
+            raise Interrupted(count, count) from None
+        if isinstance(error, OSError):
+            error = write_error(target, error)
+        if isinstance(error, OutputError):
+            said = str(error).replace(str(joined), str(target))
+            raise OutputError(f"{said} (all frames are kept)", hint=Hint.RESUME) from error
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return notes
