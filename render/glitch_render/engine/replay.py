@@ -64,7 +64,7 @@ def replay_walk(
     seed: int = 0,
 ) -> NDArray[np.uint8]:
     """Execute the stamps of one agent, given as (cell or −1, action) for each step."""
-    steps = np.array(walk, np.int32).reshape(1, -1, 2)
+    steps = np.array(walk).reshape(1, -1, 2)
     return replay_walks(frame, world, steps[:, :, 0], steps[:, :, 1], seed=seed)
 
 
