@@ -31,7 +31,7 @@ Peers = dict[str, Callable[[], object]]
 
 
 def photograph(shift: int = 0) -> Frame:
-    """Give a photograph at 1080p; of a moving one, if asked."""
+    """Return a photograph at 1080p, shifted to the left by some pixels."""
     image = Image.fromarray(read_picture("sample:astronaut").frame)
     wide = np.asarray(image.resize((WIDTH + 64, WIDTH + 64), Image.Resampling.LANCZOS))
     return np.ascontiguousarray(wide[300 : 300 + HEIGHT, shift : shift + WIDTH])
@@ -94,7 +94,7 @@ def peers_of(frame: Frame, before: Frame, rows: int, cols: int) -> dict[str, Pee
     side = WIDTH // cols if WIDTH % cols == 0 else None
 
     def indices(from_col: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give for each pixel of a line the one that it comes from."""
+        """Return for each pixel of a line the one that it comes from."""
         own = np.repeat(np.arange(cols), widths)
         inside = np.arange(WIDTH) - edges[own]
         source = from_col[own]
@@ -191,7 +191,7 @@ def peers_of(frame: Frame, before: Frame, rows: int, cols: int) -> dict[str, Pee
 
 
 def stamps_of(canvas: Canvas, effect: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Give a stamp on every cell, moving right, from the right: none reads what was stamped."""
+    """Return a stamp on every cell, moving right, from the right: none reads a stamped cell."""
     grid = canvas.grid
     cells = np.arange(grid.n_cells, dtype=np.int32).reshape(grid.rows, grid.cols)
     if effect == "swap":

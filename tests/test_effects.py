@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 from pydantic import Field, ValidationError
 
-from glitch_gym.actions import BUILT_IN_EFFECTS, DEFAULT_NOISE
 from glitch_gym.errors import SettingError
 from glitch_render.effects import (
     EffectParameters,
@@ -27,7 +26,6 @@ from glitch_render.effects import (
     override,
 )
 
-HOMES = {f"glitch_render.effects.{home}" for home in ("post", "colours", "blocks", "planes")}
 PIXELS = arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6), st.just(3)))
 
 
@@ -182,11 +180,6 @@ def test_an_effect_is_changed_for_a_while_alone():
     assert get_effect("echo") is declared
     with pytest.raises(SettingError, match="echoo"), override("echoo", summary="Other"):
         pass
-
-
-def test_every_effect_of_ours_has_a_place_in_the_world_before_the_renderer_is_loaded():
-    ours = {name for name, found in effects().items() if found.function.__module__ in HOMES}
-    assert ours == set(BUILT_IN_EFFECTS) == set(DEFAULT_NOISE)
 
 
 def test_unknown_effects_are_refused_with_the_nearest():

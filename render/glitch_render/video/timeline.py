@@ -3,8 +3,8 @@
 A layer has a clock. From its ``start`` on it ticks every ``hold`` frames, and at each tick its
 agents take ``steps_per_frame`` steps. What the canvas shows is then painted on every frame until
 the next tick: the stamps of this tick alone, or with ``preserve`` those of the last ``trail`` steps
-or of all. Walks and notes depend on no pixels, so any frame can be reached without rendering those
-before it.
+or of all. Walks and symbols depend on no pixels, so any frame can be reached without rendering
+those before it.
 """
 
 from __future__ import annotations
