@@ -23,8 +23,8 @@ from glitch_gym.errors import GlitchError, Hint, PictureError, RecipeError, Weig
 from glitch_gym.paths import path_problem
 from glitch_render import Layer, Recipe, corrupt, read_recipe
 from glitch_render.cli import app
-from glitch_render.recipe.files import recipe_text
 from glitch_render.media.metadata import inscribe
+from glitch_render.recipe.files import recipe_text
 from glitch_render.recipe.paths import WantedPath, wanted_paths
 from glitch_render.recipe.toml import parse_recipe
 from glitch_render.video.render import corrupt_clip
