@@ -25,8 +25,8 @@ import glitch_gym  # noqa: F401
 from glitch_agents import (
     ExactPlanner,
     ExpectedSarsa,
+    ModelBased,
     QLearning,
-    Sweeping,
     optimality,
     state_values,
 )
@@ -330,7 +330,7 @@ def optimality_table(seeds: int = 10) -> None:
             for name in PHOTOGRAPHS:
                 world = world_of_photograph(name, grid, objective)
                 results = []
-                for learner in (Sweeping(), QLearning()):
+                for learner in (ModelBased(), QLearning()):
                     reached = [
                         optimality(world, learner.learn(world, episodes=episodes, seed=seed))
                         for seed in range(seeds)
@@ -358,7 +358,7 @@ def cores() -> None:
     world = world_of_photograph("chelsea", (200, 100))
     for learner, episodes in (
         (QLearning(), 200_000),
-        (Sweeping(), 10_000),
+        (ModelBased(), 10_000),
         (ExpectedSarsa(), 50_000),
     ):
 

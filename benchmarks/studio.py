@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from glitch_gym.picture import read_picture
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.recipe.presets import load_preset, preset_names
 from glitch_render.stills import corrupt
 
@@ -55,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         frame = photograph(folder / "photograph.png")
-        store = Store(folder / "own cache")
+        cache = Cache(folder / "own cache")
         with studio(folder, env={"GLITCH_GYM_CACHE": str(folder / "cache")}) as running:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=WITHOUT_SANDBOX)
             page = Page(browser.new_page(viewport={"width": 1280, "height": 720}), running)
@@ -89,7 +89,7 @@ def main() -> None:
                 alone = []
                 for _ in range(TURNS + 1):
                     start = time.perf_counter()
-                    corrupt(frame, recipe, store=store)
+                    corrupt(frame, recipe, cache=cache)
                     alone.append(time.perf_counter() - start)
                 row = [statistics.median(one) for one in (replayed, learned, alone[1:])]
                 cells = (

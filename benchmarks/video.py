@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.picture import read_picture
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.media.codecs import choose_encoding
 from glitch_render.media.decode import decode
 from glitch_render.media.footage import open_footage
@@ -122,9 +122,9 @@ def bare(clip: Path, frames: list[NDArray[np.uint8]], out: Path) -> None:
     writer.finish()
 
 
-def painted(clip: Path, preset: str, store: Store) -> list[NDArray[np.uint8]]:
+def painted(clip: Path, preset: str, cache: Cache) -> list[NDArray[np.uint8]]:
     """Make the frames of the output and keep them."""
-    painter = open_painter(str(clip), load_preset(preset), store=store)
+    painter = open_painter(str(clip), load_preset(preset), cache=cache)
     return [np.array(pixels, np.uint8) for pixels, _ in painter.frames(0, len(painter.plan))]
 
 
@@ -146,11 +146,11 @@ def with_settings(recipe: Recipe, smoothing: float, **settings: object) -> Recip
     return recipe.model_copy(update={"layers": layers, "cam_smoothing": smoothing})
 
 
-def unrest(clip: Path, recipe: Recipe, store: Store) -> float:
+def unrest(clip: Path, recipe: Recipe, cache: Cache) -> float:
     """Mean absolute change between frames of the output, less the footage's own."""
     footage = open_footage(str(clip))
     size = (footage.width, footage.height)
-    painter = open_painter(str(clip), recipe, store=store)
+    painter = open_painter(str(clip), recipe, cache=cache)
     out = [np.array(pixels, np.int16) for pixels, _ in painter.frames(0, len(painter.plan))]
     source = [
         frame.reformat(*size, "rgb24").to_ndarray().astype(np.int16) for _, frame in decode(footage)
@@ -169,9 +169,9 @@ def speed(folder: Path, clip: Path, repeats: int) -> None:
     for preset in ("post-1", "undertow"):
         cache = folder / f"cache-{preset}"
         command(clip, folder / "out.mp4", preset, cache)
-        store = Store(cache)
-        frames = painted(clip, preset, store)
-        cost = filter_cost(open_painter(str(clip), load_preset(preset), store=store), frames[0])
+        cache = Cache(cache)
+        frames = painted(clip, preset, cache)
+        cost = filter_cost(open_painter(str(clip), load_preset(preset), cache=cache), frames[0])
         for kind in ("warm", "cold"):
             walls, cpus = [], []
             for number in range(repeats):
@@ -222,7 +222,7 @@ def prepare(clip: str, preset: str, iterations: int, cache: str) -> Painter:
     recipe = load_preset(preset)
     last = recipe.layers[-1].model_copy(update={"iterations": iterations})
     changed = recipe.model_copy(update={"layers": (*recipe.layers[:-1], last)})
-    return open_painter(clip, changed, store=Store(Path(cache)))
+    return open_painter(clip, changed, cache=Cache(Path(cache)))
 
 
 def again(folder: Path, clip: Path, repeats: int) -> None:
@@ -272,7 +272,7 @@ def again(folder: Path, clip: Path, repeats: int) -> None:
         )
 
 
-def steadiness(folder: Path, store: Store) -> None:
+def steadiness(folder: Path, cache: Cache) -> None:
     """Print by preset how restless the output is, with hold and smoothing and without."""
     clip = folder / "still.mp4"
     write_clip(clip, still_camera(6))
@@ -280,9 +280,9 @@ def steadiness(folder: Path, store: Store) -> None:
     print("|---|---|---|---|---|")
     for preset in preset_names():
         recipe = load_preset(preset)
-        off = unrest(clip, with_settings(recipe, 0.0, hold=1), store)
-        on = unrest(clip, with_settings(recipe, 12.0, hold=8), store)
-        usual = unrest(clip, recipe, store)
+        off = unrest(clip, with_settings(recipe, 0.0, hold=1), cache)
+        on = unrest(clip, with_settings(recipe, 12.0, hold=8), cache)
+        usual = unrest(clip, recipe, cache)
         print(f"| {preset} | {off:.2f} | {on:.2f} | {on / off:.2f} | {usual:.2f} |", flush=True)
 
 
@@ -306,7 +306,7 @@ def main() -> None:
         if given.only in (None, "memory"):
             memory(folder, (given.seconds / 2, given.seconds, 2 * given.seconds))
         if given.only in (None, "steadiness"):
-            steadiness(folder, Store(folder / "steadiness"))
+            steadiness(folder, Cache(folder / "steadiness"))
 
 
 if __name__ == "__main__":

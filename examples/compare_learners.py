@@ -13,16 +13,16 @@ import numpy as np
 from glitch_agents import (
     DoubleQLearning,
     ExpectedSarsa,
+    ModelBased,
     QLambda,
     QLearning,
     Sarsa,
-    Sweeping,
     optimality,
 )
 from glitch_gym import compute_activation, make_world, read_picture
 
 LEARNERS = {
-    "sweeping": Sweeping(),
+    "sweeping": ModelBased(),
     "Q-learning, α 1, ε 1": QLearning(alpha=1.0, epsilon=1.0),
     "Q(λ)": QLambda(alpha=0.3),
     "double Q": DoubleQLearning(alpha=0.3),

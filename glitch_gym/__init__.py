@@ -12,10 +12,26 @@ from glitch_gym.activation import ACTIVATIONS, compute_activation
 from glitch_gym.activation.base import Activation
 from glitch_gym.dynamics import LIFETIME, GridWorld, grid_world, make_world
 from glitch_gym.env import GlitchGridEnv
-from glitch_gym.errors import GlitchError
+from glitch_gym.errors import (
+    ArrayFileError,
+    GlitchError,
+    GridError,
+    Hint,
+    MissingExtraError,
+    OutputError,
+    PictureError,
+    Problem,
+    RecipeError,
+    ScriptError,
+    SettingError,
+    WeightsError,
+)
 from glitch_gym.grid import Grid, fit_grid
 from glitch_gym.picture import Picture, read_picture
+from glitch_gym.policy import Policy
 from glitch_gym.reward import Noise
+from glitch_gym.trajectories import Trajectories
+from glitch_gym.vector_env import GlitchGridVectorEnv, VectorRollout
 
 __version__ = "0.1.0"
 
@@ -23,12 +39,27 @@ __all__ = [
     "ACTIVATIONS",
     "ActionSet",
     "Activation",
+    "ArrayFileError",
     "GlitchError",
     "GlitchGridEnv",
+    "GlitchGridVectorEnv",
     "Grid",
+    "GridError",
     "GridWorld",
+    "Hint",
+    "MissingExtraError",
     "Noise",
+    "OutputError",
     "Picture",
+    "PictureError",
+    "Policy",
+    "Problem",
+    "RecipeError",
+    "ScriptError",
+    "SettingError",
+    "Trajectories",
+    "VectorRollout",
+    "WeightsError",
     "__version__",
     "compute_activation",
     "fit_grid",

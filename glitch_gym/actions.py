@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.plugins import EFFECT_GROUP, find_plug_in, plug_ins
 
 __all__ = [
@@ -113,7 +113,7 @@ class ActionSet:
             raise SettingError(f"effects names one twice: {', '.join(self.effects)}")
         for name in self.effects:
             if name not in _announced and find_plug_in(EFFECT_GROUP, name) is None:
-                raise unknown_name("effect", name, known_effects())
+                raise unknown_name_error("effect", name, known_effects())
 
     @property
     def n(self) -> int:
@@ -140,10 +140,10 @@ class ActionSet:
             SettingError: this set lacks the effect or the move.
         """
         if effect not in self.effects:
-            raise unknown_name("effect", effect, self.effects)
+            raise unknown_name_error("effect", effect, self.effects)
         moves = [name for name, _, _ in MOVES[: self.n_moves]]
         if move not in moves:
-            raise unknown_name("move", move, moves)
+            raise unknown_name_error("move", move, moves)
         return self.effects.index(effect) * self.n_moves + moves.index(move)
 
     def decode(self, action: int) -> tuple[str, str]:
@@ -166,6 +166,6 @@ class ActionSet:
         found = []
         for name in names:
             if name not in self.names:
-                raise unknown_name("action", name, self.names)
+                raise unknown_name_error("action", name, self.names)
             found.append(self.names.index(name))
         return found

@@ -172,20 +172,20 @@ def checked_probabilities(given: object, shape: tuple[int, int]) -> NDArray[np.f
         SettingError: another shape, or rows that are not probabilities.
     """
     try:
-        odds = np.asarray(given)
+        probs = np.asarray(given)
     except ValueError:
-        odds = np.empty(0, object)
-    if odds.shape != shape:
-        raise SettingError(f"the policy's probabilities are {odds.shape}, not {shape}")
-    if odds.dtype.kind not in "iuf":
-        raise SettingError(f"the policy's probabilities are {odds.dtype}, not numbers")
-    odds = np.ascontiguousarray(odds, np.float64)
+        probs = np.empty(0, object)
+    if probs.shape != shape:
+        raise SettingError(f"the policy's probabilities are {probs.shape}, not {shape}")
+    if probs.dtype.kind not in "iuf":
+        raise SettingError(f"the policy's probabilities are {probs.dtype}, not numbers")
+    probs = np.ascontiguousarray(probs, np.float64)
     # NaN fails the first comparison, infinity the second
-    wrong = ~((odds >= 0).all(axis=1) & (np.abs(odds.sum(axis=1) - 1) <= 1e-5))
+    wrong = ~((probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) <= 1e-5))
     if wrong.any():
         cell = int(wrong.argmax())
         raise SettingError(
             f"the policy's probabilities must be at least 0 and sum to 1 by cell; those of cell "
-            f"{cell} are {shown(odds[cell].tolist())}"
+            f"{cell} are {shown(probs[cell].tolist())}"
         )
-    return odds
+    return probs

@@ -100,7 +100,7 @@ class GridWorld:
         return cells
 
     @cached_property
-    def there_by_move(self) -> NDArray[np.int32]:
+    def successors(self) -> NDArray[np.int32]:
         """Where each move leads, (n_cells, n_moves): all effects of a move lead to one cell.
 
         A fifth of ``next_state`` or less, so that it stays in the processor's cache while many

@@ -15,10 +15,10 @@ from glitch_gym.activation import compute_activation
 from glitch_gym.activation.base import Activation
 from glitch_gym.checks import shown, whole_number
 from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, make_world
-from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.grid import Fit, Orient
 from glitch_gym.picture import check_frame, read_frame
-from glitch_gym.randomness import below_plainly, draw_plainly
+from glitch_gym.randomness import below_py, draw_py
 from glitch_gym.reward import Noise
 
 __all__ = ["DEFAULT_EFFECTS", "OBSERVATIONS", "GlitchGridEnv", "episode_key"]
@@ -202,7 +202,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         render_mode: str | None,
     ) -> None:
         if observation not in OBSERVATIONS:
-            raise unknown_name("observation", str(observation), OBSERVATIONS)
+            raise unknown_name_error("observation", str(observation), OBSERVATIONS)
         if not isinstance(world, GridWorld):
             raise SettingError(f"an environment needs a GridWorld, not {shown(world)}")
         patch_size = whole_number("patch_size", patch_size, least=1, most=_LARGEST_PATCH)
@@ -211,7 +211,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         if lifetime is not None:
             lifetime = whole_number("lifetime", lifetime, least=1)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise unknown_name("render_mode", str(render_mode), self.metadata["render_modes"])
+            raise unknown_name_error("render_mode", str(render_mode), self.metadata["render_modes"])
         self.render_mode = render_mode
         self.world = world
         self.frame = frame
@@ -317,7 +317,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             self._key, self._episode = episode_key(self.np_random), 0
         cells = self.world.picture_cells
         # Drawn by number, as the vector environment does in compiled code
-        drawn = int(cells[below_plainly(draw_plainly(self._key, self._episode), len(cells))])
+        drawn = int(cells[below_py(draw_py(self._key, self._episode), len(cells))])
         self._cell = drawn if chosen is None else chosen
         self._episode += 1
         self._steps = 0
@@ -335,7 +335,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             raise SettingError(f"reset options are a dict, not {shown(options)}")
         unknown = {str(name) for name in options} - {"cell"}
         if unknown:
-            raise unknown_name("reset option", sorted(unknown)[0], ["cell"])
+            raise unknown_name_error("reset option", sorted(unknown)[0], ["cell"])
         if "cell" not in options:
             return None
         cell, grid = options["cell"], self.world.grid

@@ -27,7 +27,7 @@ __all__ = [
     "WeightsError",
     "is_interrupt",
     "legible",
-    "unknown_name",
+    "unknown_name_error",
 ]
 
 _LONGEST_WORD, _LONGEST_LINE, _MOST_LINES = 200, 600, 40
@@ -167,7 +167,7 @@ def _shortened(text: str, limit: int) -> str:
     return f"{text[:kept]}…{text[-kept:]}"
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> SettingError:
+def unknown_name_error(kind: str, name: str, known: Iterable[str]) -> SettingError:
     """Make the error for a name that is not known, with the nearest known ones.
 
     Args:

@@ -19,10 +19,10 @@ from glitch_gym.compilation import compiled
 
 __all__ = [
     "below",
-    "below_plainly",
+    "below_py",
     "derive_key",
     "draw",
-    "draw_plainly",
+    "draw_py",
     "generator",
     "stream",
     "unit",
@@ -100,7 +100,7 @@ def below(bits: np.uint64, n: int) -> int:
     return int(np.int64(((bits >> _S32) * np.uint64(n)) >> _S32))
 
 
-def draw_plainly(key: int, counter: int) -> int:
+def draw_py(key: int, counter: int) -> int:
     """Give what ``draw`` gives, in plain Python: one draw costs less than loading compiled code."""
     z = (key + (counter + 1) * int(_GOLDEN)) & _ALL
     z = (z ^ (z >> 30)) * int(_MIX_1) & _ALL
@@ -108,6 +108,6 @@ def draw_plainly(key: int, counter: int) -> int:
     return z ^ (z >> 31)
 
 
-def below_plainly(bits: int, n: int) -> int:
+def below_py(bits: int, n: int) -> int:
     """Give what ``below`` gives, in plain Python."""
     return (bits >> 32) * n >> 32

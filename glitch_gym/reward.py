@@ -13,7 +13,7 @@ from PIL import Image
 from glitch_gym.actions import DEFAULT_NOISE, OTHER_NOISE, ActionSet
 from glitch_gym.activation.base import Activation
 from glitch_gym.checks import real_number, shown, whole_number
-from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.grid import Grid
 from glitch_gym.randomness import generator
 
@@ -115,7 +115,7 @@ def resolve_objective(
         SettingError: an unknown objective, or values that are not finite.
     """
     if objective not in OBJECTIVES:
-        raise unknown_name("objective", str(objective), OBJECTIVES)
+        raise unknown_name_error("objective", str(objective), OBJECTIVES)
     low_high, leaving = OBJECTIVES[objective]
     if reward_range is not None:
         try:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from glitch_gym.errors import MissingExtraError, unknown_name
+from glitch_gym.errors import MissingExtraError, unknown_name_error
 
 __all__ = ["SAMPLES", "balloon", "sample_path"]
 
@@ -74,7 +74,7 @@ def sample_path(name: str) -> Path:
         MissingExtraError: scikit-image is not installed.
     """
     if name not in _PHOTOGRAPHS:
-        raise unknown_name("sample", name, SAMPLES)
+        raise unknown_name_error("sample", name, SAMPLES)
     spec = importlib.util.find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError(

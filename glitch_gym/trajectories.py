@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glitch_gym.errors import SettingError
 
-__all__ = ["Trajectories", "nobody"]
+__all__ = ["Trajectories"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,12 @@ class Trajectories:
         ):
             raise SettingError(f"lengths must lie in 0…{self.cells.shape[1]}, the steps")
 
+    @classmethod
+    def empty(cls) -> Trajectories:
+        """Return the trajectories of no agent, for a layer that is left out."""
+        nothing = np.zeros((0, 0), np.int32)
+        return cls(nothing, nothing, np.zeros(0, np.int32))
+
     @property
     def n_stamps(self) -> int:
         """Number of stamps in all."""
@@ -67,10 +73,3 @@ def _numbered(name: str, given: object) -> NDArray[np.int32]:
     if array.size and (array.min() < limits.min or array.max() > limits.max):
         raise SettingError(f"{name} holds numbers out of range")
     return array.astype(np.int32)
-
-
-def nobody() -> Trajectories:
-    """Give the trajectories of no agent, for a layer that is left out."""
-    return Trajectories(
-        np.empty((0, 0), np.int32), np.empty((0, 0), np.int32), np.empty(0, np.int32)
-    )

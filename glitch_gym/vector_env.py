@@ -58,7 +58,7 @@ def _place(
 
 @compiled
 def _step(
-    there_by_move: NDArray[np.int32],
+    successors: NDArray[np.int32],
     rewards: NDArray[np.float32],
     starts: NDArray[np.int32],
     actions: NDArray[np.int64],
@@ -83,7 +83,7 @@ def _step(
     what is under way. Ends and resets come after.
     """
     n_actions = np.uint64(rewards.shape[1])
-    last_move = np.uint64(there_by_move.shape[1] - 1)
+    last_move = np.uint64(successors.shape[1] - 1)
     wrong = np.uint64(0)
     for i in range(actions.shape[0]):
         # Seen as unsigned, a negative number is a very large one: one comparison finds both
@@ -94,7 +94,7 @@ def _step(
         gained[i] = rewards[np.uint64(cells[i]), np.uint64(actions[i])]
     for i in range(actions.shape[0]):
         # The number of moves is 4 or 8: the lower bits of an action are its move
-        there = there_by_move[np.uint64(cells[i]), np.uint64(actions[i]) & last_move]
+        there = successors[np.uint64(cells[i]), np.uint64(actions[i]) & last_move]
         leaves = there == EXIT
         terminated[i] = leaves
         cells[i] = cells[i] if leaves else there
@@ -126,7 +126,7 @@ def _step(
 
 @compiled
 def _rollout(
-    there_by_move: NDArray[np.int32],
+    successors: NDArray[np.int32],
     rewards: NDArray[np.float32],
     starts: NDArray[np.int32],
     choice: NDArray[np.int64],
@@ -162,7 +162,7 @@ def _rollout(
                     action = 0
                     while action < n_actions - 1 and cumulative[cell, action] <= level:
                         action += 1
-            there = there_by_move[cell, action & (there_by_move.shape[1] - 1)]
+            there = successors[cell, action & (successors.shape[1] - 1)]
             lived = steps[i] + 1
             leaves = there == EXIT
             late = lived >= lifetime
@@ -397,7 +397,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         final = np.empty(n, np.int64)
         stamped = None if self.render_mode is None else self._stamped(given)
         ended = _step(
-            self.world.there_by_move,
+            self.world.successors,
             self.world.rewards,
             self.world.picture_cells,
             given,
@@ -516,11 +516,11 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                     f"a policy here has probabilities(), or is an array of actions: not "
                     f"{shown(policy)}"
                 )
-            odds = checked_probabilities(policy.probabilities(), shape)
-            if (odds.max(axis=1) == 1).all():
-                choice = odds.argmax(axis=1).astype(np.int64)
+            probs = checked_probabilities(policy.probabilities(), shape)
+            if (probs.max(axis=1) == 1).all():
+                choice = probs.argmax(axis=1).astype(np.int64)
             else:
-                cumulative = np.cumsum(odds, axis=1)
+                cumulative = np.cumsum(probs, axis=1)
         result = VectorRollout(
             np.empty((steps + 1, n), np.int32),
             np.empty((steps, n), np.int32),
@@ -531,7 +531,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
 
         def walk(first: int, last: int) -> None:
             _rollout(
-                self.world.there_by_move,
+                self.world.successors,
                 self.world.rewards,
                 self.world.picture_cells,
                 choice,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from glitch_gym.errors import SettingError
-from glitch_render.cache import Store, key_of, user_store
+from glitch_render.cache import Cache, cache_key, user_cache
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.stills import corrupt
 
@@ -21,22 +21,22 @@ A, B, C, D = (letter * 40 for letter in "abcd")
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "cache")
+def cache(tmp_path):
+    return Cache(tmp_path / "cache")
 
 
-def test_what_is_kept_is_found_again(store):
-    key = key_of(a=1, b=[2, "three"])
-    assert store.find("table", key) is None
-    store.keep("table", key, NUMBERS)
-    found = store.find("table", key)
+def test_what_is_kept_is_found_again(cache):
+    key = cache_key(a=1, b=[2, "three"])
+    assert cache.find("table", key) is None
+    cache.keep("table", key, NUMBERS)
+    found = cache.find("table", key)
     np.testing.assert_array_equal(found["values"], NUMBERS["values"])
     assert str(found["name"]) == "first"
-    assert store.find("table", key_of(a=1, b=[2, "four"])) is None
-    assert store.kept()["table"].entries == 1
+    assert cache.find("table", cache_key(a=1, b=[2, "four"])) is None
+    assert cache.kept()["table"].entries == 1
 
 
-def test_recall_computes_once(store):
+def test_recall_computes_once(cache):
     calls = []
 
     def make():
@@ -44,7 +44,7 @@ def test_recall_computes_once(store):
         return NUMBERS
 
     for _ in range(3):
-        np.testing.assert_array_equal(store.recall("reward", A, make)["values"], NUMBERS["values"])
+        np.testing.assert_array_equal(cache.recall("reward", A, make)["values"], NUMBERS["values"])
     assert len(calls) == 1
 
 
@@ -63,77 +63,77 @@ def damaged(content, harm):
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "text", "compression", "header", "giant"])
-def test_a_damaged_entry_is_told_and_computed_again(store, harm, caplog):
-    store.keep("table", A, NUMBERS)
-    path = store.folder / "table" / f"{A}.npz"
+def test_a_damaged_entry_is_told_and_computed_again(cache, harm, caplog):
+    cache.keep("table", A, NUMBERS)
+    path = cache.folder / "table" / f"{A}.npz"
     content = path.read_bytes()
     path.write_bytes(damaged(content, harm))
     assert path.read_bytes() != content
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        again = store.recall("table", A, lambda: NUMBERS)
+        again = cache.recall("table", A, lambda: NUMBERS)
     assert len(caplog.records) == 1
     assert "damaged" in caplog.text
     np.testing.assert_array_equal(again["values"], NUMBERS["values"])
-    assert store.find("table", A) is not None
+    assert cache.find("table", A) is not None
 
 
-def test_one_bit_anywhere_stops_no_render(store):
-    store.keep("table", A, {"values": np.arange(9.0), "name": np.array("first")})
-    path = store.folder / "table" / f"{A}.npz"
+def test_one_bit_anywhere_stops_no_render(cache):
+    cache.keep("table", A, {"values": np.arange(9.0), "name": np.array("first")})
+    path = cache.folder / "table" / f"{A}.npz"
     content = path.read_bytes()
     for place in range(len(content)):
         path.write_bytes(
             content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
         )
-        found = store.recall("table", A, lambda: {"values": np.arange(9.0)})
+        found = cache.recall("table", A, lambda: {"values": np.arange(9.0)})
         assert found["values"].tolist() == list(range(9)), place
 
 
-def test_an_entry_that_claims_too_much_takes_no_memory(store):
-    store.keep("table", A, NUMBERS)
-    path = store.folder / "table" / f"{A}.npz"
+def test_an_entry_that_claims_too_much_takes_no_memory(cache):
+    cache.keep("table", A, NUMBERS)
+    path = cache.folder / "table" / f"{A}.npz"
     header = b"'shape': (1000,), }"
     content = path.read_bytes()
     path.write_bytes(content.replace(header + b" " * 12, b"'shape': (1000000000000,), }   "))
     assert len(path.read_bytes()) == len(content)
     assert path.read_bytes() != content
     tracemalloc.start()
-    assert store.find("table", A) is None
+    assert cache.find("table", A) is None
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
 
 
 def test_what_was_used_longest_ago_goes_first(tmp_path):
-    store = Store(tmp_path, limit=30_000)
+    cache = Cache(tmp_path, limit=30_000)
     for number, key in enumerate((A, B, C)):
-        store.keep("table", key, NUMBERS)
+        cache.keep("table", key, NUMBERS)
         os.utime(tmp_path / "table" / f"{key}.npz", (number, number))
-    assert store.find("table", A) is not None
-    store.keep("table", D, NUMBERS)
-    assert store.find("table", B) is None
-    assert store.find("table", A) is not None
-    assert sum(one.size for one in store.kept().values()) <= 30_000
+    assert cache.find("table", A) is not None
+    cache.keep("table", D, NUMBERS)
+    assert cache.find("table", B) is None
+    assert cache.find("table", A) is not None
+    assert sum(one.size for one in cache.kept().values()) <= 30_000
 
 
 def test_a_cache_that_takes_nothing_is_told_once(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
-    store = Store(tmp_path / "file" / "cache")
+    cache = Cache(tmp_path / "file" / "cache")
     with caplog.at_level(logging.WARNING, "glitch_gym"):
         for key in (A, B):
-            assert store.recall("table", key, lambda: NUMBERS) is NUMBERS
+            assert cache.recall("table", key, lambda: NUMBERS) is NUMBERS
     assert len(caplog.records) == 1
 
 
-def test_a_full_disk_is_no_reason_to_stop(store, caplog, monkeypatch):
+def test_a_full_disk_is_no_reason_to_stop(cache, caplog, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("glitch_gym.output.tempfile.mkstemp", full)
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        assert store.recall("table", A, lambda: NUMBERS) is NUMBERS
+        assert cache.recall("table", A, lambda: NUMBERS) is NUMBERS
     assert "disk is full" in caplog.text
-    assert not list(store.folder.rglob("*.npz"))
+    assert not list(cache.folder.rglob("*.npz"))
 
 
 def test_two_processes_at_once_do_no_harm(tmp_path):
@@ -155,25 +155,25 @@ def test_the_users_cache_obeys_its_variables(tmp_path, monkeypatch):
     monkeypatch.setenv("GLITCH_GYM_CACHE", str(tmp_path / "mine"))
     for text, size in (("500M", 500 * 1024**2), ("2g", 2 * 1024**3), ("1000", 1000)):
         monkeypatch.setenv("GLITCH_GYM_CACHE_SIZE", text)
-        assert user_store().limit == size
-    assert user_store().folder == tmp_path / "mine"
+        assert user_cache().limit == size
+    assert user_cache().folder == tmp_path / "mine"
     monkeypatch.setenv("GLITCH_GYM_CACHE_SIZE", "lots")
     with pytest.raises(SettingError, match="GLITCH_GYM_CACHE_SIZE"):
-        user_store()
+        user_cache()
     monkeypatch.delenv("GLITCH_GYM_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("GLITCH_GYM_CACHE_SIZE")
     if sys.platform == "linux":
-        assert user_store().folder == tmp_path / "xdg" / "glitch-gym"
+        assert user_cache().folder == tmp_path / "xdg" / "glitch-gym"
 
 
-def test_clear_empties_it(store):
-    store.keep("table", A, NUMBERS)
-    half = store.folder / "table" / f".{B}-x1y2z3_4.part"
-    half.write_bytes((store.folder / "table" / f"{A}.npz").read_bytes()[:4000])
-    assert store.clear() > 12_000
-    assert store.kept() == {}
-    assert [path.name for path in store.folder.rglob("*") if path.is_file()] == ["CACHEDIR.TAG"]
+def test_clear_empties_it(cache):
+    cache.keep("table", A, NUMBERS)
+    half = cache.folder / "table" / f".{B}-x1y2z3_4.part"
+    half.write_bytes((cache.folder / "table" / f"{A}.npz").read_bytes()[:4000])
+    assert cache.clear() > 12_000
+    assert cache.kept() == {}
+    assert [path.name for path in cache.folder.rglob("*") if path.is_file()] == ["CACHEDIR.TAG"]
 
 
 def everything_in(folder):
@@ -201,42 +201,42 @@ def test_a_folder_of_somebodys_files_is_left_as_it_is(videos, tag):
     if tag is not None:
         (videos / "CACHEDIR.TAG").write_text(tag)
     before = everything_in(videos)
-    store = Store(videos, limit=100)
-    assert store.folder == videos / "glitch-gym"
+    cache = Cache(videos, limit=100)
+    assert cache.folder == videos / "glitch-gym"
     for key in (A, B, C):
-        assert store.recall("table", key, lambda: NUMBERS) is NUMBERS
-    Store(videos, limit=100).clear()
+        assert cache.recall("table", key, lambda: NUMBERS) is NUMBERS
+    Cache(videos, limit=100).clear()
     after = everything_in(videos)
     assert {path: after[path] for path in before} == before
     assert {path.parts[0] for path in set(after) - set(before)} == {"glitch-gym"}
-    Store(videos).keep("table", D, NUMBERS)
-    assert Store(videos).find("table", D) is not None
+    Cache(videos).keep("table", D, NUMBERS)
+    assert Cache(videos).find("table", D) is not None
 
 
 def test_a_folder_in_the_place_of_ours_is_left_as_it_is(videos, caplog):
     (videos / "glitch-gym").mkdir()
     (videos / "glitch-gym" / "mine.txt").write_text("mine")
     before = everything_in(videos)
-    store = Store(videos)
+    cache = Cache(videos)
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        store.recall("table", A, lambda: NUMBERS)
-        store.recall("table", B, lambda: NUMBERS)
-    assert (store.kept(), store.clear()) == ({}, 0)
+        cache.recall("table", A, lambda: NUMBERS)
+        cache.recall("table", B, lambda: NUMBERS)
+    assert (cache.kept(), cache.clear()) == ({}, 0)
     assert everything_in(videos) == before
     assert len(caplog.records) == 1
     assert "not a cache of glitch-gym" in caplog.text
 
 
 @pytest.mark.parametrize("how", ["kind", "entry", "pipe", "folder", "foreign", "named"])
-def test_what_is_in_the_way_of_an_entry_is_left_as_it_is(store, tmp_path, how, caplog):
-    store.keep("table", B, NUMBERS)
-    store.keep("reward", B, NUMBERS)
+def test_what_is_in_the_way_of_an_entry_is_left_as_it_is(cache, tmp_path, how, caplog):
+    cache.keep("table", B, NUMBERS)
+    cache.keep("reward", B, NUMBERS)
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / f"{A}.npz").write_bytes(b"mine" * 5000)
-    entry = store.folder / "table" / f"{A}.npz"
+    entry = cache.folder / "table" / f"{A}.npz"
     if how == "kind":
-        (store.folder / "look").symlink_to(theirs)
+        (cache.folder / "look").symlink_to(theirs)
     elif how == "entry":
         entry.symlink_to(theirs / f"{A}.npz")
     elif how == "pipe":
@@ -245,19 +245,19 @@ def test_what_is_in_the_way_of_an_entry_is_left_as_it_is(store, tmp_path, how, c
         entry.mkdir()
         (entry / "mine.txt").write_text("mine")
     elif how == "foreign":
-        (store.folder / "table" / f"{C}.npz").write_bytes(b"mine" * 5000)
+        (cache.folder / "table" / f"{C}.npz").write_bytes(b"mine" * 5000)
     elif how == "named":
-        (store.folder / "table" / "film.npz").write_bytes(b"mine" * 5000)
+        (cache.folder / "table" / "film.npz").write_bytes(b"mine" * 5000)
     before = everything_in(tmp_path)
     if how != "foreign" and how != "named":
         kind = "look" if how == "kind" else "table"
         with caplog.at_level(logging.WARNING, "glitch_gym"):
-            assert store.recall(kind, A, lambda: NUMBERS) is NUMBERS
+            assert cache.recall(kind, A, lambda: NUMBERS) is NUMBERS
         assert len(caplog.records) == 1
     assert everything_in(tmp_path) == before
-    assert {kind: one.entries for kind, one in store.kept().items()} == {"table": 1, "reward": 1}
-    Store(store.folder, limit=10).keep("reward", D, NUMBERS)
-    assert store.clear() == 0
+    assert {kind: one.entries for kind, one in cache.kept().items()} == {"table": 1, "reward": 1}
+    Cache(cache.folder, limit=10).keep("reward", D, NUMBERS)
+    assert cache.clear() == 0
     after = everything_in(tmp_path)
     gone = {path for path in before if path not in after}
     assert gone == {Path(f"cache/{kind}/{B}.npz") for kind in ("table", "reward")}
@@ -266,9 +266,9 @@ def test_what_is_in_the_way_of_an_entry_is_left_as_it_is(store, tmp_path, how, c
     }
 
 
-def test_an_entry_that_may_not_be_read_is_computed_again(store, caplog, monkeypatch):
-    store.keep("table", A, NUMBERS)
-    (store.folder / "table" / f"{A}.npz").chmod(0)
+def test_an_entry_that_may_not_be_read_is_computed_again(cache, caplog, monkeypatch):
+    cache.keep("table", A, NUMBERS)
+    (cache.folder / "table" / f"{A}.npz").chmod(0)
     opened = os.open
 
     def refusing(path, *arguments, **options):
@@ -279,33 +279,33 @@ def test_an_entry_that_may_not_be_read_is_computed_again(store, caplog, monkeypa
     # The superuser, as whom these tests may run, is allowed to read everything
     monkeypatch.setattr("glitch_gym.input.os.open", refusing)
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        assert store.recall("table", A, lambda: NUMBERS) is NUMBERS
+        assert cache.recall("table", A, lambda: NUMBERS) is NUMBERS
     assert "no permission" in caplog.text
-    assert store.find("table", A) is not None
+    assert cache.find("table", A) is not None
 
 
-def test_nobody_else_reads_the_cache(store):
+def test_nobody_else_reads_the_cache(cache):
     before = os.umask(0)
     try:
-        store.keep("table", A, NUMBERS)
+        cache.keep("table", A, NUMBERS)
     finally:
         os.umask(before)
     modes = {
         path.name: stat.S_IMODE(path.stat().st_mode)
-        for path in (store.folder, *store.folder.rglob("*"))
+        for path in (cache.folder, *cache.folder.rglob("*"))
         if path.name != "CACHEDIR.TAG"
     }
     assert modes == {"cache": 0o700, "table": 0o700, f"{A}.npz": 0o600}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to give a folder away")
-def test_the_cache_of_another_account_is_not_used(store, caplog):
-    store.keep("table", A, NUMBERS)
-    os.chown(store.folder, 12345, 12345)
+def test_the_cache_of_another_account_is_not_used(cache, caplog):
+    cache.keep("table", A, NUMBERS)
+    os.chown(cache.folder, 12345, 12345)
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        assert store.recall("table", A, lambda: NUMBERS) is NUMBERS
+        assert cache.recall("table", A, lambda: NUMBERS) is NUMBERS
     assert "for this account" in caplog.text
-    assert store.clear() == 0
+    assert cache.clear() == 0
 
 
 def test_the_command_line_clears_its_own_alone(videos):
@@ -321,7 +321,7 @@ def test_the_command_line_clears_its_own_alone(videos):
     assert everything_in(videos) == before
 
 
-def test_editing_one_layer_learns_that_one_again(small, store):
+def test_editing_one_layer_learns_that_one_again(small, cache):
     layers = [
         Layer(grid=(6 + 2 * n, 4), iterations=200, agents=20, effects=["same", "pixelate"])
         for n in range(3)
@@ -333,7 +333,7 @@ def test_editing_one_layer_learns_that_one_again(small, store):
         return corrupt(
             small,
             Recipe(layers=layers, activation="edges"),
-            store=store,
+            cache=cache,
             progress=lambda index, done, episodes: learned.append(index),
         )
 

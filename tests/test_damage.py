@@ -17,7 +17,7 @@ from glitch_gym.errors import (
     RecipeError,
     ScriptError,
     SettingError,
-    unknown_name,
+    unknown_name_error,
 )
 from glitch_gym.picture import read_picture
 from glitch_gym.samples import balloon
@@ -33,7 +33,7 @@ from glitch_render.recipe.model import Recipe
 from glitch_render.recipe.toml import apply_settings, parse_recipe, read_toml
 from glitch_render.video.animate import check_speed
 from glitch_render.video.render import corrupt_clip
-from glitch_render.video.scan import look_through, plan_frames
+from glitch_render.video.scan import plan_frames, scan_footage
 from glitch_render.video.selection import Selection, parse_rate, parse_scale, parse_seconds
 from tests.support.clips import frames_of, make_clip, scene
 
@@ -97,7 +97,7 @@ def test_a_value_of_any_length_is_shown_by_its_beginning():
 
 
 def test_an_unknown_name_of_any_length_is_shown_by_its_beginning():
-    message = str(unknown_name("codec", "x" * 5_000, ["h264"]))
+    message = str(unknown_name_error("codec", "x" * 5_000, ["h264"]))
     assert message == f"unknown codec '{'x' * 60}…': known: h264"
 
 
@@ -308,7 +308,7 @@ def test_a_clip_with_a_hole_of_years_is_damaged_and_closed_up(tmp_path):
     path = tmp_path / "in.mkv"
     make_clip(path, scene(4, 48, 32), times=[0, 1, 10**12, 10**12 + 1], base=Fraction(1, 25))
     footage = open_footage(str(path))
-    look = look_through(footage)
+    look = scan_footage(footage)
     assert look.damage[0] == "holds frames whose times cannot be right"
     np.testing.assert_array_equal(look.times, [0, 40, 80, 120])
     assert len(plan_frames(footage, look, Fraction(10))) == 2
@@ -318,7 +318,7 @@ def test_a_clip_of_more_frames_than_anybody_renders_is_refused(tmp_path):
     path = tmp_path / "in.mkv"
     make_clip(path, scene(2, 48, 32), times=[0, 20_000_000], base=Fraction(1, 25))
     footage = open_footage(str(path))
-    look = look_through(footage)
+    look = scan_footage(footage)
     with pytest.raises(PictureError, match="choose a start and an end"):
         plan_frames(footage, look, Fraction(1000))
 

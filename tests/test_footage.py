@@ -10,12 +10,12 @@ from PIL import Image
 from support.clips import film, make_clip, rotated, scene
 
 from glitch_gym.errors import PictureError, SettingError
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.media.decode import decode, deep_pixels_of, pixels_of, small_pixels
 from glitch_render.media.footage import file_digest, is_footage, open_footage
 from glitch_render.media.timing import FramePlan
 from glitch_render.recipe.model import Layer, Recipe
-from glitch_render.video.scan import Look, frames_from, look_through, plan_frames
+from glitch_render.video.scan import FootageScan, frames_from, plan_frames, scan_footage
 from glitch_render.video.shots import Shots
 
 RECIPE = Recipe(layers=[Layer(grid=(4, 6))], activation="spectral_residual")
@@ -153,8 +153,8 @@ def test_animated_pictures_keep_their_delays_and_alpha(tmp_path):
         footage = open_footage(str(path))
         assert footage.kind == "animation"
         assert [time for time, _ in decode(footage)] == [0, 100, 140, 640]
-        look = look_through(footage, RECIPE)
-        assert plan_frames(footage, look).duration(2) == 500
+        scan = scan_footage(footage, RECIPE)
+        assert plan_frames(footage, scan).duration(2) == 500
     see_through = [one.convert("RGBA") for one in pictures]
     for one in see_through:
         one.putalpha(77)
@@ -213,7 +213,7 @@ def test_what_cannot_be_read_is_told_plainly(tmp_path):
     cut.write_bytes(film("bikes").read_bytes()[:200_000])
     if is_footage(str(cut)):
         with pytest.raises(PictureError, match=r"cut off|cut short|no frame"):
-            look_through(open_footage(str(cut)), RECIPE)
+            scan_footage(open_footage(str(cut)), RECIPE)
 
 
 def test_equal_content_has_equal_digests(tmp_path):
@@ -228,50 +228,50 @@ def test_equal_content_has_equal_digests(tmp_path):
 
 def test_cuts_are_found_and_activations_sampled(tmp_path):
     clip = make_clip(tmp_path / "cut.mp4", scene(50, cut=30), options={"crf": "10"})
-    look = look_through(open_footage(str(clip)), RECIPE)
-    assert look.cuts.tolist() == [0, 30]
-    assert look.samples.tolist() == [0, 8, 16, 24, 30, 38, 46]
-    assert len(look.of_all) == 7
-    assert look.of_all.min() >= 0
-    assert look.of_all.max() <= 1
-    assert look.seekable
-    assert not look.damage
+    scan = scan_footage(open_footage(str(clip)), RECIPE)
+    assert scan.cuts.tolist() == [0, 30]
+    assert scan.samples.tolist() == [0, 8, 16, 24, 30, 38, 46]
+    assert len(scan.of_all) == 7
+    assert scan.of_all.min() >= 0
+    assert scan.of_all.max() <= 1
+    assert scan.seekable
+    assert not scan.damage
     # One long take, and a montage
-    assert look_through(open_footage(str(film("bigbuckbunny"))), RECIPE).cuts.tolist() == [0]
-    cuts = look_through(open_footage(str(film("bikes"))), RECIPE).cuts.tolist()
+    assert scan_footage(open_footage(str(film("bigbuckbunny"))), RECIPE).cuts.tolist() == [0]
+    cuts = scan_footage(open_footage(str(film("bikes"))), RECIPE).cuts.tolist()
     assert cuts == [0, 30, 76, 137, 187, 242]
 
 
 def test_a_look_is_kept_and_recalled(tmp_path):
-    store = Store(tmp_path / "cache")
+    cache = Cache(tmp_path / "cache")
     footage = open_footage(str(make_clip(tmp_path / "a.mp4", scene(20))))
     seen = []
-    first = look_through(footage, RECIPE, store=store, progress=seen.append)
+    first = scan_footage(footage, RECIPE, cache=cache, progress=seen.append)
     assert seen == list(range(1, 21))
-    again = look_through(footage, RECIPE, store=store, progress=seen.append)
+    again = scan_footage(footage, RECIPE, cache=cache, progress=seen.append)
     assert len(seen) == 20
     for name in ("times", "cuts", "samples", "of_best", "of_all"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert (first.end, first.seekable, first.damage) == (again.end, again.seekable, again.damage)
-    look_through(footage, RECIPE, store=store, start=Fraction(1, 5), progress=seen.append)
+    scan_footage(footage, RECIPE, cache=cache, start=Fraction(1, 5), progress=seen.append)
     assert len(seen) == 35
 
 
 def test_frames_are_numbered_from_the_start_that_is_wanted():
     footage = open_footage(str(film("bikes")))
-    look = look_through(footage, RECIPE, start=Fraction(2), end=Fraction(3))
-    assert len(look.times) == 25
-    assert float(look.times[0] * footage.time_base) == 2.0
-    assert [number for number, _ in frames_from(footage, look, 10)] == list(range(10, 25))
+    scan = scan_footage(footage, RECIPE, start=Fraction(2), end=Fraction(3))
+    assert len(scan.times) == 25
+    assert float(scan.times[0] * footage.time_base) == 2.0
+    assert [number for number, _ in frames_from(footage, scan, 10)] == list(range(10, 25))
     with pytest.raises(PictureError, match="no frame"):
-        look_through(footage, RECIPE, start=Fraction(60))
+        scan_footage(footage, RECIPE, start=Fraction(60))
 
 
 @pytest.mark.parametrize(("rate", "count"), [(10, 10), (25, 25), (50, 50), (12, 12)])
 def test_another_rate_shows_the_frame_of_the_time(rate, count):
     footage = open_footage(str(film("bikes")))
-    look = look_through(footage, RECIPE, end=Fraction(1))
-    plan = plan_frames(footage, look, Fraction(rate))
+    scan = scan_footage(footage, RECIPE, end=Fraction(1))
+    plan = plan_frames(footage, scan, Fraction(rate))
     assert len(plan) == count
     assert plan.sources.tolist() == [number * 25 // rate for number in range(count)]
     assert plan.end * plan.time_base == 1
@@ -280,32 +280,32 @@ def test_another_rate_shows_the_frame_of_the_time(rate, count):
 def test_shots_average_and_smooth_their_activations(tmp_path):
     clip = make_clip(tmp_path / "cut.mp4", scene(50, cut=30), options={"crf": "10"})
     footage = open_footage(str(clip))
-    look = look_through(footage, RECIPE)
-    plan = plan_frames(footage, look)
-    shots = Shots(look, plan, RECIPE)
+    scan = scan_footage(footage, RECIPE)
+    plan = plan_frames(footage, scan)
+    shots = Shots(scan, plan, RECIPE)
     assert (len(shots), shots.shot_of(29), shots.shot_of(30)) == (2, 0, 1)
     assert shots.activation(0) != shots.activation(1)
 
     def unrest(smoothing):
-        smooth = Shots(look, plan, RECIPE.model_copy(update={"cam_smoothing": smoothing}))
+        smooth = Shots(scan, plan, RECIPE.model_copy(update={"cam_smoothing": smoothing}))
         maps = [smooth.activation_at(frame).map for frame in range(30)]
         return np.abs(np.diff(maps, axis=0)).mean()
 
     assert unrest(12.0) < 0.5 * unrest(0.0)
-    few = plan_frames(footage, look, Fraction(5))
-    assert len(Shots(look, few, RECIPE)) == 2
+    few = plan_frames(footage, scan, Fraction(5))
+    assert len(Shots(scan, few, RECIPE)) == 2
 
 
 def test_to_find_a_frames_shot_costs_no_list_of_all_shots():
     shots, frames = 50_000, 100_000
     maps = np.zeros((1, 2, 2), np.float32)
-    look = Look(
+    scan = FootageScan(
         times=np.arange(frames), end=frames, cuts=np.arange(0, frames, 2), samples=np.zeros(1, int),
         of_best=maps, of_all=maps, since=None, seekable=True, damage=(),
     )  # fmt: skip
     numbers = np.arange(frames)
     plan = FramePlan(numbers, numbers, frames, Fraction(1, 25), Fraction(25))
-    found = Shots(look, plan, RECIPE)
+    found = Shots(scan, plan, RECIPE)
     assert len(found) == shots
     tracemalloc.start()
     try:

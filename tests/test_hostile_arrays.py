@@ -31,12 +31,12 @@ from glitch_agents import (
     DoubleQLearning,
     ExactPlanner,
     ExpectedSarsa,
+    ModelBased,
     QLambda,
     QLearning,
     QTable,
     Sarsa,
     Schedule,
-    Sweeping,
     Trajectories,
     optimality,
     policy_values,
@@ -44,7 +44,7 @@ from glitch_agents import (
     scripted,
     state_values,
 )
-from glitch_agents.population import Crowd
+from glitch_agents.population import Population
 from glitch_agents.rollout import births
 from glitch_gym import Grid, GridWorld, grid_world
 from glitch_gym.actions import ActionSet
@@ -120,11 +120,11 @@ WORLDS: dict[str, Call] = {
 class Says:
     """A policy that has whatever probabilities it is given."""
 
-    def __init__(self, odds) -> None:
-        self.odds = odds
+    def __init__(self, probs) -> None:
+        self.probs = probs
 
     def probabilities(self):
-        return self.odds
+        return self.probs
 
 
 class Does:
@@ -134,7 +134,7 @@ class Does:
         self.act = act
 
 
-def odds(place=None, value=None) -> np.ndarray:
+def probs(place=None, value=None) -> np.ndarray:
     table = np.full((12, ACTIONS.n), 1 / ACTIONS.n)
     if place is not None:
         table[place] = value
@@ -148,17 +148,17 @@ def act(value, dtype=np.int64) -> np.ndarray:
 
 
 PROBABILITIES = {
-    "negative probabilities": odds((3, [0, 1]), [-0.5, 1 / ACTIONS.n * 2 + 0.5]),
-    "probabilities that are no numbers": odds((3, 0), NAN),
-    "infinite probabilities": odds((3, 0), INF),
-    "probabilities above 1": odds(3, 1.5),
-    "no probabilities": odds(3, 0.0),
-    "half of the probabilities": odds(3, 0.5 / ACTIONS.n),
-    "probabilities of fewer cells": odds()[:-1],
+    "negative probabilities": probs((3, [0, 1]), [-0.5, 1 / ACTIONS.n * 2 + 0.5]),
+    "probabilities that are no numbers": probs((3, 0), NAN),
+    "infinite probabilities": probs((3, 0), INF),
+    "probabilities above 1": probs(3, 1.5),
+    "no probabilities": probs(3, 0.0),
+    "half of the probabilities": probs(3, 0.5 / ACTIONS.n),
+    "probabilities of fewer cells": probs()[:-1],
     "probabilities of more actions": np.full((12, 9), 1 / 9),
-    "flat probabilities": odds().ravel(),
-    "probabilities that are objects": odds().astype(object),
-    "complex probabilities": odds() + 0j,
+    "flat probabilities": probs().ravel(),
+    "probabilities that are objects": probs().astype(object),
+    "complex probabilities": probs() + 0j,
     "ragged probabilities": [[1.0], [0.5, 0.5]],
 }
 ANSWERS = {
@@ -235,9 +235,9 @@ ROLLOUTS: dict[str, Call] = {
 }
 
 
-def crowd(**settings) -> Crowd:
+def population(**settings) -> Population:
     made_of = {"agents": 5, "lifetime": 4, **settings}
-    one = Crowd(made_of.pop("agents"), **made_of)
+    one = Population(made_of.pop("agents"), **made_of)
     one.follow(world(), table())
     return one
 
@@ -248,7 +248,7 @@ def cells(*values, dtype=np.int32) -> np.ndarray:
 
 def moved_on() -> object:
     """A crowd that stands in a large world, and is told to go on in a small one."""
-    one = crowd()
+    one = population()
     one.advance(0, cells(8))
     small = grid_world(Grid(1, 1, 1, 1), ACTIONS, np.zeros((1, 1, ACTIONS.n), np.float32))
     one.follow(small, table((1, 1, ACTIONS.n)))
@@ -256,26 +256,26 @@ def moved_on() -> object:
 
 
 CROWDS: dict[str, Call] = {
-    **policies(lambda policy: crowd().follow(world(), policy)),
-    "a start below": lambda: crowd().advance(0, cells(0, -1)),
-    "a start above": lambda: crowd().advance(0, cells(0, 12)),
-    "a start that wraps round": lambda: crowd().advance(0, cells(2**32, dtype=np.int64)),
-    "half a start": lambda: crowd().advance(0, cells(0.5, dtype=np.float64)),
-    "starts in two columns": lambda: crowd().advance(0, np.zeros((2, 2), np.int32)),
+    **policies(lambda policy: population().follow(world(), policy)),
+    "a start below": lambda: population().advance(0, cells(0, -1)),
+    "a start above": lambda: population().advance(0, cells(0, 12)),
+    "a start that wraps round": lambda: population().advance(0, cells(2**32, dtype=np.int64)),
+    "half a start": lambda: population().advance(0, cells(0.5, dtype=np.float64)),
+    "starts in two columns": lambda: population().advance(0, np.zeros((2, 2), np.int32)),
     "a smaller world": moved_on,
-    "nobody to follow": lambda: Crowd(3, lifetime=2).advance(0, cells(0)),
-    "half a tick": lambda: crowd().advance(0.5, cells(0)),
-    "a negative tick": lambda: crowd().advance(-1, cells(0)),
-    "half an active agent": lambda: crowd().advance(0, cells(0), 0.5),
-    "births of fewer agents": lambda: crowd(born=np.zeros(3, np.int64)),
-    "births at no time": lambda: crowd(born=np.full(5, NAN)),
-    "agents without number": lambda: crowd(agents=10**12),
-    "half a lifetime": lambda: crowd(lifetime=1.5),
-    "a bonus of fewer actions": lambda: crowd().follow(world(), table(), bonus=np.ones(3)),
-    "a bonus that is no number": lambda: crowd().follow(
+    "nobody to follow": lambda: Population(3, lifetime=2).advance(0, cells(0)),
+    "half a tick": lambda: population().advance(0.5, cells(0)),
+    "a negative tick": lambda: population().advance(-1, cells(0)),
+    "half an active agent": lambda: population().advance(0, cells(0), 0.5),
+    "births of fewer agents": lambda: population(born=np.zeros(3, np.int64)),
+    "births at no time": lambda: population(born=np.full(5, NAN)),
+    "agents without number": lambda: population(agents=10**12),
+    "half a lifetime": lambda: population(lifetime=1.5),
+    "a bonus of fewer actions": lambda: population().follow(world(), table(), bonus=np.ones(3)),
+    "a bonus that is no number": lambda: population().follow(
         world(), table(), bonus=np.full(ACTIONS.n, NAN, np.float32)
     ),
-    "exploration above 1": lambda: crowd().follow(world(), table(), explore=2.0),
+    "exploration above 1": lambda: population().follow(world(), table(), explore=2.0),
 }
 
 
@@ -376,13 +376,13 @@ VECTOR_ROLLOUTS: dict[str, Call] = {
 class Lake(gym.Env):
     """An environment whose tables and observations are whatever they are told to be."""
 
-    def __init__(self, P=None, odds=None, n=4, m=2, seen=None, reward=0.0, start=0) -> None:  # noqa: N803
+    def __init__(self, P=None, probs=None, n=4, m=2, seen=None, reward=0.0, start=0) -> None:  # noqa: N803
         self.observation_space = spaces.Discrete(n, start=start)
         self.action_space = spaces.Discrete(m)
         self.seen, self.reward = seen, reward
         if seen is None:
             self.P = healthy_table(n, m) if P is None else P
-            self.initial_state_distrib = np.eye(n)[0] if odds is None else odds
+            self.initial_state_distrib = np.eye(n)[0] if probs is None else probs
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -432,12 +432,12 @@ def lakes(learn: Callable[[gym.Env], object]) -> dict[str, Call]:
         "more states than observations": lambda: Lake(healthy_table(n=5)),
         "more actions than may be taken": lambda: Lake(healthy_table(m=3)),
         "no table": lambda: Lake(7),
-        "no start": lambda: Lake(odds=np.zeros(4)),
-        "a start that is no number": lambda: Lake(odds=np.array([NAN, 0, 0, 1])),
-        "a negative start": lambda: Lake(odds=np.array([-1.0, 1, 0, 1])),
-        "starts of fewer states": lambda: Lake(odds=np.array([1.0])),
-        "starts of more states": lambda: Lake(odds=np.full(5, 0.2)),
-        "starts in words": lambda: Lake(odds="abcd"),
+        "no start": lambda: Lake(probs=np.zeros(4)),
+        "a start that is no number": lambda: Lake(probs=np.array([NAN, 0, 0, 1])),
+        "a negative start": lambda: Lake(probs=np.array([-1.0, 1, 0, 1])),
+        "starts of fewer states": lambda: Lake(probs=np.array([1.0])),
+        "starts of more states": lambda: Lake(probs=np.full(5, 0.2)),
+        "starts in words": lambda: Lake(probs="abcd"),
         "states from 3 on": lambda: Lake(start=3),
         "states without end": lambda: Lake({}, np.ones(1), n=10**12),
     }
@@ -511,8 +511,8 @@ EVALUATIONS: dict[str, Call] = {
         for name, given in (PROBABILITIES | ANSWERS).items()
         if isinstance(given, np.ndarray)
     },
-    "a tolerance that is no number": lambda: policy_values(world(), odds(), tolerance=NAN),
-    "no world": lambda: policy_values(None, odds()),
+    "a tolerance that is no number": lambda: policy_values(world(), probs(), tolerance=NAN),
+    "no world": lambda: policy_values(None, probs()),
 }
 
 
@@ -598,11 +598,11 @@ class Entry:
 
 PLANNING = Entry(lambda: ExactPlanner().learn(world()), PLANS)
 PAINTING = Entry(painted, PAINTINGS)
-SWEEPING = Entry(lambda: Sweeping().learn(world(), episodes=60), WORLDS | {
-    "no episodes": lambda: Sweeping().learn(world(), episodes=0),
-    "half an episode": lambda: Sweeping().learn(world(), episodes=0.5),
-    "hope that is no number": lambda: Sweeping(hopeless=NAN),
-    "no world": lambda: Sweeping().learn(Lake(), episodes=2),
+SWEEPING = Entry(lambda: ModelBased().learn(world(), episodes=60), WORLDS | {
+    "no episodes": lambda: ModelBased().learn(world(), episodes=0),
+    "half an episode": lambda: ModelBased().learn(world(), episodes=0.5),
+    "hope that is no number": lambda: ModelBased(prune_below=NAN),
+    "no world": lambda: ModelBased().learn(Lake(), episodes=2),
 })  # fmt: skip
 STEPPING = Entry(
     lambda: [one().learn(Lake(seen=(0, 1)), episodes=2) for one in (QLearning, *TEXTBOOK)],
@@ -621,7 +621,7 @@ ENTRIES: dict[str, Entry] = {
     "glitch_gym.vector_env._rollout": Entry(
         lambda: [
             vector().rollout(policy, 9, threads=threads)
-            for policy in (None, act(1), Says(odds()), table())
+            for policy in (None, act(1), Says(probs()), table())
             for threads in (1, 2, 10**9)
         ],
         VECTOR_ROLLOUTS,
@@ -631,15 +631,17 @@ ENTRIES: dict[str, Entry] = {
     "glitch_agents.rollout._walk": Entry(
         lambda: [
             rollout(world(), policy, 30, repeat=repeat, explore=explore)
-            for policy in (table(), Says(odds()), Does(lambda cells: cells % ACTIONS.n))
+            for policy in (table(), Says(probs()), Does(lambda cells: cells % ACTIONS.n))
             for repeat in (False, True)
             for explore in (None, 0.5)
         ],
         ROLLOUTS,
     ),
-    "glitch_agents.rollout.best_actions": Entry(lambda: crowd(), CROWDS | TABLES),
+    "glitch_agents.rollout.best_actions": Entry(lambda: population(), CROWDS | TABLES),
     "glitch_agents.population._advance": Entry(
-        lambda: [crowd(respawn=True).advance(tick, world().picture_cells) for tick in range(6)],
+        lambda: [
+            population(respawn=True).advance(tick, world().picture_cells) for tick in range(6)
+        ],
         CROWDS,
     ),
     "glitch_agents.q_learning._learn": Entry(
@@ -655,7 +657,7 @@ ENTRIES: dict[str, Entry] = {
     "glitch_agents.planning._sweep": PLANNING,
     "glitch_agents.planning._follow_moves": PLANNING,
     "glitch_agents.planning._evaluate": Entry(
-        lambda: [optimality(world(), policy) for policy in (table(), act(1), odds())], EVALUATIONS
+        lambda: [optimality(world(), policy) for policy in (table(), act(1), probs())], EVALUATIONS
     ),
     "glitch_render.engine.canvas._check_stamps": Entry(canvas, STAMPS),
     "glitch_render.engine.execute.execute": Entry(canvas, STAMPS),

@@ -16,7 +16,7 @@ from support.program import IN_OUT, QUICK, refused
 from support.worlds import small_world
 
 from glitch_agents import QTable, load_table, rollout
-from glitch_agents.population import Crowd
+from glitch_agents.population import Population
 from glitch_agents.rollout import MOST_AGENTS, MOST_STEPS
 from glitch_gym import compute_activation, make_world
 from glitch_gym.errors import (
@@ -224,10 +224,10 @@ def test_a_recipe_of_many_unknown_keys_is_told_in_time(tmp_path):
 
 
 def test_a_crowd_beyond_measure_takes_no_memory(small, tmp_path):
-    crowd = LAYER.model_copy(update={"agents": 100_000_000})
+    population = LAYER.model_copy(update={"agents": 100_000_000})
     long = LAYER.model_copy(update={"agents": 10_000, "lifetime": 100_000})
     recipes = {
-        f"with {crowd.lifetime:,} steps each are too many": [crowd],
+        f"with {population.lifetime:,} steps each are too many": [population],
         "with 100,000 steps each": [long],
         "all layers take": [LAYER.model_copy(update={"agents": 1_000_000, "lifetime": 30})] * 2,
     }
@@ -240,9 +240,9 @@ def test_a_crowd_beyond_measure_takes_no_memory(small, tmp_path):
     with pytest.raises(SettingError, match=f"at most {MOST_STEPS:,}"):
         rollout(world, table, 1_000_000_000)
     with pytest.raises(SettingError, match=f"at most {MOST_AGENTS:,}"):
-        Crowd(1_000_000_000, lifetime=1)
+        Population(1_000_000_000, lifetime=1)
     Image.fromarray(small).save(tmp_path / "in.png")
-    for layers in ([crowd], [LAYER.model_copy(update={"agents": 6_000_000})] * 2):
+    for layers in ([population], [LAYER.model_copy(update={"agents": 6_000_000})] * 2):
         with pytest.raises(SettingError, match="too many for a clip"):
             corrupt_clip(
                 str(tmp_path / "in.png"),

@@ -9,7 +9,7 @@ from support.clips import make_clip, scene
 
 from glitch_gym.errors import OutputError, RecipeError
 from glitch_render.media.formats import ANIMATIONS
-from glitch_render.media.metadata import inscribe
+from glitch_render.media.metadata import embed_recipe
 from glitch_render.recipe.files import read_recipe
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.video.render import corrupt_clip
@@ -49,7 +49,7 @@ def test_frames_and_times_stay_whatever_the_length_of_the_text(tmp_path, kind, s
     with pytest.raises(RecipeError, match="carries no recipe"):
         read_recipe(path)
     text = "description = '" + "x" * length + "'\n" + RECIPE.to_toml().partition("\n")[2]
-    inscribe(path, text)
+    embed_recipe(path, text)
     assert read_recipe(path).description == "x" * length
     for (was, then), (now, still) in zip(shown(before), shown(path.read_bytes()), strict=True):
         np.testing.assert_array_equal(was, now)
@@ -61,5 +61,5 @@ def test_what_is_no_animation_is_left_alone(tmp_path):
     path = tmp_path / "note.gif"
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(OutputError, match="no animated picture"):
-        inscribe(path, "text")
+        embed_recipe(path, "text")
     assert path.read_bytes() == b"nothing of the kind"

@@ -28,13 +28,13 @@ def test_values_are_within_the_bound_that_is_promised(world, tolerance):
     assert error <= tolerance
 
 
-def solved(world, odds, gamma):
+def solved(world, probs, gamma):
     """The value of a policy by solving its linear equations."""
-    n, k = odds.shape
+    n, k = probs.shape
     state, _ = np.indices((n, k))
     stays = world.next_state >= 0
-    moves = sparse.csr_matrix((odds[stays], (state[stays], world.next_state[stays])), shape=(n, n))
-    return spsolve(sparse.eye(n) - gamma * moves, (odds * world.rewards).sum(axis=1))
+    moves = sparse.csr_matrix((probs[stays], (state[stays], world.next_state[stays])), shape=(n, n))
+    return spsolve(sparse.eye(n) - gamma * moves, (probs * world.rewards).sum(axis=1))
 
 
 @pytest.mark.parametrize("world", [small_world(), photograph_world(objective="linger", moves=8)])

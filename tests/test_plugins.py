@@ -162,19 +162,19 @@ def test_an_installed_activation_is_named_in_a_recipe_and_cannot_touch_the_frame
 def test_an_installed_activation_looks_at_every_shot_of_a_clip(site, tmp_path):
     from support.clips import make_clip, scene
 
-    from glitch_render.cache import Store
+    from glitch_render.cache import Cache
     from glitch_render.media.footage import open_footage
-    from glitch_render.video.scan import look_through, plan_frames
+    from glitch_render.video.scan import plan_frames, scan_footage
     from glitch_render.video.shots import Shots
 
     write_package(site, "half_package", HALVES, activations="left = half_package:left")
     clip = make_clip(tmp_path / "clip.mp4", scene(24))
     recipe = Recipe(layers=[Layer(**LAYER)], activation="left", cam_every=4)
-    footage, store = open_footage(str(clip)), Store(tmp_path / "cache")
-    look = look_through(footage, recipe, store=store)
+    footage, cache = open_footage(str(clip)), Cache(tmp_path / "cache")
+    look = scan_footage(footage, recipe, cache=cache)
     assert len(look.samples) == 6
     assert Shots(look, plan_frames(footage, look), recipe).activation(0).source == "left"
-    assert store.kept().get("look") is None, "the code of a plug-in may have changed"
+    assert cache.kept().get("look") is None, "the code of a plug-in may have changed"
 
 
 def test_names_of_ours_are_never_a_plug_ins(site):

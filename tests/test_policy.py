@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glitch_agents.policy import Policy, QTable
+from glitch_agents.policy import QTable
 from glitch_agents.schedule import Schedule, as_schedule
 from glitch_gym.errors import SettingError
+from glitch_gym.policy import Policy
 
 VALUES = np.array([[[0, 3, 3, 1], [2, 2, 2, 2]], [[5, 0, 0, 0], [0, 0, 0, 1]]], np.float32)
 

@@ -7,10 +7,10 @@ from support import reference
 
 from glitch_gym.randomness import (
     below,
-    below_plainly,
+    below_py,
     derive_key,
     draw,
-    draw_plainly,
+    draw_py,
     generator,
     stream,
     unit,
@@ -23,7 +23,7 @@ BITS = st.integers(0, 2**64 - 1)
 def test_draws_are_splitmix64(key, counter):
     assert int(draw(np.uint64(key), counter)) == reference.draw(key, counter)
     assert int(stream(np.uint64(key), counter)) == reference.draw(key, counter)
-    assert draw_plainly(key, counter) == reference.draw(key, counter)
+    assert draw_py(key, counter) == reference.draw(key, counter)
 
 
 def test_the_sequence_is_the_published_one():
@@ -35,7 +35,7 @@ def test_the_sequence_is_the_published_one():
 @given(BITS, st.integers(1, 2**32))
 def test_below_and_unit_stay_in_range(bits, n):
     assert int(below(np.uint64(bits), n)) == reference.below(bits, n) < n
-    assert below_plainly(bits, n) == reference.below(bits, n)
+    assert below_py(bits, n) == reference.below(bits, n)
     assert unit(np.uint64(bits)) == reference.unit(bits)
     assert 0 <= unit(np.uint64(bits)) < 1
 

@@ -23,7 +23,7 @@ from glitch_gym.errors import GlitchError, Hint, PictureError, RecipeError, Weig
 from glitch_gym.paths import path_problem
 from glitch_render import Layer, Recipe, corrupt, read_recipe
 from glitch_render.cli import app
-from glitch_render.media.metadata import inscribe
+from glitch_render.media.metadata import embed_recipe
 from glitch_render.recipe.files import recipe_text
 from glitch_render.recipe.paths import WantedPath, wanted_paths
 from glitch_render.recipe.toml import parse_recipe
@@ -76,7 +76,7 @@ def hidden_in(kind, folder, text, frame):
     elif kind == "apng":
         frames = [Image.fromarray(frame), Image.fromarray(255 - frame)]
         frames[0].save(path, format="PNG", save_all=True, append_images=frames[1:])
-        inscribe(path, text)
+        embed_recipe(path, text)
     else:
         make_clip(folder / f"plain.{kind}", scene(4))
         with av.open(str(folder / f"plain.{kind}")) as plain, av.open(str(path), "w") as sent:

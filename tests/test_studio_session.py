@@ -15,7 +15,7 @@ from support.clips import make_clip, scene
 
 from glitch_gym.errors import PictureError, RecipeError, SettingError
 from glitch_gym.picture import read_picture
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.recipe.presets import load_preset
 from glitch_render.recipe.toml import parse_recipe, read_toml
 from glitch_render.stills import corrupt
@@ -28,7 +28,7 @@ from glitch_render.studio.source import clock, open_source
 @pytest.fixture
 def session(tmp_path):
     (tmp_path / "sessions").mkdir()
-    one = Session(tmp_path / "sessions", Store(tmp_path / "cache"))
+    one = Session(tmp_path / "sessions", Cache(tmp_path / "cache"))
     yield one
     one.close()
     assert list((tmp_path / "sessions").iterdir()) == []

@@ -12,15 +12,15 @@ from glitch_agents import (
     DoubleQLearning,
     ExactPlanner,
     ExpectedSarsa,
+    ModelBased,
     QLambda,
     QLearning,
     QTable,
     Sarsa,
     Schedule,
-    Sweeping,
     optimality,
 )
-from glitch_agents.mdp import lifetime_of, problem_of
+from glitch_agents.mdp import lifetime_of, tabular_mdp
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import derive_key
@@ -139,7 +139,7 @@ def test_taxi_is_solved_to_the_optimum_through_its_p(learner):
 @pytest.mark.parametrize("learner", ALL)
 def test_environments_without_p_are_stepped(learner):
     env = WithoutP(gym.make("CliffWalking-v1", max_episode_steps=200))
-    assert problem_of(env) is None
+    assert tabular_mdp(env) is None
     table = learner(alpha=0.5, epsilon=0.1, gamma=1.0).learn(env, episodes=600)
     assert episode_return(env, table) >= -19
 
@@ -156,7 +156,7 @@ def grid():
 def test_observations_that_a_wrapper_changes_are_what_is_learned_on(learner):
     """Read through ``P``, the states are more than the wrapper's two: this was a crash."""
     env = wrappers.TransformObservation(lake(), lambda state: state % 2, spaces.Discrete(2))
-    assert problem_of(env) is None
+    assert tabular_mdp(env) is None
     assert learner().learn(env, episodes=30).values.shape == (2, 1, 4)
 
 
@@ -181,7 +181,7 @@ def test_actions_that_a_wrapper_changes_are_what_is_taken(make):
 @pytest.mark.parametrize("make", [lake, grid])
 def test_wrappers_that_change_nothing_leave_the_tables_readable(make):
     env = wrappers.RecordEpisodeStatistics(wrappers.TimeLimit(make(), 7))
-    assert problem_of(env) is not None
+    assert tabular_mdp(env) is not None
     assert lifetime_of(env) == 7
 
 
@@ -203,11 +203,11 @@ def test_an_environment_with_steps_of_its_own_is_stepped():
 
 def test_passengers_who_change_their_minds_are_stepped():
     name = "Taxi-v4" if "Taxi-v4" in gym.registry else "Taxi-v3"
-    assert problem_of(gym.make(name, fickle_passenger=True)) is None
-    assert problem_of(gym.make(name)) is not None
+    assert tabular_mdp(gym.make(name, fickle_passenger=True)) is None
+    assert tabular_mdp(gym.make(name)) is not None
 
 
-@pytest.mark.parametrize("learner", [ExactPlanner(), Sweeping(), DQN()])
+@pytest.mark.parametrize("learner", [ExactPlanner(), ModelBased(), DQN()])
 def test_learners_that_cannot_step_refuse_a_wrapper_that_changes_something(learner):
     with pytest.raises(SettingError, match="wrapper TransformReward may change"):
         learner.learn(wrappers.TransformReward(grid(), lambda reward: -reward), episodes=1)
@@ -215,7 +215,7 @@ def test_learners_that_cannot_step_refuse_a_wrapper_that_changes_something(learn
 
 def test_stochastic_problems_draw_their_outcomes():
     env = gym.make("FrozenLake-v1", is_slippery=True)
-    problem = problem_of(env)
+    problem = tabular_mdp(env)
     assert problem.next_state.shape == (16, 12)
     table = QLearning(alpha=Schedule(0.5, 0.01), epsilon=0.3, gamma=0.99).learn(
         env, episodes=60_000

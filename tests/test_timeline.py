@@ -17,7 +17,7 @@ from glitch_render.recipe.keyframes import Keyframes
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.recipe.presets import load_preset
 from glitch_render.stills import corrupt
-from glitch_render.video.scan import Look
+from glitch_render.video.scan import FootageScan
 from glitch_render.video.shots import Shots
 from glitch_render.video.timeline import LayerTimeline
 
@@ -34,13 +34,13 @@ def maps(small):
 def stage(layer, small, maps, frames=48, cuts=(0,), seed=3, smoothing=12.0):
     """Set a layer up for a clip that shows the small picture all the time."""
     samples = np.arange(0, frames, 8)
-    look = Look(
+    scan = FootageScan(
         np.arange(frames), frames, np.array(cuts), samples, maps[: len(samples)],
         maps[: len(samples)], None, True, (),
     )  # fmt: skip
     plan = FramePlan(np.arange(frames), np.arange(frames), frames, Fraction(1, 25), Fraction(25))
     recipe = Recipe(layers=[layer], seed=seed, activation="edges", cam_smoothing=smoothing)
-    shots = Shots(look, plan, recipe)
+    shots = Shots(scan, plan, recipe)
     height, width = small.shape[:2]
     made = {}
 

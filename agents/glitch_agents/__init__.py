@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from glitch_agents.dqn import DQN
+from glitch_agents.dqn import DQN, NetworkPolicy
 from glitch_agents.learner import Learner
-from glitch_agents.model_based import Sweeping
+from glitch_agents.model_based import ModelBased
 from glitch_agents.planning import ExactPlanner, optimality, policy_values, state_values
-from glitch_agents.policy import Policy, QTable
+from glitch_agents.policy import QTable
+from glitch_agents.population import Population
 from glitch_agents.q_learning import QLearning
+from glitch_agents.registry import LEARNERS, make_learner
 from glitch_agents.rollout import rollout, scripted
 from glitch_agents.schedule import Schedule
 from glitch_agents.table_files import load_table, save_table
 from glitch_agents.temporal_difference import DoubleQLearning, ExpectedSarsa, QLambda, Sarsa
+from glitch_gym.policy import Policy
 from glitch_gym.trajectories import Trajectories
+
+Sweeping = ModelBased
+"""The former name of ``ModelBased``; recipes may say ``sweeping`` too."""
 
 __all__ = [
     "DQN",
+    "LEARNERS",
     "DoubleQLearning",
     "ExactPlanner",
     "ExpectedSarsa",
     "Learner",
+    "ModelBased",
+    "NetworkPolicy",
     "Policy",
+    "Population",
     "QLambda",
     "QLearning",
     "QTable",
@@ -29,6 +39,7 @@ __all__ = [
     "Sweeping",
     "Trajectories",
     "load_table",
+    "make_learner",
     "optimality",
     "policy_values",
     "rollout",

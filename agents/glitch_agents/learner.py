@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from glitch_agents.policy import Policy
 from glitch_gym.checks import whole_number
+from glitch_gym.policy import Policy
 
 __all__ = ["Learner", "Progress", "in_chunks"]
 

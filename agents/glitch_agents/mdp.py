@@ -26,15 +26,15 @@ from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, draw, stream, unit
 
 __all__ = [
-    "Problem",
+    "TabularMDP",
     "checked_reward",
     "checked_state",
     "discrete_sizes",
     "lifetime_of",
     "outcome",
-    "problem_of",
     "start_state",
     "table_shape",
+    "tabular_mdp",
     "world_of",
 ]
 
@@ -57,7 +57,7 @@ _HARMLESS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class TabularMDP:
     """A tabular Markov decision process.
 
     Args:
@@ -179,7 +179,7 @@ def lifetime_of(env: gym.Env[Any, Any] | GridWorld) -> int:
     return min([*known, MOST_STEPS] if known else [LIFETIME if ours else _ENDLESS])
 
 
-def problem_of(env: gym.Env[Any, Any] | GridWorld) -> Problem | None:
+def tabular_mdp(env: gym.Env[Any, Any] | GridWorld) -> TabularMDP | None:
     """Read the tables of an environment: its grid world's, or its ``P`` as toy-text has it.
 
     Returns:
@@ -193,7 +193,7 @@ def problem_of(env: gym.Env[Any, Any] | GridWorld) -> Problem | None:
     wrapped = not isinstance(env, GridWorld) and _changing_wrapper(env) is not None
     world = _world_behind(env)
     if world is not None and not wrapped:
-        return Problem(
+        return TabularMDP(
             world.next_state,
             world.rewards,
             np.empty((0, 0)),
@@ -207,17 +207,17 @@ def problem_of(env: gym.Env[Any, Any] | GridWorld) -> Problem | None:
     n_states, n_actions = discrete_sizes(env)
     inner = env.unwrapped
     transitions = getattr(inner, "P", None)
-    odds = getattr(inner, "initial_state_distrib", None)
+    probs = getattr(inner, "initial_state_distrib", None)
     # Taxi's fickle passengers change their minds outside P
     fickle = bool(getattr(inner, "fickle_passenger", False))
-    if wrapped or fickle or transitions is None or odds is None:
+    if wrapped or fickle or transitions is None or probs is None:
         return None
-    return _read_tables(transitions, odds, n_states, n_actions)
+    return _read_tables(transitions, probs, n_states, n_actions)
 
 
-def _read_tables(transitions: Any, odds: Any, n_states: int, n_actions: int) -> Problem:
+def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) -> TabularMDP:
     """Read ``P`` and ``initial_state_distrib``, and refuse what compiled code could not follow."""
-    starts, start_cumulative = _read_starts(odds, n_states)
+    starts, start_cumulative = _read_starts(probs, n_states)
     rows = _rows_of(transitions, n_states, n_actions)
     n_outcomes = max(len(row) for row in rows)
     if n_states * n_actions * n_outcomes > _MOST_VALUES:
@@ -239,7 +239,7 @@ def _read_tables(transitions: Any, odds: Any, n_states: int, n_actions: int) -> 
         if not abs(total - 1) <= 1e-6:
             raise SettingError(f"the probabilities of {where} sum to {total:g}, not to 1")
     flat = (n_states, n_actions * n_outcomes)
-    return Problem(
+    return TabularMDP(
         next_state.reshape(flat),
         rewards.reshape(flat),
         np.cumsum(probability, axis=1).reshape(flat) if n_outcomes > 1 else np.empty((0, 0)),
@@ -296,15 +296,15 @@ def _read_outcome(where: str, one: Any, n_states: int) -> tuple[float, int, floa
     return share, there, checked_reward(reward, where), over
 
 
-def _read_starts(odds: Any, n_states: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def _read_starts(probs: Any, n_states: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return the states that episodes start in, and their cumulative probabilities."""
     try:
-        shares = np.asarray(odds, np.float64)
+        shares = np.asarray(probs, np.float64)
     except (TypeError, ValueError):
         shares = np.empty(0)
     if shares.shape != (n_states,):
         raise SettingError(
-            f"initial_state_distrib must hold {n_states} probabilities, not {shown(odds)}"
+            f"initial_state_distrib must hold {n_states} probabilities, not {shown(probs)}"
         )
     total = float(shares.sum())
     # NaN fails both comparisons

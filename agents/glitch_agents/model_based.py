@@ -28,7 +28,7 @@ from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import EXIT, GridWorld
 from glitch_gym.randomness import below, derive_key, draw, stream
 
-__all__ = ["Sweeping"]
+__all__ = ["ModelBased"]
 
 # How far ahead an agent looks for things to try: the discount of novelty, per step
 _LOOKAHEAD = 0.9
@@ -178,7 +178,7 @@ def _fit(
 
 
 @dataclass(frozen=True)
-class Sweeping:
+class ModelBased:
     """Directed exploration, a model of the rewards, and value sweeps over it.
 
     Only for grid worlds. It reads the map of where moves lead, which is part of the task, and no
@@ -193,12 +193,12 @@ class Sweeping:
 
     gamma: float = 0.95
     ties: Ties = "random"
-    hopeless: float = 3.0
+    prune_below: float = 3.0
 
     def __post_init__(self) -> None:
         check_gamma(self.gamma)
         check_ties(self.ties)
-        real_number("hopeless", self.hopeless, 0.0)
+        real_number("prune_below", self.prune_below, 0.0)
 
     def learn(
         self,
@@ -249,7 +249,7 @@ class Sweeping:
             while first < last:
                 if first % refit_every == 0 and first > 0:
                     model = _fit(on_picture(observed), on_picture(seen))
-                    low = model.effect_mean.max() - self.hopeless * model.residual_std
+                    low = model.effect_mean.max() - self.prune_below * model.residual_std
                     promising[:] = model.effect_mean >= low
                     look_around()
                     if novelty.max() == 0:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from glitch_agents.learner import Progress
 from glitch_agents.mdp import world_of
-from glitch_agents.policy import Policy, QTable, Ties, check_ties
+from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.rollout import as_table
 from glitch_gym.checks import (
     checked_actions,
@@ -31,7 +31,7 @@ from glitch_gym.checks import (
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
-from glitch_gym.policy import HasProbabilities
+from glitch_gym.policy import HasProbabilities, Policy
 
 __all__ = ["ExactPlanner", "check_gamma", "optimality", "plan", "policy_values", "state_values"]
 
@@ -217,17 +217,17 @@ def plan(
 def _evaluate(
     next_state: NDArray[np.int32],
     rewards: NDArray[np.float32],
-    odds: NDArray[np.float64],
+    probs: NDArray[np.float64],
     cells: NDArray[np.int32],
     gamma: float,
     tolerance: float,
     values: NDArray[np.float64],
 ) -> None:
-    n_states, n_actions = odds.shape
+    n_states, n_actions = probs.shape
     gains = np.zeros(n_states)
     for state in cells:
         for action in range(n_actions):
-            gains[state] += odds[state, action] * rewards[state, action]
+            gains[state] += probs[state, action] * rewards[state, action]
     backwards = False
     while True:
         largest = 0.0
@@ -237,7 +237,7 @@ def _evaluate(
             state = cells[count - 1 - index if backwards else index]
             value = gains[state]
             for action in range(n_actions):
-                share = odds[state, action]
+                share = probs[state, action]
                 there = next_state[state, action]
                 if share > 0 and there >= 0:
                     value += gamma * share * values[there]
@@ -278,18 +278,18 @@ def policy_values(
     n_cells, n_actions = shape = world.next_state.shape
     says = getattr(policy, "probabilities", None)
     if isinstance(policy, np.ndarray) and policy.ndim == 1:
-        odds = np.eye(n_actions)[checked_actions(policy, n_cells, n_actions)]
+        probs = np.eye(n_actions)[checked_actions(policy, n_cells, n_actions)]
     elif isinstance(policy, np.ndarray):
-        odds = checked_probabilities(policy, shape)
+        probs = checked_probabilities(policy, shape)
     elif callable(says):
-        odds = checked_probabilities(says(), shape)
+        probs = checked_probabilities(says(), shape)
     else:
-        odds = as_table(cast(Policy, policy), world).probabilities()
+        probs = as_table(cast(Policy, policy), world).probabilities()
     values = np.zeros(shape[0])
     _evaluate(
         world.next_state,
         world.rewards,
-        odds,
+        probs,
         world.picture_cells,
         float(gamma),
         float(tolerance),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glitch_gym.checks import real_number, whole_number
 from glitch_gym.errors import SettingError
 
-__all__ = ["Policy", "QTable", "Ties", "check_ties"]
+__all__ = ["QTable", "Ties", "check_ties"]
 
 Ties = Literal["random", "first"]
 
@@ -25,20 +25,6 @@ def check_ties(ties: str) -> None:
     """
     if ties not in ("random", "first"):
         raise SettingError(f"ties must be 'random' or 'first', not {ties!r}")
-
-
-@runtime_checkable
-class Policy(Protocol):
-    """Anything that gives an action for each cell.
-
-    What the agents of a still and of a clip do is decided in the same way. A policy that also has
-    ``probabilities()``, (n_cells, n_actions), is drawn from at every step of every agent, by the
-    seed. A policy with ``act`` alone is asked once, for all cells, and taken to be deterministic.
-    """
-
-    def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-        """Give an action for each flat cell index of an integer array, in the same shape."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +100,13 @@ class QTable:
         """Probability of each action in each cell, (n_cells, n_actions)."""
         values = self.by_state.astype(np.float64)
         if self.temperature > 0:
-            odds = np.exp((values - values.max(axis=1, keepdims=True)) / self.temperature)
+            probs = np.exp((values - values.max(axis=1, keepdims=True)) / self.temperature)
         else:
-            odds = (values == values.max(axis=1, keepdims=True)).astype(np.float64)
+            probs = (values == values.max(axis=1, keepdims=True)).astype(np.float64)
             if self.ties == "first":
-                odds = np.eye(values.shape[1])[odds.argmax(axis=1)]
-        odds /= odds.sum(axis=1, keepdims=True)
-        return np.asarray(self.epsilon / values.shape[1] + (1 - self.epsilon) * odds, np.float64)
+                probs = np.eye(values.shape[1])[probs.argmax(axis=1)]
+        probs /= probs.sum(axis=1, keepdims=True)
+        return np.asarray(self.epsilon / values.shape[1] + (1 - self.epsilon) * probs, np.float64)
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Give an action for each flat cell index, in the same shape.

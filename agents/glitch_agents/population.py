@@ -25,7 +25,7 @@ from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid
 from glitch_gym.randomness import below, derive_key, draw, stream
 
-__all__ = ["NEVER", "Crowd"]
+__all__ = ["NEVER", "Population"]
 
 NEVER = 2**62
 """Tick of birth of an agent that is not born at all."""
@@ -91,7 +91,7 @@ def _advance(
     return True
 
 
-class Crowd:
+class Population:
     """Agents that follow a policy through time.
 
     Draws are keyed by (seed, layer, agent, step), and a life depends on nothing before its birth:

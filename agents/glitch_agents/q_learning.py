@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.learner import Progress, in_chunks
-from glitch_agents.mdp import Problem, start_state
+from glitch_agents.mdp import TabularMDP, start_state
 from glitch_agents.policy import QTable
 from glitch_agents.temporal_difference import Q_LEARNING, TabularLearner
 from glitch_gym.compilation import compiled
@@ -80,7 +80,7 @@ def _highest(table: NDArray[np.float32], state: int, n_actions: int) -> np.float
 
 @compiled
 def _learn(
-    there_by_move: NDArray[np.int32],
+    successors: NDArray[np.int32],
     move_of: NDArray[np.int64],
     starts: NDArray[np.int32],
     start_cumulative: NDArray[np.float64],
@@ -116,7 +116,7 @@ def _learn(
                 if not first_ties:
                     skip = below(draw(episode, 2 * step + 2), _count(ties, state))
                 action = _choose(ties, state, skip)
-            there = int(there_by_move[state, move_of[action]])
+            there = int(successors[state, move_of[action]])
             place = 2 * action + 2
             target = np.float64(table[state, place + 1])
             if there >= 0:
@@ -163,7 +163,7 @@ class QLearning(TabularLearner):
 
     def _learn_tables(
         self,
-        problem: Problem,
+        problem: TabularMDP,
         lifetime: int,
         episodes: int,
         seed: int,
@@ -182,13 +182,13 @@ class QLearning(TabularLearner):
         for action in range(n_actions):
             best = (values[:, action] == table[:, 0]).astype(np.uint64)
             ties[:, action // 64] |= best << np.uint64(action % 64)
-        there_by_move = np.ascontiguousarray(problem.next_state[:, : problem.n_moves])
+        successors = np.ascontiguousarray(problem.next_state[:, : problem.n_moves])
         move_of = np.arange(n_actions) % problem.n_moves
         key = derive_key(seed, "q_learning")
 
         def run(first: int, last: int) -> None:
             _learn(
-                there_by_move,
+                successors,
                 move_of,
                 problem.starts,
                 problem.start_cumulative,

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from glitch_agents.dqn import DQN
 from glitch_agents.learner import Learner, Progress
-from glitch_agents.model_based import Sweeping
+from glitch_agents.model_based import ModelBased
 from glitch_agents.planning import ExactPlanner
-from glitch_agents.policy import Policy, QTable
+from glitch_agents.policy import QTable
 from glitch_agents.q_learning import QLearning
 from glitch_agents.temporal_difference import DoubleQLearning, ExpectedSarsa, QLambda, Sarsa
-from glitch_gym.errors import MissingExtraError, SettingError, unknown_name
+from glitch_gym.errors import MissingExtraError, SettingError, unknown_name_error
 from glitch_gym.plugins import LEARNER_GROUP, contained, find_plug_in, load_plug_in, plug_ins
+from glitch_gym.policy import Policy
 
 __all__ = [
     "LEARNERS",
@@ -56,7 +57,8 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
     "expected_sarsa": ExpectedSarsa,
     "double_q": DoubleQLearning,
     "q_lambda": QLambda,
-    "sweeping": Sweeping,
+    "model_based": ModelBased,
+    "sweeping": ModelBased,
     "planner": ExactPlanner,
     "dqn": DQN,
     "ppo": _ppo,
@@ -124,7 +126,7 @@ def load_learner(name: str) -> Any:
     """
     plug_in = find_plug_in(LEARNER_GROUP, name)
     if plug_in is None:
-        raise unknown_name("learner", name, learner_names())
+        raise unknown_name_error("learner", name, learner_names())
     found = load_plug_in(plug_in)
     with contained(str(plug_in)):
         is_learner = callable(found) or callable(getattr(found, "learn", None))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.policy import Policy, QTable
+from glitch_agents.policy import QTable
 from glitch_gym.checks import (
     checked_actions,
     checked_probabilities,
@@ -18,6 +18,7 @@ from glitch_gym.checks import (
 from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
 from glitch_gym.errors import SettingError
+from glitch_gym.policy import Policy
 from glitch_gym.randomness import below, derive_key, draw, stream, unit
 from glitch_gym.trajectories import Trajectories
 
@@ -31,7 +32,7 @@ __all__ = [
     "check_steps",
     "choose_action",
     "exploration",
-    "no_births",
+    "no_birth_cell_error",
     "rollout",
     "scripted",
 ]
@@ -208,7 +209,7 @@ def births(
     return found
 
 
-def no_births(low: float, high: float) -> SettingError:
+def no_birth_cell_error(low: float, high: float) -> SettingError:
     """Make the error for an activation, from low to high, that lets no agent be born."""
     return SettingError(
         f"no cell may bear an agent: the activation reaches from {low:.2f} to {high:.2f}; "
@@ -237,8 +238,8 @@ def as_table(policy: Policy, world: GridWorld) -> QTable:
     everywhere = np.arange(world.grid.n_cells)
     says = getattr(policy, "probabilities", None)
     if callable(says):
-        odds = checked_probabilities(says(), world.next_state.shape).reshape(shape)
-        return QTable(np.log(np.maximum(odds, 1e-30)).astype(np.float32), temperature=1.0)
+        probs = checked_probabilities(says(), world.next_state.shape).reshape(shape)
+        return QTable(np.log(np.maximum(probs, 1e-30)).astype(np.float32), temperature=1.0)
     if not callable(getattr(policy, "act", None)):
         raise SettingError(f"a policy has act(observations), which {shown(policy)} has not")
     chosen = checked_actions(policy.act(everywhere), world.grid.n_cells, world.actions.n)
@@ -302,7 +303,7 @@ def rollout(
     check_steps(agents, lifetime)
     cells_of_birth = births(world, world.activation, born_above, born_below)
     if cells_of_birth.size == 0:
-        raise no_births(float(world.activation.min()), float(world.activation.max()))
+        raise no_birth_cell_error(float(world.activation.min()), float(world.activation.max()))
     # Stored step by step, which is the order of replay; the public arrays are the transposed view
     cells = np.full((lifetime, agents), -1, np.int32)
     actions = np.full((lifetime, agents), -1, np.int32)

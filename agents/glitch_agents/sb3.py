@@ -203,8 +203,8 @@ class ModelPolicy:
         if self.deterministic or not hasattr(network, "get_distribution"):
             return np.eye(self.env.world.actions.n)[self.act(everywhere)]
         seen, _ = network.obs_to_tensor(self.env.observe_cells(everywhere))
-        odds = network.get_distribution(seen).distribution.probs.detach().cpu().numpy()
-        return np.asarray(odds, np.float64)
+        probs = network.get_distribution(seen).distribution.probs.detach().cpu().numpy()
+        return np.asarray(probs, np.float64)
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Give the model's action for each flat cell index of an array."""

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from glitch_agents.learner import Progress, in_chunks
 from glitch_agents.mdp import (
-    Problem,
+    TabularMDP,
     checked_reward,
     checked_state,
     lifetime_of,
     outcome,
-    problem_of,
     start_state,
     table_shape,
+    tabular_mdp,
 )
 from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.schedule import Schedule, as_schedule
@@ -256,7 +256,7 @@ class TabularLearner:
             SettingError: no episodes, spaces that are not Discrete, a ``start`` that does not fit
                 them, tables that are wrong, or observations outside their space.
         """
-        problem = problem_of(env)
+        problem = tabular_mdp(env)
         if problem is not None:
             values = self._start_values(start, problem.shape)
             return self._learn_tables(problem, lifetime_of(env), episodes, seed, progress, values)
@@ -310,7 +310,7 @@ class TabularLearner:
 
     def _learn_tables(
         self,
-        problem: Problem,
+        problem: TabularMDP,
         lifetime: int,
         episodes: int,
         seed: int,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from glitch_gym.activation.base import Activation, content_digest, file_stamp
 from glitch_gym.activation.saliency import edges, spectral_residual
-from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.plugins import ACTIVATION_GROUP, contained, find_plug_in, load_plug_in, plug_ins
 
@@ -76,7 +76,7 @@ def load_activation(name: str) -> ActivationFunction:
     """
     plug_in = find_plug_in(ACTIVATION_GROUP, name)
     if plug_in is None:
-        raise unknown_name("activation", name, activation_names())
+        raise unknown_name_error("activation", name, activation_names())
     function: ActivationFunction = load_plug_in(plug_in)
     if not callable(function):
         raise SettingError(f"{plug_in} is not a function of a frame")
@@ -97,7 +97,7 @@ def _from_plug_in(frame: NDArray[np.uint8], name: str) -> Activation:
 
 def _from_mask_file(path: str) -> Activation:
     if not os.path.lexists(path) and not Path(path).suffix:
-        raise unknown_name("activation", path, activation_names())
+        raise unknown_name_error("activation", path, activation_names())
     frame = read_picture(path).frame.astype(np.float32)
     grey = frame @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
     return Activation(np.clip(grey, 0, 1), source="mask")

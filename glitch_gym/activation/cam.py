@@ -362,17 +362,17 @@ def class_activation_maps(
     result = class_scores(frame, network)
     best = int(result.scores.argmax())
     rows, cols = result.picture
-    odds = np.exp(result.scores.astype(np.float64) - result.scores.max())
-    odds /= odds.sum()
+    probs = np.exp(result.scores.astype(np.float64) - result.scores.max())
+    probs /= probs.sum()
     rows_of_weights = network.weight.numpy()
-    mixed = np.einsum("k,kc->c", odds, rows_of_weights, dtype=np.float64).astype(np.float32)
+    mixed = np.einsum("k,kc->c", probs, rows_of_weights, dtype=np.float64).astype(np.float32)
     of_best, of_all = (
         Activation(
             to_unit_range(class_map(result.features, weight)[:rows, :cols]),
             backbone,
             class_index=best,
             class_name=class_name(best),
-            probability=float(odds[best]),
+            probability=float(probs[best]),
         )
         for weight in (rows_of_weights[best], mixed)
     )

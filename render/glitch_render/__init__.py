@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from glitch_render.cache import Cache
     from glitch_render.effects import EffectParameters, NoParameters, Stamp, effect, get_effect
     from glitch_render.engine.replay import replay
     from glitch_render.episodes.episode import Episode, EpisodeLayer, load_episode, save_episode
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from glitch_render.recipe.files import read_recipe
     from glitch_render.recipe.model import Layer, Recipe
     from glitch_render.recipe.presets import load_preset, preset_names
-    from glitch_render.stills import corrupt
+    from glitch_render.stills import corrupt, corrupt_picture
     from glitch_render.video.painter import preview_frame
     from glitch_render.video.render import corrupt_clip
     from glitch_render.video.selection import Selection
 
 __all__ = [
+    "Cache",
     "EffectParameters",
     "Episode",
     "EpisodeLayer",
@@ -40,6 +42,7 @@ __all__ = [
     "Stamp",
     "corrupt",
     "corrupt_clip",
+    "corrupt_picture",
     "effect",
     "get_effect",
     "load_episode",
@@ -57,6 +60,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Cache": "cache",
     "EffectParameters": "effects",
     "NoParameters": "effects",
     "Stamp": "effects",
@@ -81,6 +85,7 @@ _HOMES = {
     "load_preset": "recipe.presets",
     "preset_names": "recipe.presets",
     "corrupt": "stills",
+    "corrupt_picture": "stills",
     "preview_frame": "video.painter",
     "corrupt_clip": "video.render",
     "Selection": "video.selection",

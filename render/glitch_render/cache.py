@@ -33,7 +33,7 @@ from glitch_gym.input import open_file
 from glitch_gym.npz import encode_arrays, read_arrays
 from glitch_gym.output import write_bytes
 
-__all__ = ["Kept", "Kind", "Store", "key_of", "user_store"]
+__all__ = ["Cache", "Kept", "Kind", "cache_key", "user_cache"]
 
 Kind = Literal["activation", "look", "reward", "table"]
 """What is kept; each kind has a folder of its own."""
@@ -76,7 +76,7 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def key_of(**parts: Any) -> str:
+def cache_key(**parts: Any) -> str:
     """Name an entry by all that it depends on: numbers, texts, and lists and tables of them."""
     text = json.dumps([_code_digest(), parts], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
@@ -90,7 +90,7 @@ class Kept:
     size: int
 
 
-class Store:
+class Cache:
     """A folder of entries, bounded in size.
 
     Args:
@@ -109,7 +109,7 @@ class Store:
 
         Args:
             kind: of the entry.
-            key: from ``key_of``.
+            key: from ``cache_key``.
             make: computes the arrays where they are not there, or damaged.
         """
         found = self.find(kind, key)
@@ -294,7 +294,7 @@ def _size_limit() -> int:
     return int(number) * unit
 
 
-def user_store() -> Store:
+def user_cache() -> Cache:
     """Open the user's store.
 
     Its folder is the system's for caches, or that of the variable ``GLITCH_GYM_CACHE`` (a folder
@@ -311,4 +311,4 @@ def user_store() -> Store:
         from platformdirs import user_cache_path
 
         folder = user_cache_path("glitch-gym", appauthor=False)
-    return Store(folder, _size_limit())
+    return Cache(folder, _size_limit())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.policy import Policy, QTable, Ties
+from glitch_agents.policy import QTable, Ties
 from glitch_agents.registry import LEARNERS, can_start
 from glitch_agents.rollout import MOST_STEPS, as_table, check_steps, rollout
 from glitch_gym.actions import ActionSet
@@ -20,10 +20,11 @@ from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import PictureError, SettingError
 from glitch_gym.grid import fit_grid
 from glitch_gym.picture import read_picture
+from glitch_gym.policy import Policy
 from glitch_gym.randomness import derive_key
 from glitch_gym.reward import activation_on_grid, check_rewards, resolve_objective
 from glitch_gym.trajectories import Trajectories
-from glitch_render.cache import Store, key_of
+from glitch_render.cache import Cache, cache_key
 from glitch_render.engine.mask import make_mask
 from glitch_render.engine.overlay import Overlay
 from glitch_render.progress import Progress
@@ -31,7 +32,7 @@ from glitch_render.recipe.keyframes import last, value_at
 from glitch_render.recipe.model import Layer, Recipe
 
 __all__ = [
-    "Start",
+    "WarmStart",
     "action_bonus",
     "check_walks",
     "check_worlds",
@@ -47,7 +48,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Start:
+class WarmStart:
     """What the shot before learned.
 
     Args:
@@ -60,7 +61,7 @@ class Start:
 
 
 def frame_activation(
-    frame: NDArray[np.uint8], recipe: Recipe, *, store: Store | None = None
+    frame: NDArray[np.uint8], recipe: Recipe, *, cache: Cache | None = None
 ) -> Activation:
     """Compute the activation of a still by a recipe, or recall it from the store.
 
@@ -68,14 +69,14 @@ def frame_activation(
         GlitchError: as ``compute_activation``.
     """
     source, weights = recipe.activation, recipe.weights
-    if store is None or source not in ACTIVATIONS:
+    if cache is None or source not in ACTIVATIONS:
         return compute_activation(frame, source, weights=weights)
 
-    key = key_of(frame=content_digest(frame), source=source, weights=file_stamp(weights))
-    found = store.find("activation", key)
+    key = cache_key(frame=content_digest(frame), source=source, weights=file_stamp(weights))
+    found = cache.find("activation", key)
     if found is None:
         activation = compute_activation(frame, source, weights=weights)
-        store.keep("activation", key, {"map": activation.map})
+        cache.keep("activation", key, {"map": activation.map})
         return activation
     return Activation(found["map"], source)
 
@@ -88,7 +89,7 @@ def layer_world(
     width: int,
     *,
     seed: int,
-    store: Store | None = None,
+    cache: Cache | None = None,
 ) -> GridWorld:
     """Build the world of a layer.
 
@@ -99,7 +100,7 @@ def layer_world(
         height: of the picture, in pixels.
         width: of the picture, in pixels.
         seed: of the recipe.
-        store: where its reward field may be kept.
+        cache: where its reward field may be kept.
 
     Raises:
         GridError: the grid is finer than the picture.
@@ -127,12 +128,12 @@ def layer_world(
             layer=index,
         )
 
-    if store is None:
+    if cache is None:
         return make()
     reward_range, exit_reward = resolve_objective(
         layer.objective, layer.reward_range, layer.exit_reward
     )
-    key = key_of(
+    key = cache_key(
         activation=activation.digest,
         grid=dataclasses.astuple(grid),
         noise=[(name, one.mean, one.std) for name, one in noise.items()],
@@ -144,7 +145,7 @@ def layer_world(
         seed=seed,
         layer=index,
     )
-    kept = store.recall("reward", key, lambda: {"field": make().reward_field})
+    kept = cache.recall("reward", key, lambda: {"field": make().reward_field})
     return grid_world(
         grid,
         ActionSet(tuple(noise), layer.moves),
@@ -163,8 +164,8 @@ def layer_policy(
     *,
     seed: int,
     progress: Progress | None = None,
-    store: Store | None = None,
-    start: Start | None = None,
+    cache: Cache | None = None,
+    start: WarmStart | None = None,
 ) -> Policy:
     """Learn the policy of a layer, or recall it from the store.
 
@@ -177,7 +178,7 @@ def layer_policy(
         frame: for learners that look at what the environment renders.
         seed: of the recipe.
         progress: called as it learns.
-        store: where its table may be kept.
+        cache: where its table may be kept.
         start: what the shot before learned, for learners that can start with a table.
 
     Raises:
@@ -207,27 +208,27 @@ def layer_policy(
             raise KeyboardInterrupt
         return policy
 
-    if store is None or layer.learner_name not in LEARNERS:
+    if cache is None or layer.learner_name not in LEARNERS:
         return _as_walked(layer, learn())
     key = table_key(layer, index, world, seed=seed, start=start)
-    kept = store.find("table", key)
+    kept = cache.find("table", key)
     if kept is not None:
         ties: Ties = "first" if kept["ties"] == "first" else "random"
         table = QTable(kept["values"], ties=ties, episodes=layer.iterations)
         return _as_walked(layer, table)
     policy = learn()
     if type(policy) is QTable and (policy.epsilon, policy.temperature) == (0.0, 0.0):
-        store.keep("table", key, {"values": policy.values, "ties": np.array(policy.ties)})
+        cache.keep("table", key, {"values": policy.values, "ties": np.array(policy.ties)})
     return _as_walked(layer, policy)
 
 
 def table_key(
-    layer: Layer, index: int, world: GridWorld, *, seed: int, start: Start | None = None
+    layer: Layer, index: int, world: GridWorld, *, seed: int, start: WarmStart | None = None
 ) -> str:
     """Name what a layer learns, by all that it depends on."""
     learner = layer.make_learner()
     starts = start is not None and can_start(learner)
-    return key_of(
+    return cache_key(
         rewards=content_digest(world.rewards),
         next_state=content_digest(world.next_state),
         field=content_digest(world.reward_field),

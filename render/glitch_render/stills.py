@@ -12,8 +12,8 @@ from glitch_gym.activation.base import Activation
 from glitch_gym.grid import fit_grid
 from glitch_gym.output import check_target
 from glitch_gym.picture import check_frame, read_picture
-from glitch_gym.trajectories import nobody
-from glitch_render.cache import Store
+from glitch_gym.trajectories import Trajectories
+from glitch_render.cache import Cache
 from glitch_render.episodes.episode import Episode, EpisodeLayer
 from glitch_render.episodes.playback import replay_layer
 from glitch_render.layers import (
@@ -33,16 +33,16 @@ from glitch_render.media.pictures import write_picture
 from glitch_render.progress import Progress
 from glitch_render.recipe.model import Recipe
 
-__all__ = ["corrupt", "corrupt_still", "corrupt_with_episode"]
+__all__ = ["corrupt", "corrupt_picture", "corrupt_with_episode"]
 
 
-def corrupt_still(
+def corrupt_picture(
     source: str,
     output: str | Path,
     recipe: Recipe,
     *,
     force: bool = False,
-    store: Store | None = None,
+    cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> tuple[NDArray[np.uint8], Episode, tuple[str, ...]]:
     """Corrupt a picture by a recipe into a file; transparency and colour profile are kept.
@@ -52,7 +52,7 @@ def corrupt_still(
         output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``; the recipe goes into it.
         recipe: what to do.
         force: replace a file that is there.
-        store: where activations, rewards and tables are kept, and recalled from.
+        cache: where activations, rewards and tables are kept, and recalled from.
         progress: called as layers learn, with (layer index, episodes done, episodes).
 
     Returns:
@@ -69,7 +69,7 @@ def corrupt_still(
     notes = picture.notes
     if picture.alpha is not None and target.suffix.lower() in (".jpg", ".jpeg"):
         notes = (*notes, "JPEG has no transparency; the picture is laid on white")
-    frame, episode = corrupt_with_episode(picture.frame, recipe, progress=progress, store=store)
+    frame, episode = corrupt_with_episode(picture.frame, recipe, progress=progress, cache=cache)
     write_picture(target, frame, like=picture, recipe=recipe, force=force)
     return frame, episode, notes
 
@@ -81,7 +81,7 @@ def corrupt(
     onto: NDArray[np.uint8] | None = None,
     activation: Activation | None = None,
     progress: Progress | None = None,
-    store: Store | None = None,
+    cache: Cache | None = None,
 ) -> NDArray[np.uint8]:
     """Corrupt a still frame by a recipe; the same frame and recipe give the same bytes.
 
@@ -92,7 +92,7 @@ def corrupt(
             place of ``frame``, by agents that learned and walked on ``frame``.
         activation: of the frame, where it is known already, in place of the recipe's.
         progress: called as layers learn, with (layer index, episodes done, episodes).
-        store: where activations, rewards and tables are kept, and recalled from.
+        cache: where activations, rewards and tables are kept, and recalled from.
 
     Returns:
         uint8 (height, width, 3), a new array.
@@ -101,7 +101,7 @@ def corrupt(
         GlitchError: the frame, or a setting of the recipe with this frame, is wrong.
     """
     painted, _ = corrupt_with_episode(
-        frame, recipe, onto=onto, activation=activation, progress=progress, store=store
+        frame, recipe, onto=onto, activation=activation, progress=progress, cache=cache
     )
     return painted
 
@@ -113,7 +113,7 @@ def corrupt_with_episode(
     onto: NDArray[np.uint8] | None = None,
     activation: Activation | None = None,
     progress: Progress | None = None,
-    store: Store | None = None,
+    cache: Cache | None = None,
 ) -> tuple[NDArray[np.uint8], Episode]:
     """Corrupt a still frame by a recipe, and give the walks that did it as well.
 
@@ -126,11 +126,11 @@ def corrupt_with_episode(
     check_walks(recipe)
     mask_digests(recipe)
     if activation is None:
-        activation = frame_activation(frame, recipe, store=store)
+        activation = frame_activation(frame, recipe, cache=cache)
     height, width = frame.shape[:2]
     # Grids and masks come before anything is learned: one that does not fit is known at once
     worlds = {
-        index: layer_world(layer, index, activation, height, width, seed=recipe.seed, store=store)
+        index: layer_world(layer, index, activation, height, width, seed=recipe.seed, cache=cache)
         for index, layer in recipe.painted
     }
     overlays = {
@@ -146,11 +146,11 @@ def corrupt_with_episode(
         if index not in worlds:
             grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
             actions = ActionSet(tuple(layer.effects), layer.moves)
-            walks.append(EpisodeLayer(grid, actions, nobody(), parameters))
+            walks.append(EpisodeLayer(grid, actions, Trajectories.empty(), parameters))
             continue
         world = worlds[index]
         policy = layer_policy(
-            layer, index, world, painted, seed=recipe.seed, progress=progress, store=store
+            layer, index, world, painted, seed=recipe.seed, progress=progress, cache=cache
         )
         trajectories = layer_trajectories(layer, index, world, policy, seed=recipe.seed)
         walks.append(

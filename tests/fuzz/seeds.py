@@ -184,23 +184,23 @@ def _make_own(folder: Path, work: Path) -> None:
     from glitch_agents import QLearning
     from glitch_agents.table_files import save_table
     from glitch_gym import compute_activation, make_world
-    from glitch_render.cache import Store
+    from glitch_render.cache import Cache
     from glitch_render.episodes.episode import save_episode
     from glitch_render.recipe.toml import parse_recipe, read_toml
-    from glitch_render.stills import corrupt_still
+    from glitch_render.stills import corrupt_picture
     from glitch_render.video.render import corrupt_clip
     from glitch_render.video.selection import Selection
 
     recipe = parse_recipe(read_toml(RECIPE, "recipe"))
     clean = str(work / CLEAN)
     for name in ("made.png", "made.jpg", "made.webp"):
-        _, episode, _ = corrupt_still(clean, folder / "carriers" / name, recipe)
+        _, episode, _ = corrupt_picture(clean, folder / "carriers" / name, recipe)
     save_episode(folder / "episodes" / "walked.npz", episode)
     selection = Selection(duration=0.1)
     for name in ("made.mp4", "made.mkv", "made.webm", "made.mov", "made.gif", "made.apng"):
         options = {"codec": "h264"} if name.endswith("mov") else {}
         corrupt_clip(clean, folder / "carriers" / name, recipe, selection, sound=False, **options)
-    corrupt_still(clean, work / "expected.png", recipe, store=Store(folder / "cache"))
+    corrupt_picture(clean, work / "expected.png", recipe, cache=Cache(folder / "cache"))
     frame = balloon(40, 48)
     world = make_world(
         compute_activation(frame, "edges"), 40, 48, grid=(6, 8), effects=["same", "invert"]

@@ -31,7 +31,7 @@ from glitch_render.cli.options import (
 from glitch_render.cli.progress import clip_bar, layer_bars
 
 if TYPE_CHECKING:
-    from glitch_render.cache import Store
+    from glitch_render.cache import Cache
     from glitch_render.episodes.episode import Episode
     from glitch_render.recipe.model import Recipe
     from glitch_render.video.render import Report
@@ -124,7 +124,7 @@ def corrupt(
         )  # fmt: skip
         selection = make_selection(start, end, fps, scale, duration)
         spare(output, recipe)
-        store = open_cache(no_cache)
+        cache = open_cache(no_cache)
         if source.removeprefix("sample:") in SAMPLES and source.startswith("sample:"):
             moves = False
         else:
@@ -132,14 +132,14 @@ def corrupt(
 
             moves = is_footage(source)
         if preview is not None:
-            _preview(source, output, resolved, selection, preview, force, store)
+            _preview(source, output, resolved, selection, preview, force, cache)
             return
         if moves or duration is not None or is_for_clips(output):
             if save_episode is not None:
                 raise typer.BadParameter("--save-episode goes with pictures, not with clips")
             options = {"codec": codec, "crf": crf, "encoder_preset": encoder_preset}
             switches = {"sound": audio, "strict": strict, "resume": resume, "force": force}
-            _corrupt_clip(source, output, resolved, selection, store, options | switches)
+            _corrupt_clip(source, output, resolved, selection, cache, options | switches)
             return
         for name, given in (
             ("start", start), ("end", end), ("fps", fps), ("scale", scale), ("codec", codec),
@@ -147,26 +147,26 @@ def corrupt(
         ):  # fmt: skip
             if given is not None:
                 raise typer.BadParameter(f"--{name} goes with clips; {source} is a still")
-        _corrupt_still(source, output, resolved, store, force, save_episode)
+        _corrupt_still(source, output, resolved, cache, force, save_episode)
 
 
 def _corrupt_still(
     source: str,
     output: Path,
     recipe: Recipe,
-    store: Store | None,
+    cache: Cache | None,
     force: bool,
     walks: Path | None,
 ) -> None:
     from glitch_gym.output import check_target
     from glitch_render.episodes.episode import save_episode
-    from glitch_render.stills import corrupt_still
+    from glitch_render.stills import corrupt_picture
 
     if walks is not None:
         check_target(walks, suffixes=(".npz",), sources=[source], force=force)
     with layer_bars(recipe) as progress:
-        frame, episode, notes = corrupt_still(
-            source, output, recipe, force=force, store=store, progress=progress
+        frame, episode, notes = corrupt_picture(
+            source, output, recipe, force=force, cache=cache, progress=progress
         )
     for note in notes:
         typer.echo(f"note: {note}", err=True)
@@ -244,14 +244,14 @@ def _corrupt_clip(
     output: Path,
     recipe: Recipe,
     selection: Selection,
-    store: Store | None,
+    cache: Cache | None,
     options: dict[str, Any],
 ) -> None:
     from glitch_render.video.render import corrupt_clip
 
     with clip_bar() as progress:
         report = corrupt_clip(
-            source, output, recipe, selection, store=store, progress=progress, **options
+            source, output, recipe, selection, cache=cache, progress=progress, **options
         )
     say(output, report, recipe.seed)
 
@@ -276,7 +276,7 @@ def _preview(
     selection: Selection,
     at: str,
     force: bool,
-    store: Store | None,
+    cache: Cache | None,
 ) -> None:
     from glitch_gym.output import check_target
     from glitch_gym.picture import Picture
@@ -292,7 +292,7 @@ def _preview(
     time = parse_seconds(at)
     with clip_bar() as progress:
         frame, alpha = preview_frame(
-            source, recipe, time, selection, store=store, progress=progress
+            source, recipe, time, selection, cache=cache, progress=progress
         )
     write_picture(output, frame, like=Picture(frame, alpha), recipe=recipe, force=force)
     typer.echo(f"{output} ({frame.shape[1]}×{frame.shape[0]}, at {float(time):g} s)", err=True)

@@ -21,25 +21,25 @@ __all__ = []
 def cache_info() -> None:
     """Say where the cache is, what it holds, and how large it may grow."""
     with said_plainly():
-        from glitch_render.cache import user_store
+        from glitch_render.cache import user_cache
 
-        store = user_store()
-        kept = store.kept()
+        cache = user_cache()
+        kept = cache.kept()
         total = sum(one.size for one in kept.values())
-        typer.echo(f"{store.folder}")
+        typer.echo(f"{cache.folder}")
         for kind, one in kept.items():
             typer.echo(f"    {kind:<12} {one.entries:>6} entries  {one.size / 1e6:>9.1f} MB")
-        typer.echo(f"    {'together':<12} {total / 1e6:.1f} MB of at most {store.limit / 1e6:,.0f}")
+        typer.echo(f"    {'together':<12} {total / 1e6:.1f} MB of at most {cache.limit / 1e6:,.0f}")
 
 
 @cache_app.command("clear")
 def cache_clear() -> None:
     """Empty the cache."""
     with said_plainly():
-        from glitch_render.cache import user_store
+        from glitch_render.cache import user_cache
 
-        store = user_store()
-        typer.echo(f"{store.clear() / 1e6:.1f} MB freed in {store.folder}")
+        cache = user_cache()
+        typer.echo(f"{cache.clear() / 1e6:.1f} MB freed in {cache.folder}")
 
 
 @presets_app.callback()
@@ -142,7 +142,7 @@ def studio(
             port=port,
             browser=browser,
             opening=source,
-            store=open_cache(no_cache),
+            cache=open_cache(no_cache),
             learners=import_learners(learners or []),
             largest_upload=round(max_upload * 1e9),
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from glitch_render.cache import Store
+    from glitch_render.cache import Cache
     from glitch_render.recipe.model import Recipe
     from glitch_render.video.selection import Selection
 
@@ -116,10 +116,10 @@ def chosen_activation(backbone: str | None, activation: str | None) -> str | Non
         raise typer.BadParameter("give --backbone or --activation, not both")
     if backbone is not None:
         from glitch_gym.activation import BACKBONES
-        from glitch_gym.errors import unknown_name
+        from glitch_gym.errors import unknown_name_error
 
         if backbone not in BACKBONES:
-            raise typer.BadParameter(str(unknown_name("backbone", backbone, BACKBONES)))
+            raise typer.BadParameter(str(unknown_name_error("backbone", backbone, BACKBONES)))
     return backbone or activation
 
 
@@ -208,11 +208,11 @@ def is_for_clips(output: Path) -> bool:
     return suffix in (*CLIPS, *ANIMATIONS, "") and suffix not in SUFFIXES
 
 
-def open_cache(no_cache: bool) -> Store | None:
+def open_cache(no_cache: bool) -> Cache | None:
     """Return the user's cache, or ``None`` where it is not to be used."""
-    from glitch_render.cache import user_store
+    from glitch_render.cache import user_cache
 
-    return None if no_cache else user_store()
+    return None if no_cache else user_cache()
 
 
 def make_selection(

@@ -130,7 +130,7 @@ def plot(
                 resolved,
                 layer - 1,
                 action=action,
-                store=open_cache(no_cache),
+                cache=open_cache(no_cache),
                 progress=progress,
             )
         write_picture(output, drawn, force=force)
@@ -187,7 +187,7 @@ def animate(
                 speed=speed,
                 agents=agents,
                 force=force,
-                store=open_cache(no_cache),
+                cache=open_cache(no_cache),
                 learning=learning,
                 progress=progress,
             )

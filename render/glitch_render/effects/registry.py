@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from glitch_gym.actions import BUILT_IN_EFFECTS, announce_effect, known_effects
-from glitch_gym.errors import SettingError, unknown_name
+from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.plugins import EFFECT_GROUP, PlugIn, find_plug_in, load_plug_in, plug_ins
 from glitch_render.effects.containment import contain_effect
 
@@ -276,7 +276,7 @@ def get_effect(name: str) -> Effect:
     if name not in _registry:
         plug_in = find_plug_in(EFFECT_GROUP, name)
         if plug_in is None:
-            raise unknown_name("effect", name, known_effects())
+            raise unknown_name_error("effect", name, known_effects())
         _load_plug_in(plug_in)
     return _registry[name]
 

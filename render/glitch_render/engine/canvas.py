@@ -14,7 +14,7 @@ from glitch_gym.compilation import compiled
 from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid
 from glitch_gym.plugins import describe
-from glitch_gym.randomness import derive_key, draw_plainly, stream
+from glitch_gym.randomness import derive_key, draw_py, stream
 from glitch_render.effects import (
     Effect,
     EffectParameters,
@@ -378,7 +378,7 @@ class Canvas:
             effect, own = self._effects[index], self._parameters[index]
             if shown[plane + 1] and effect.plane is not None:
                 back = _frames_back_of(effect, own)
-                key = draw_plainly(self._plane_keys[index], tick)
+                key = draw_py(self._plane_keys[index], tick)
                 made = effect.plane(Source(frame, earlier[:back], key), own)
                 checked = _checked_plane(effect.name, made, frame)
                 if alone and not np.may_share_memory(checked, frame):

@@ -108,7 +108,7 @@ class EpisodeTimeline:
         self._done = 0
 
     @property
-    def lag(self) -> int:
+    def frames_back(self) -> int:
         """How many frames of the past are of use."""
         return self._canvas.frames_back
 

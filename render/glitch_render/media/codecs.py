@@ -17,7 +17,7 @@ import av
 import av.error
 from llvmlite.binding import get_host_cpu_features
 
-from glitch_gym.errors import OutputError, SettingError, unknown_name
+from glitch_gym.errors import OutputError, SettingError, unknown_name_error
 from glitch_render.media.colour import Colour
 from glitch_render.media.footage import Footage
 from glitch_render.media.formats import ANIMATIONS, CLIPS
@@ -142,7 +142,7 @@ def _choose_codec(suffix: str, codec: str | None) -> str:
     if codec is None:
         return _ALLOWED[suffix][0]
     if codec not in _CODECS:
-        raise unknown_name("codec", codec, _CODECS)
+        raise unknown_name_error("codec", codec, _CODECS)
     if codec not in _ALLOWED[suffix]:
         raise OutputError(
             f"{suffix} does not take {codec}; it takes: {', '.join(_ALLOWED[suffix])}"
@@ -164,7 +164,7 @@ def _encoder_options(codec: str, crf: int | None, preset: str | None) -> dict[st
         if codec not in _PRESETS:
             raise SettingError(f"{codec} has no presets")
         if preset not in _PRESETS[codec]:
-            raise unknown_name(f"encoder preset of {codec}", preset, _PRESETS[codec])
+            raise unknown_name_error(f"encoder preset of {codec}", preset, _PRESETS[codec])
     if codec in ("h264", "hevc"):
         options["preset"] = preset or "medium"
     if codec == "h264":

@@ -24,9 +24,9 @@ from glitch_render.recipe.model import Recipe
 __all__ = [
     "RECIPE_KEY",
     "carries_recipe",
+    "embed_recipe",
     "embedded_text",
     "exif_with",
-    "inscribe",
     "text_of_clip",
     "text_of_picture",
 ]
@@ -35,7 +35,7 @@ _EXIF_FLAG = 0x08
 _BLOCK = 255
 
 
-def inscribe(path: Path, text: str) -> None:
+def embed_recipe(path: Path, text: str) -> None:
     """Put a recipe into an animated GIF, PNG or WebP.
 
     Args:

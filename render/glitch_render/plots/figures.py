@@ -18,7 +18,7 @@ from glitch_agents.policy import QTable
 from glitch_gym.actions import MOVES
 from glitch_gym.activation.base import Activation
 from glitch_gym.dynamics import GridWorld
-from glitch_gym.errors import MissingExtraError, unknown_name
+from glitch_gym.errors import MissingExtraError, unknown_name_error
 from glitch_gym.grid import Grid
 from glitch_gym.trajectories import Trajectories
 
@@ -181,7 +181,7 @@ def plot_rewards(
     """
     grid, actions = world.grid, world.actions
     if action is not None and action not in actions.names:
-        raise unknown_name("action", action, actions.names)
+        raise unknown_name_error("action", action, actions.names)
     if action is not None and frame is not None:
         figure, axes = _over_picture(frame, world, f"reward of {action}")
         field = world.reward_field[: grid.picture_rows, : grid.picture_cols]

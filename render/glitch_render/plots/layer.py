@@ -10,9 +10,9 @@ from glitch_agents.rollout import as_table
 from glitch_gym.activation.base import Activation
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.env import GlitchGridEnv
-from glitch_gym.errors import unknown_name
+from glitch_gym.errors import unknown_name_error
 from glitch_gym.randomness import derive_key
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.layers import frame_activation, layer_policy, layer_trajectories, layer_world
 from glitch_render.plots.figures import (
     activation_overlay,
@@ -45,7 +45,7 @@ def plot_layer(
     *,
     action: str | None = None,
     activation: Activation | None = None,
-    store: Store | None = None,
+    cache: Cache | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.uint8]:
     """Plot a layer of a recipe on a picture.
@@ -57,7 +57,7 @@ def plot_layer(
         index: of the layer, from 0.
         action: the one whose rewards are plotted; all by default.
         activation: of the frame, where it is known already, in place of the recipe's.
-        store: where activations, rewards and tables are kept, and recalled from.
+        cache: where activations, rewards and tables are kept, and recalled from.
         progress: called as the layer learns.
 
     Returns:
@@ -69,19 +69,19 @@ def plot_layer(
         GlitchError: the frame, or a setting of the recipe with this frame, is wrong.
     """
     if kind not in KINDS:
-        raise unknown_name("plot", kind, KINDS)
+        raise unknown_name_error("plot", kind, KINDS)
     if activation is None:
-        activation = frame_activation(frame, recipe, store=store)
+        activation = frame_activation(frame, recipe, cache=cache)
     if kind == "activation":
         return activation_overlay(frame, activation)
     require_matplotlib()
     layer, seed = recipe.layers[index], recipe.seed
-    world = layer_world(layer, index, activation, *frame.shape[:2], seed=seed, store=store)
+    world = layer_world(layer, index, activation, *frame.shape[:2], seed=seed, cache=cache)
     if kind == "rewards":
         return figure_pixels(plot_rewards(world, frame=frame, action=action))
     if kind == "learning":
         return _learning(frame, recipe, index, world, progress)
-    policy = layer_policy(layer, index, world, frame, seed=seed, progress=progress, store=store)
+    policy = layer_policy(layer, index, world, frame, seed=seed, progress=progress, cache=cache)
     table = as_table(policy, world)
     if kind == "values":
         return figure_pixels(plot_values(frame, world, table, gamma=layer.gamma))

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from glitch_agents.registry import LEARNERS, OwnLearner, learner_names
 from glitch_agents.schedule import Schedule
-from glitch_gym.errors import GlitchError, unknown_name
+from glitch_gym.errors import GlitchError, unknown_name_error
 from glitch_gym.paths import path_problem
 from glitch_gym.plugins import LEARNER_GROUP, find_plug_in
 from glitch_render.recipe.keyframes import Keyframes, highest, parse_keyframes
@@ -188,7 +188,7 @@ def checked_learner(value: Any, info: ValidationInfo) -> str | OwnLearner:
         return value
     installed = learner_names()
     if re.fullmatch(r"[\w-]{1,100}", value):
-        known = str(unknown_name("learner", value, installed))
+        known = str(unknown_name_error("learner", value, installed))
         message = f"{known}; a learner of somebody's own has to be given by hand"
     else:
         message = (

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from glitch_gym.errors import unknown_name
+from glitch_gym.errors import unknown_name_error
 from glitch_render.recipe.model import Recipe
 from glitch_render.recipe.toml import parse_recipe, read_toml
 
@@ -43,7 +43,7 @@ def preset_text(name: str) -> str:
         SettingError: unknown.
     """
     if name not in preset_names():
-        raise unknown_name("preset", name, preset_names())
+        raise unknown_name_error("preset", name, preset_names())
     text: str = (_preset_folder() / f"{name}.toml").read_text(encoding="utf-8")
     return text
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from glitch_agents.registry import OwnLearner
 from glitch_agents.schedule import Schedule
-from glitch_gym.errors import Hint, Problem, RecipeError, unknown_name
+from glitch_gym.errors import Hint, Problem, RecipeError, unknown_name_error
 from glitch_gym.input import LARGEST_TEXT, read_text
 from glitch_render.effects import effects
 from glitch_render.recipe.messages import MOST_PROBLEMS, UNKNOWN, error_message, shortened
@@ -44,7 +44,7 @@ def _near(error: Any) -> str:
         known = set(settings_model(str(location[3])).model_fields)
     else:
         return ""
-    hint = str(unknown_name("setting", str(last), known)).partition(": ")[2]
+    hint = str(unknown_name_error("setting", str(last), known)).partition(": ")[2]
     return f"; {hint}"
 
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Album"]
+__all__ = ["ImageCache"]
 
 _KEPT = 120
 _QUALITY = 92
 
 
-class Album:
+class ImageCache:
     """Pictures in memory.
 
     Args:

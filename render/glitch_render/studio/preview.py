@@ -24,7 +24,7 @@ from glitch_gym.activation.base import Activation
 from glitch_gym.errors import GlitchError, SettingError
 from glitch_gym.grid import fit_grid
 from glitch_gym.picture import Picture
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.layers import frame_activation
 from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
 from glitch_render.media.pictures import preview_size, resized, write_picture
@@ -32,8 +32,8 @@ from glitch_render.plots.figures import draw_grid
 from glitch_render.plots.layer import plot_layer
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.recipe.presets import load_preset, preset_names
-from glitch_render.stills import corrupt, corrupt_still
-from glitch_render.studio.image_cache import Album
+from glitch_render.stills import corrupt, corrupt_picture
+from glitch_render.studio.image_cache import ImageCache
 from glitch_render.studio.jobs import Report
 from glitch_render.studio.source import LONGEST, Source, clock
 from glitch_render.video.animate import animate_still
@@ -41,7 +41,7 @@ from glitch_render.video.painter import Painter, open_painter
 from glitch_render.video.render import corrupt_clip
 from glitch_render.video.selection import Selection
 
-__all__ = ["Easel", "Export", "Shown", "View", "action_names", "moves", "retold"]
+__all__ = ["Easel", "Export", "Shown", "View", "action_names", "moves", "rephrase"]
 
 _log = logging.getLogger("glitch_gym.studio")
 
@@ -127,14 +127,16 @@ class Easel:
         source: that is opened.
         album: where the page finds pictures.
         folder: for files of its own.
-        store: where activations, rewards and tables are kept, and recalled from.
+        cache: where activations, rewards and tables are kept, and recalled from.
     """
 
-    def __init__(self, source: Source, album: Album, folder: Path, store: Store | None) -> None:
+    def __init__(
+        self, source: Source, album: ImageCache, folder: Path, cache: Cache | None
+    ) -> None:
         self.source = source
         self._album = album
         self._folder = folder
-        self._store = store
+        self._store = cache
         self._painter: tuple[tuple[Any, ...], Painter] | None = None
         self._painting = RLock()
         self._result: tuple[Recipe, NDArray[np.uint8]] | None = None
@@ -156,7 +158,7 @@ class Easel:
                 return self._show_still(recipe, view, report)
             return self._show_frame(recipe, view, report)
         except GlitchError as error:
-            raise retold(error, {self.source.path: self.source.name}) from error
+            raise rephrase(error, {self.source.path: self.source.name}) from error
 
     def _show_still(self, recipe: Recipe, view: View, report: Report) -> Shown:
         source, picture = self.source, self.source.picture
@@ -177,7 +179,7 @@ class Easel:
                 recipe,
                 onto=onto,
                 activation=activation,
-                store=self._store,
+                cache=self._store,
                 progress=_by_layer(recipe, report),
             )
             self._result = result = (recipe, painted)
@@ -205,7 +207,7 @@ class Easel:
     def _activation(self, recipe: Recipe, report: Report) -> Activation:
         assert self.source.picture is not None
         report("looking", 0, None)
-        return frame_activation(self.source.picture.frame, recipe, store=self._store)
+        return frame_activation(self.source.picture.frame, recipe, cache=self._store)
 
     def _with_grid(self, frame: NDArray[np.uint8], recipe: Recipe, view: View) -> NDArray[np.uint8]:
         if not view.grid:
@@ -220,7 +222,7 @@ class Easel:
         key = (recipe, view.selection)
         if self._painter is None or self._painter[0] != key:
             opened = open_painter(
-                self.source.path, recipe, view.selection, store=self._store, progress=report
+                self.source.path, recipe, view.selection, cache=self._store, progress=report
             )
             self._painter = (key, opened)
         return self._painter[1]
@@ -228,7 +230,7 @@ class Easel:
     def _frame_time(self, painter: Painter, view: View) -> int:
         """Give the number of the frame that is looked at: the nearest that there is."""
         footage, plan = painter.footage, painter.plan
-        begins = int(painter.look.times[0]) * footage.time_base
+        begins = int(painter.scan.times[0]) * footage.time_base
         at = Fraction(view.at).limit_denominator(1_000_000) - begins
         if at <= 0:
             return 0
@@ -247,7 +249,7 @@ class Easel:
         size = preview_size(*painted.shape[:2], longest=LONGEST)
         shown = resized(self._with_grid(painted, recipe, view), *size)
         seconds = painter.plan.seconds(number) + float(
-            int(painter.look.times[0]) * painter.footage.time_base
+            int(painter.scan.times[0]) * painter.footage.time_base
         )
         return Shown(
             "compare",
@@ -282,7 +284,7 @@ class Easel:
             view.layer,
             action=action if view.kind == "rewards" else None,
             activation=activation,
-            store=self._store,
+            cache=self._store,
             progress=_by_layer(recipe, report),
         )
         if view.kind == "activation":
@@ -317,7 +319,7 @@ class Easel:
                 Selection(scale=f"{width}x{height}"),
                 speed=20,
                 agents=True,
-                store=self._store,
+                cache=self._store,
                 learning=_by_layer(recipe, report),
                 progress=report,
             )
@@ -367,7 +369,7 @@ class Easel:
                     frame,
                     preset,
                     onto=onto,
-                    store=self._store,
+                    cache=self._store,
                     progress=lambda *_, number=number: report("thumbnails", number, len(names)),
                 )
             except GlitchError as error:
@@ -401,7 +403,7 @@ class Easel:
             options: of ``corrupt_clip``.
 
         Raises:
-            GlitchError: as of ``corrupt_still`` and ``corrupt_clip``.
+            GlitchError: as of ``corrupt_picture`` and ``corrupt_clip``.
             Stopped: by ``report``; nothing is left behind but what an export of the same goes on
                 with.
         """
@@ -424,8 +426,8 @@ class Easel:
                 length = ""
             elif not moves(suffix, still=source.kind == "still"):
                 report("painting", 0, None)
-                frame, _, notes = corrupt_still(
-                    source.path, path, recipe, force=True, store=self._store,
+                frame, _, notes = corrupt_picture(
+                    source.path, path, recipe, force=True, cache=self._store,
                     progress=_by_layer(recipe, report),
                 )  # fmt: skip
                 size, length = (frame.shape[1], frame.shape[0]), ""
@@ -436,20 +438,20 @@ class Easel:
                 )
                 done = corrupt_clip(
                     source.path, path, recipe, selection, resume=True, force=True,
-                    store=self._store, progress=report, **options,
+                    cache=self._store, progress=report, **options,
                 )  # fmt: skip
                 notes = (*done.notes, *done.damage)
                 size = done.size
                 length = f" · {done.frames} frames, {clock(done.seconds)}"
         except GlitchError as error:
             theirs = {source.path: source.name}
-            raise retold(error, theirs, parts=str(path.parent), whole=name) from error
+            raise rephrase(error, theirs, parts=str(path.parent), whole=name) from error
         megabytes = path.stat().st_size / 1e6
         summary = f"{name} · {size[0]}×{size[1]}{length} · {megabytes:.1f} MB"
         return Export(path, name, notes, summary)
 
 
-def retold(
+def rephrase(
     error: GlitchError, words: dict[str, str], *, parts: str = "", whole: str = ""
 ) -> GlitchError:
     """Give an error in words that a person on the page knows.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glitch_gym.errors import GlitchError, Hint, MissingExtraError, OutputError
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.studio.events import accept_event, checked
 from glitch_render.studio.locks import Locks, lock
 from glitch_render.studio.source import open_source
@@ -63,7 +63,7 @@ def open_studio(
     port: int = DEFAULT_PORT,
     browser: bool = True,
     opening: str | None = None,
-    store: Store | None = None,
+    cache: Cache | None = None,
     learners: Mapping[str, Any] | None = None,
     largest_upload: int = UploadLimits.size,
 ) -> None:
@@ -73,7 +73,7 @@ def open_studio(
         port: on 127.0.0.1.
         browser: open the page in the user's browser.
         opening: a picture or clip that a new tab opens.
-        store: where activations, rewards and tables are kept, and recalled from.
+        cache: where activations, rewards and tables are kept, and recalled from.
         learners: those that were given by hand, by the names that recipes have for them.
         largest_upload: the most bytes of a file that is uploaded.
 
@@ -98,7 +98,7 @@ def open_studio(
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     from glitch_render.studio.session import Sessions
 
-    sessions = Sessions(folder, store, learners, UploadLimits(size=largest_upload))
+    sessions = Sessions(folder, cache, learners, UploadLimits(size=largest_upload))
     # Nothing that is written meanwhile, for whatever library, is for other accounts to read
     mask = os.umask(0o077)
     # uvicorn gives a signal back once it has stopped: this one must come by the clean-up below

@@ -16,15 +16,15 @@ from threading import Lock, RLock
 from typing import Any, TypeVar
 
 from glitch_gym.errors import GlitchError, Problem, RecipeError, SettingError
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.recipe.model import Recipe
 from glitch_render.recipe.paths import WantedPath, wanted_paths
 from glitch_render.recipe.presets import DEFAULT_PRESET, load_preset, preset_names
 from glitch_render.recipe.toml import parse_recipe, read_toml
 from glitch_render.studio.history import History
-from glitch_render.studio.image_cache import Album
+from glitch_render.studio.image_cache import ImageCache
 from glitch_render.studio.jobs import Job, Report
-from glitch_render.studio.preview import Easel, Export, Shown, View, action_names, retold
+from glitch_render.studio.preview import Easel, Export, Shown, View, action_names, rephrase
 from glitch_render.studio.source import Source, open_source
 from glitch_render.studio.uploads import UploadLimits, Uploads, suffix_of
 
@@ -72,7 +72,7 @@ class Session:
 
     Args:
         folder: for its files; made anew, and gone with ``close``.
-        store: where activations, rewards and tables are kept, and recalled from.
+        cache: where activations, rewards and tables are kept, and recalled from.
         learners: those that were given by hand, as ``parse_recipe`` takes them.
         limits: how much may be uploaded.
     """
@@ -80,7 +80,7 @@ class Session:
     def __init__(
         self,
         folder: Path,
-        store: Store | None,
+        cache: Cache | None,
         learners: Mapping[str, Any] | None = None,
         limits: UploadLimits | None = None,
     ) -> None:
@@ -88,8 +88,8 @@ class Session:
         self.folder = folder / self.token
         self.folder.mkdir(mode=0o700)
         self.uploads = Uploads(self.folder / "uploads", limits or UploadLimits())
-        self.store = store
-        self.album = Album(f"shown/{self.token}")
+        self.cache = cache
+        self.album = ImageCache(f"shown/{self.token}")
         self.easel: Easel | None = None
         self.view = View()
         self.history = History(_preset_draft(DEFAULT_PRESET))
@@ -119,12 +119,12 @@ class Session:
         try:
             source = open_source(path, name)
         except GlitchError as error:
-            raise retold(error, {path: name}) from error
+            raise rephrase(error, {path: name}) from error
         before = self.source
         self.question = None
         self.stop("preview", "thumbnails", "export")
         with self._lock:
-            self.easel = Easel(source, self.album, self.folder, self.store)
+            self.easel = Easel(source, self.album, self.folder, self.cache)
             self.view = replace(
                 self.view, kind="result", at=source.first_time, span=source.first_range
             )
@@ -372,7 +372,7 @@ class Sessions:
 
     Args:
         folder: for their files.
-        store: where activations, rewards and tables are kept, and recalled from.
+        cache: where activations, rewards and tables are kept, and recalled from.
         learners: those that were given by hand, as ``parse_recipe`` takes them.
         limits: how much each tab may upload.
     """
@@ -380,12 +380,12 @@ class Sessions:
     def __init__(
         self,
         folder: Path,
-        store: Store | None,
+        cache: Cache | None,
         learners: Mapping[str, Any] | None = None,
         limits: UploadLimits | None = None,
     ) -> None:
         self._folder = folder
-        self._store = store
+        self._store = cache
         self._learners = learners
         self._limits = limits
         self._lock = Lock()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from glitch_gym.errors import SettingError
 from glitch_gym.picture import read_picture
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.episodes.episode import Episode
 from glitch_render.episodes.playback import EpisodeTimeline
 from glitch_render.layers import recipe_files
@@ -41,7 +41,7 @@ class _Agents:
         ]
 
     @property
-    def lag(self) -> int:
+    def frames_back(self) -> int:
         """No frame of the past is looked at."""
         return 0
 
@@ -141,7 +141,7 @@ def animate_still(
     speed: float = 10.0,
     agents: bool = False,
     force: bool = False,
-    store: Store | None = None,
+    cache: Cache | None = None,
     learning: Progress | None = None,
     progress: ClipProgress | None = None,
 ) -> Report:
@@ -155,7 +155,7 @@ def animate_still(
         speed: steps a second.
         agents: show where they are.
         force: replace an output that is there.
-        store: where activations, rewards and tables are kept, and recalled from.
+        cache: where activations, rewards and tables are kept, and recalled from.
         learning: called as layers learn.
         progress: called with the stages of painting.
 
@@ -171,7 +171,7 @@ def animate_still(
     width, height = parse_scale(selection.scale, frame.shape[1], frame.shape[0])
     # Learned on the whole picture, so that a small animation shows what becomes of the large still
     shown = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
-    _, episode = corrupt_with_episode(frame, recipe, onto=shown, progress=learning, store=store)
+    _, episode = corrupt_with_episode(frame, recipe, onto=shown, progress=learning, cache=cache)
     pace = Fraction(speed).limit_denominator(1000)
     return write_clip(
         source,

@@ -17,7 +17,7 @@ from glitch_agents.rollout import check_agents
 from glitch_gym.activation import release_networks
 from glitch_gym.activation.base import Activation
 from glitch_gym.errors import PictureError, SettingError
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.episodes.episode import Episode, episode_digest
 from glitch_render.episodes.playback import EpisodeTimeline
 from glitch_render.layers import check_worlds, mask_digests
@@ -29,7 +29,7 @@ from glitch_render.progress import ClipProgress
 from glitch_render.recipe.keyframes import highest
 from glitch_render.recipe.model import Recipe
 from glitch_render.video.policies import Policies
-from glitch_render.video.scan import Look, frames_from, look_through, plan_frames
+from glitch_render.video.scan import FootageScan, frames_from, plan_frames, scan_footage
 from glitch_render.video.selection import Selection, parse_scale
 from glitch_render.video.shots import Shots
 from glitch_render.video.timeline import LayerTimeline
@@ -52,7 +52,7 @@ class PaintedLayer(Protocol):
     """A layer that can be painted on any frame of a clip."""
 
     @property
-    def lag(self) -> int:
+    def frames_back(self) -> int:
         """How many frames of the past are of use."""
         ...
 
@@ -69,7 +69,7 @@ class Painter:
 
     Args:
         footage: from ``open_footage``.
-        look: through it.
+        scan: through it.
         plan: of the output's frames.
         size: (width, height) of the frames.
         layers: that are painted, one after another.
@@ -79,7 +79,7 @@ class Painter:
     """
 
     footage: Footage
-    look: Look
+    scan: FootageScan
     plan: FramePlan
     size: tuple[int, int]
     layers: tuple[PaintedLayer, ...]
@@ -94,7 +94,7 @@ class Painter:
     def _source_frame(self, number: int) -> av.VideoFrame:
         """Give a frame of the footage; the one before it where it cannot be decoded any more."""
         if self._reader is None or (self._read is not None and self._read[0] > number):
-            self._reader, self._read = frames_from(self.footage, self.look, number), None
+            self._reader, self._read = frames_from(self.footage, self.scan, number), None
         while self._read is None or self._read[0] < number:
             following = next(self._reader, None)
             if following is None:
@@ -111,7 +111,7 @@ class Painter:
             SettingError: the time is outside the clip.
         """
         plan = self.plan
-        begins = int(self.look.times[0]) * self.footage.time_base
+        begins = int(self.scan.times[0]) * self.footage.time_base
         ends = begins + plan.end * plan.time_base
         if not begins <= time < ends:
             raise SettingError(
@@ -131,21 +131,21 @@ class Painter:
         number = int(self.plan.sources[frame])
         near = self._read is not None and 0 <= number - self._read[0] <= SEGMENT // 4
         if not near:
-            self._reader, self._read = frames_from(self.footage, self.look, number), None
+            self._reader, self._read = frames_from(self.footage, self.scan, number), None
 
     def _with_past(self, first: int) -> int:
         """Give the frame to begin at, that layers which look back have what they look for."""
-        lag = sum(layer.lag for layer in self.layers)
-        if lag == 0 or (self._past and self._next == first):
+        frames_back = sum(layer.frames_back for layer in self.layers)
+        if frames_back == 0 or (self._past and self._next == first):
             return first
-        self._past = tuple(deque(maxlen=layer.lag) for layer in self.layers)
-        return max(0, first - lag)
+        self._past = tuple(deque(maxlen=layer.frames_back) for layer in self.layers)
+        return max(0, first - frames_back)
 
     def _paint_layers(self, number: int, pixels: NDArray[np.uint8]) -> None:
         """Paint all layers on a frame, in place, and keep what they may look back at."""
         past = self._past or tuple(deque(maxlen=0) for _ in self.layers)
         for layer, inputs in zip(self.layers, past, strict=True):
-            if not layer.lag:
+            if not layer.frames_back:
                 layer.paint(number, pixels)
                 continue
             came = pixels.copy()
@@ -191,7 +191,7 @@ def open_painter(
     recipe: Recipe,
     selection: Selection | None = None,
     *,
-    store: Store | None = None,
+    cache: Cache | None = None,
     progress: ClipProgress | None = None,
 ) -> Painter:
     """Look through a source, learn its policies, and be ready to paint.
@@ -200,7 +200,7 @@ def open_painter(
         source: a clip, an animated picture, a folder or pattern of pictures, or a still.
         recipe: what to do.
         selection: which frames, and how large; by default all as they are.
-        store: where looks, rewards and tables are kept, and recalled from.
+        cache: where looks, rewards and tables are kept, and recalled from.
         progress: called with the stages looking and learning.
 
     Raises:
@@ -218,13 +218,13 @@ def open_painter(
         if progress is not None:
             progress("looking", frames, footage.n_frames if selection.start is None else None)
 
-    look = look_through(
-        footage, recipe, start=selection.start, end=selection.end, store=store, progress=looked
+    scan = scan_footage(
+        footage, recipe, start=selection.start, end=selection.end, cache=cache, progress=looked
     )
     release_networks()
-    plan = plan_frames(footage, look, selection.rate)
-    shots = Shots(look, plan, recipe)
-    policies = Policies(recipe, shots, size, store, progress)
+    plan = plan_frames(footage, scan, selection.rate)
+    shots = Shots(scan, plan, recipe)
+    policies = Policies(recipe, shots, size, cache, progress)
     policies.learn_all()
     layers = tuple(
         LayerTimeline(layer, index, plan, shots, policies, size[1], size[0], seed=recipe.seed)
@@ -235,7 +235,7 @@ def open_painter(
     text = embedded_text(recipe)
     return Painter(
         footage,
-        look,
+        scan,
         plan,
         size,
         layers,
@@ -250,7 +250,7 @@ def open_episode_painter(
     episode: Episode,
     selection: Selection | None = None,
     *,
-    store: Store | None = None,
+    cache: Cache | None = None,
 ) -> Painter:
     """Look through a source, and be ready to replay an episode on it: a step a frame.
 
@@ -258,7 +258,7 @@ def open_episode_painter(
         source: a clip, an animated picture, a folder or pattern of pictures, or a still.
         episode: to replay.
         selection: which frames, and how large; by default all as they are.
-        store: where looks are kept, and recalled from.
+        cache: where looks are kept, and recalled from.
 
     Raises:
         GlitchError: the source is wrong, or a grid is finer than it.
@@ -266,13 +266,13 @@ def open_episode_painter(
     selection = selection or Selection()
     footage = open_footage(source, rate=selection.rate, duration=selection.duration)
     size = parse_scale(selection.scale, footage.width, footage.height)
-    look = look_through(footage, start=selection.start, end=selection.end, store=store)
-    plan = plan_frames(footage, look, selection.rate)
+    scan = scan_footage(footage, start=selection.start, end=selection.end, cache=cache)
+    plan = plan_frames(footage, scan, selection.rate)
     layers = tuple(
         EpisodeTimeline(episode, number, size[1], size[0]) for number in range(len(episode.layers))
     )
     recipe = "" if episode.recipe is None else embedded_text(episode.recipe)
-    return Painter(footage, look, plan, size, layers, recipe, episode_digest(episode))
+    return Painter(footage, scan, plan, size, layers, recipe, episode_digest(episode))
 
 
 def preview_frame(
@@ -281,7 +281,7 @@ def preview_frame(
     at: Fraction,
     selection: Selection | None = None,
     *,
-    store: Store | None = None,
+    cache: Cache | None = None,
     progress: ClipProgress | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Paint the frame that the export would show at a time of the source.
@@ -290,7 +290,7 @@ def preview_frame(
         SettingError: the time is outside the clip.
         GlitchError: as ``open_painter``.
     """
-    painter = open_painter(source, recipe, selection, store=store, progress=progress)
+    painter = open_painter(source, recipe, selection, cache=cache, progress=progress)
     number = painter.frame_at(at)
     pixels, alpha = next(painter.frames(number, number + 1))
     return pixels.astype(np.uint8, copy=False), alpha

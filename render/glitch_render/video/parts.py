@@ -15,12 +15,12 @@ from pathlib import Path
 from glitch_gym.errors import GlitchError, Hint, OutputError, is_interrupt
 from glitch_gym.input import is_regular
 from glitch_gym.output import write_error
-from glitch_render.cache import key_of
+from glitch_render.cache import cache_key
 from glitch_render.media.animation import join_animation
 from glitch_render.media.codecs import Encoding
 from glitch_render.media.footage import file_digest
 from glitch_render.media.join import join_clip
-from glitch_render.media.metadata import RECIPE_KEY, inscribe
+from glitch_render.media.metadata import RECIPE_KEY, embed_recipe
 from glitch_render.media.sound import Span
 from glitch_render.media.writer import PartWriter
 from glitch_render.progress import ClipProgress
@@ -67,7 +67,7 @@ def render_parts(
     """Render the segments that are not there yet; gives the first frame and file of each."""
     folder = _parts_folder(target)
     plan = painter.plan
-    key = key_of(
+    key = cache_key(
         digest=file_digest(painter.footage),
         selection=[str(one) for one in dataclasses.astuple(selection)],
         painted=painter.identity,
@@ -198,7 +198,7 @@ def join(
     """Join parts into the output and move it into place; gives notes."""
     folder = _parts_folder(target)
     joined = folder / f"joined{target.suffix}"
-    footage, look, notes = painter.footage, painter.look, []
+    footage, scan, notes = painter.footage, painter.scan, []
     try:
         if encoding.kind == "pictures":
             target.mkdir(exist_ok=True)
@@ -210,9 +210,9 @@ def join(
                 paths = [path for _, path in parts]
                 join_animation(joined, paths, encoding, painter.plan, footage.loop)
                 if painter.recipe:
-                    inscribe(joined, painter.recipe)
+                    embed_recipe(joined, painter.recipe)
             else:
-                begin = int(look.times[0]) * footage.time_base
+                begin = int(scan.times[0]) * footage.time_base
                 notes = join_clip(
                     joined,
                     parts,

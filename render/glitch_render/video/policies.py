@@ -10,8 +10,8 @@ import numpy as np
 from glitch_agents.policy import QTable
 from glitch_agents.rollout import as_table
 from glitch_gym.dynamics import GridWorld
-from glitch_render.cache import Store
-from glitch_render.layers import Start, layer_policy, layer_world, table_key
+from glitch_render.cache import Cache
+from glitch_render.layers import WarmStart, layer_policy, layer_world, table_key
 from glitch_render.progress import ClipProgress
 from glitch_render.recipe.model import Recipe
 from glitch_render.video.shots import Shots
@@ -27,13 +27,13 @@ class Policies:
         recipe: Recipe,
         shots: Shots,
         size: tuple[int, int],
-        store: Store | None,
+        cache: Cache | None,
         progress: ClipProgress | None,
     ) -> None:
         self._recipe = recipe
         self._shots = shots
         self._width, self._height = size
-        self._store = store
+        self._store = cache
         self._progress = progress
         # Two shots at most: a film has thousands, and the store has the others
         self._memory: OrderedDict[tuple[int, int], tuple[GridWorld, QTable]] = OrderedDict()
@@ -51,7 +51,7 @@ class Policies:
                 world,
                 self._blank,
                 seed=seed,
-                store=self._store,
+                cache=self._store,
                 start=self._start(shot, index),
                 progress=self._report(shot),
             )
@@ -74,10 +74,10 @@ class Policies:
             self._height,
             self._width,
             seed=self._recipe.seed,
-            store=self._store,
+            cache=self._store,
         )
 
-    def _start(self, shot: int, index: int) -> Start | None:
+    def _start(self, shot: int, index: int) -> WarmStart | None:
         if shot == 0:
             return None
 
@@ -88,14 +88,14 @@ class Policies:
                     self(earlier, index)
             return self(shot - 1, index)[1]
 
-        return Start(self._key(shot - 1, index), policy)
+        return WarmStart(self._key(shot - 1, index), policy)
 
     def _key(self, shot: int, index: int) -> str:
         for earlier in range(shot + 1):
             if (earlier, index) not in self._keys:
                 start = None
                 if earlier > 0:
-                    start = Start(self._keys[earlier - 1, index], lambda: NotImplemented)
+                    start = WarmStart(self._keys[earlier - 1, index], lambda: NotImplemented)
                 self._keys[earlier, index] = table_key(
                     self._recipe.layers[index],
                     index,

@@ -18,7 +18,7 @@ from glitch_gym.errors import (
     PictureError,
 )
 from glitch_gym.output import check_target
-from glitch_render.cache import Store
+from glitch_render.cache import Cache
 from glitch_render.layers import (
     recipe_files,
 )
@@ -93,7 +93,7 @@ def corrupt_clip(
     resume: bool = False,
     force: bool = False,
     segment: int = SEGMENT,
-    store: Store | None = None,
+    cache: Cache | None = None,
     progress: ClipProgress | None = None,
 ) -> Report:
     """Corrupt a clip by a recipe; the same clip and recipe give the same frames.
@@ -112,7 +112,7 @@ def corrupt_clip(
         resume: go on with a render of the same that was stopped.
         force: replace an output that is there.
         segment: frames of a segment.
-        store: where looks, rewards and tables are kept, and recalled from.
+        cache: where looks, rewards and tables are kept, and recalled from.
         progress: called with the stages.
 
     Raises:
@@ -122,7 +122,7 @@ def corrupt_clip(
     """
 
     def paint(selection: Selection) -> Painter:
-        return open_painter(source, recipe, selection, store=store, progress=progress)
+        return open_painter(source, recipe, selection, cache=cache, progress=progress)
 
     return write_clip(
         source, output, paint, selection, codec=codec, crf=crf, encoder_preset=encoder_preset,
@@ -181,7 +181,7 @@ def write_clip(
     # Chosen before the look, so that a wrong option is told at once
     encoding_at(footage.rate)
     painter = paint(selection)
-    damage = tuple(f"{footage.name} {line}" for line in painter.look.damage)
+    damage = tuple(f"{footage.name} {line}" for line in painter.scan.damage)
     if strict and damage:
         raise PictureError("; ".join(damage))
     if target.suffix.lower() == ".gif" and painter.plan.rate > _FASTEST_GIF:

@@ -19,13 +19,13 @@ from glitch_gym.activation import ACTIVATIONS, BACKBONES, compute_activation, is
 from glitch_gym.activation.base import file_stamp
 from glitch_gym.activation.saliency import to_unit_range
 from glitch_gym.errors import PictureError
-from glitch_render.cache import Store, key_of
+from glitch_render.cache import Cache, cache_key
 from glitch_render.media.decode import decode, small_pixels, thumbnail
 from glitch_render.media.footage import Footage, file_digest
 from glitch_render.media.timing import FramePlan
 from glitch_render.recipe.model import Recipe
 
-__all__ = ["Look", "frames_from", "look_through", "plan_frames"]
+__all__ = ["FootageScan", "frames_from", "plan_frames", "scan_footage"]
 
 
 _CUT = 20.0
@@ -50,7 +50,7 @@ _MOST_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class FootageScan:
     """What one look through footage found; frames are numbered from the first that is wanted.
 
     Args:
@@ -97,7 +97,7 @@ def _look(
     first: int | None,
     last: int | None,
     progress: Callable[[int], None] | None,
-) -> Look:
+) -> FootageScan:
     # A thread of its own for the activations: decoding goes on while the network is loaded and runs
     with ThreadPoolExecutor(1) as worker:
         try:
@@ -114,7 +114,7 @@ def _look_with(
     first: int | None,
     last: int | None,
     progress: Callable[[int], None] | None,
-) -> Look:
+) -> FootageScan:
     times: list[int] = []
     cuts, samples = [0], []
     maps: deque[tuple[NDArray[np.float32], NDArray[np.float32]]] = deque()
@@ -163,7 +163,7 @@ def _look_with(
         ended = times[-1] + (length or step or usual)
         _miss_the_end(footage, ended, damage)
     nothing = np.empty((0, 1, 1), np.float32)
-    return Look(
+    return FootageScan(
         np.array(times, np.int64),
         ended,
         np.array(cuts, np.int64),
@@ -192,15 +192,15 @@ def _sampled(recipe: Recipe | None) -> tuple[object, ...]:
     return recipe.activation, file_stamp(recipe.weights), recipe.cam_every
 
 
-def look_through(
+def scan_footage(
     footage: Footage,
     recipe: Recipe | None = None,
     *,
     start: Fraction | None = None,
     end: Fraction | None = None,
-    store: Store | None = None,
+    cache: Cache | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Look:
+) -> FootageScan:
     """Look through footage once, or recall the look from the store.
 
     Args:
@@ -208,7 +208,7 @@ def look_through(
         recipe: its activation, weights and ``cam_every`` count; without one there are no samples.
         start: seconds of the first frame that is wanted.
         end: seconds before which the last one begins.
-        store: where the look is kept.
+        cache: where the look is kept.
         progress: called with the number of frames that were looked at.
 
     Raises:
@@ -218,10 +218,10 @@ def look_through(
     first = None if start is None else _first_at(start, footage.time_base)
     last = None if end is None else _first_at(end, footage.time_base)
     theirs = recipe is not None and recipe.activation not in ACTIVATIONS
-    if store is None or (theirs and _sampled(recipe)):
+    if cache is None or (theirs and _sampled(recipe)):
         # The code of a plug-in's activation may have changed, as that of its learner
         return _look(footage, recipe, first, last, progress)
-    key = key_of(
+    key = cache_key(
         footage=dataclasses.astuple(dataclasses.replace(footage, paths=(), notes=())),
         digest=file_digest(footage),
         first=first,
@@ -229,41 +229,43 @@ def look_through(
         activation=_sampled(recipe),
         cut=(_CUT, _ABOVE_UNREST, _SHORTEST_SHOT),
     )
-    kept = store.find("look", key)
+    kept = cache.find("look", key)
     if kept is not None:
         about = json.loads(str(kept["about"]))
-        return Look(
+        return FootageScan(
             kept["times"], about["end"], kept["cuts"], kept["samples"], kept["of_best"],
             kept["of_all"], first, about["seekable"], tuple(about["damage"]),
         )  # fmt: skip
-    look = _look(footage, recipe, first, last, progress)
-    about = {"end": look.end, "seekable": look.seekable, "damage": look.damage}
-    store.keep(
+    scan = _look(footage, recipe, first, last, progress)
+    about = {"end": scan.end, "seekable": scan.seekable, "damage": scan.damage}
+    cache.keep(
         "look",
         key,
         {
-            "times": look.times,
-            "cuts": look.cuts,
-            "samples": look.samples,
-            "of_best": look.of_best,
-            "of_all": look.of_all,
+            "times": scan.times,
+            "cuts": scan.cuts,
+            "samples": scan.samples,
+            "of_best": scan.of_best,
+            "of_all": scan.of_all,
             "about": np.array(json.dumps(about)),
         },
     )
-    return look
+    return scan
 
 
-def frames_from(footage: Footage, look: Look, number: int) -> Iterator[tuple[int, av.VideoFrame]]:
+def frames_from(
+    footage: Footage, scan: FootageScan, number: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode the frames of a look again, from the one with a number on, with their numbers."""
-    if not look.seekable:
-        for counted, (_, frame) in enumerate(decode(footage, look.since)):
+    if not scan.seekable:
+        for counted, (_, frame) in enumerate(decode(footage, scan.since)):
             if counted >= number:
                 yield counted, frame
         return
-    since = look.since if number == 0 else int(look.times[number])
+    since = scan.since if number == 0 else int(scan.times[number])
     for time, frame in decode(footage, since):
-        found = int(np.searchsorted(look.times, time))
-        if found < len(look.times) and look.times[found] == time:
+        found = int(np.searchsorted(scan.times, time))
+        if found < len(scan.times) and scan.times[found] == time:
             yield found, frame
 
 
@@ -273,19 +275,19 @@ def _first_at(seconds: Fraction, time_base: Fraction) -> int:
     return -(-exact.numerator // exact.denominator)
 
 
-def plan_frames(footage: Footage, look: Look, rate: Fraction | None = None) -> FramePlan:
+def plan_frames(footage: Footage, scan: FootageScan, rate: Fraction | None = None) -> FramePlan:
     """Plan the frames of the output.
 
     Args:
         footage: from ``open_footage``.
-        look: through it.
+        scan: through it.
         rate: frames a second; by default the footage's own frames at their own times.
 
     Raises:
         PictureError: the output would have more frames than anybody renders.
     """
-    times = look.times - look.times[0]
-    end = int(look.end - look.times[0])
+    times = scan.times - scan.times[0]
+    end = int(scan.end - scan.times[0])
     if rate is None or footage.kind in ("pictures", "still"):
         average = footage.rate
         if footage.kind == "animation":

@@ -14,7 +14,7 @@ from glitch_gym.activation.base import Activation
 from glitch_gym.activation.saliency import to_unit_range
 from glitch_render.media.timing import FramePlan
 from glitch_render.recipe.model import Recipe
-from glitch_render.video.scan import Look
+from glitch_render.video.scan import FootageScan
 
 __all__ = ["Shots"]
 
@@ -23,7 +23,7 @@ class Shots:
     """The shots of an output, with the activation of each shot and of each of its frames.
 
     Args:
-        look: through the footage.
+        scan: through the footage.
         plan: of the output's frames.
         recipe: its activation and ``cam_smoothing`` count.
 
@@ -31,21 +31,21 @@ class Shots:
         GlitchError: the recipe's mask picture cannot be read.
     """
 
-    def __init__(self, look: Look, plan: FramePlan, recipe: Recipe) -> None:
-        self._look = look
+    def __init__(self, scan: FootageScan, plan: FramePlan, recipe: Recipe) -> None:
+        self._look = scan
         self._smoothing = recipe.cam_smoothing
-        self._maps = look.of_all if recipe.cam_smoothing > 0 else look.of_best
+        self._maps = scan.of_all if recipe.cam_smoothing > 0 else scan.of_best
         self._source = recipe.activation
         self._sources = plan.sources
         self._fixed: Activation | None = None
         if not is_activation_name(recipe.activation):
             nothing = np.zeros((1, 1, 3), np.uint8)
             self._fixed = compute_activation(nothing, recipe.activation, weights=recipe.weights)
-        firsts = np.searchsorted(plan.sources, look.cuts, side="left")
+        firsts = np.searchsorted(plan.sources, scan.cuts, side="left")
         # Frames can be left out at a lower rate, and a shot with them
         self._shots = [
             (int(first), int(cut))
-            for first, cut, after in zip(firsts, look.cuts, [*firsts[1:], len(plan)], strict=True)
+            for first, cut, after in zip(firsts, scan.cuts, [*firsts[1:], len(plan)], strict=True)
             if first < after
         ]
         self._firsts = np.array([first for first, _ in self._shots], np.int64)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
-from glitch_agents.population import NEVER, Crowd
-from glitch_agents.rollout import births, check_agents, check_steps, no_births
+from glitch_agents.population import NEVER, Population
+from glitch_agents.rollout import births, check_agents, check_steps, no_birth_cell_error
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.reward import activation_on_grid
 from glitch_render.engine.canvas import Canvas
@@ -127,7 +127,7 @@ class LayerTimeline:
     def _rewind(self, tick: int) -> None:
         """Forget all, to be taken up at a tick."""
         layer = self._layer
-        self._crowd = Crowd(
+        self._crowd = Population(
             self._agents,
             lifetime=layer.lifetime,
             repeat=layer.repeat_agents,
@@ -174,7 +174,7 @@ class LayerTimeline:
             self._rewind(self._first_needed(frame))
 
     @property
-    def lag(self) -> int:
+    def frames_back(self) -> int:
         """How many frames of the past are of use."""
         return self._canvas.frames_back
 
@@ -304,4 +304,4 @@ class LayerTimeline:
             if births(world, mapped, layer.born_above, layer.born_below).size:
                 return
             low, high = min(low, float(mapped.min())), max(high, float(mapped.max()))
-        raise no_births(low, high)
+        raise no_birth_cell_error(low, high)
