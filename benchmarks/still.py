@@ -35,7 +35,7 @@ HEIGHT, WIDTH = 1080, 1920
 
 
 def photograph() -> NDArray[np.uint8]:
-    """Give the astronaut at 1920×1080."""
+    """Return the astronaut at 1920×1080."""
     image = Image.fromarray(read_picture("sample:astronaut").frame).crop((0, 20, 512, 308))
     return np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS))
 

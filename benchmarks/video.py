@@ -64,7 +64,7 @@ def write_clip(path: Path, pictures: Iterator[NDArray[np.uint8]]) -> None:
 
 
 def to_and_fro(seconds: float) -> Iterator[NDArray[np.uint8]]:
-    """Give the film's frames at 1080p, forwards and backwards, so that there is no cut."""
+    """Return the film's frames at 1080p, forwards and backwards, so that there is no cut."""
     with av.open(str(bunny())) as container:
         small = list(container.decode(video=0))
     order = [*range(len(small)), *range(len(small) - 2, 0, -1)]
@@ -74,7 +74,7 @@ def to_and_fro(seconds: float) -> Iterator[NDArray[np.uint8]]:
 
 
 def still_camera(seconds: float) -> Iterator[NDArray[np.uint8]]:
-    """Give a photograph with the noise of a sensor."""
+    """Return a photograph with the noise of a sensor."""
     photograph = read_picture("sample:chelsea").frame[:300, :450].astype(np.int16)
     rng = np.random.default_rng(0)
     for _ in range(round(seconds * RATE)):
@@ -129,7 +129,7 @@ def painted(clip: Path, preset: str, cache: Cache) -> list[NDArray[np.uint8]]:
 
 
 def filter_cost(painter: Painter, frame: NDArray[np.uint8]) -> float:
-    """Give the CPU milliseconds that a frame's layers cost, on average over the clip."""
+    """Return the CPU milliseconds that a frame's layers cost, on average over the clip."""
     took = 0.0
     for number in range(len(painter.plan)):
         pixels = frame.copy()

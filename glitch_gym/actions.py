@@ -134,7 +134,7 @@ class ActionSet:
         return np.tile(moves, (len(self.effects), 1))
 
     def encode(self, effect: str, move: str) -> int:
-        """Give the index of an action.
+        """Return the index of an action.
 
         Raises:
             SettingError: this set lacks the effect or the move.
@@ -147,7 +147,7 @@ class ActionSet:
         return self.effects.index(effect) * self.n_moves + moves.index(move)
 
     def decode(self, action: int) -> tuple[str, str]:
-        """Give the effect and the move of an action.
+        """Return the effect and the move of an action.
 
         Raises:
             SettingError: the index is outside [0, n).
@@ -158,7 +158,7 @@ class ActionSet:
         return self.effects[effect], MOVES[move][0]
 
     def index(self, names: Iterable[str]) -> list[int]:
-        """Give the index of each action by its name, such as ``"same_up"``.
+        """Return the index of each action by its name, such as ``"same_up"``.
 
         Raises:
             SettingError: a name is not one of this set's.

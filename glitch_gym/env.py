@@ -326,7 +326,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         return self._observe(), self._info()
 
     def chosen_cell(self, options: dict[str, Any]) -> int | None:
-        """Give the flat index of the cell that reset options choose, ``None`` where they do not.
+        """Return the flat index of the cell that reset options choose, ``None`` where they do not.
 
         Raises:
             SettingError: unknown options, or a cell that is not the picture's.
@@ -397,7 +397,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         return observed[0]
 
     def observe_cells(self, cells: NDArray[np.int64]) -> Any:
-        """Give what agents in these cells (n,) observe, by the kind of observation; new arrays."""
+        """Return what agents in these cells (n,) observe, by the kind of observation; new arrays."""
         if self._observation == "cell":
             return cells.astype(np.int64)
         grid = self.world.grid

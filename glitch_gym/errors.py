@@ -168,7 +168,7 @@ def _shortened(text: str, limit: int) -> str:
 
 
 def unknown_name_error(kind: str, name: str, known: Iterable[str]) -> SettingError:
-    """Make the error for a name that is not known, with the nearest known ones.
+    """Return the error for a name that is not known, with the nearest known ones.
 
     Args:
         kind: what the name stands for, such as ``"effect"``.
@@ -183,7 +183,7 @@ def unknown_name_error(kind: str, name: str, known: Iterable[str]) -> SettingErr
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Say whether Ctrl-C is behind an error: compiled code that is being loaded wraps it."""
+    """Return whether Ctrl-C is behind an error: compiled code that is being loaded wraps it."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

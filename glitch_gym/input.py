@@ -106,7 +106,7 @@ def check_file(
 
 
 def is_folder(path: str | Path) -> bool:
-    """Say whether a path leads to a folder; one that no file can have does not."""
+    """Return whether a path leads to a folder; one that no file can have does not."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
     except (OSError, ValueError):
@@ -114,7 +114,7 @@ def is_folder(path: str | Path) -> bool:
 
 
 def is_regular(path: str | Path) -> bool:
-    """Say whether a path leads to a regular file, without opening it."""
+    """Return whether a path leads to a regular file, without opening it."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
     except (OSError, ValueError):

@@ -153,7 +153,7 @@ def write_bytes(output: Path, content: bytes, *, sync: bool = True, private: boo
 
 
 def _allow_as_usual(temporary: Path) -> None:
-    """Give a temporary file, which is its owner's alone, the permissions of any new file."""
+    """Return a temporary file, which is its owner's alone, the permissions of any new file."""
     umask = os.umask(0)
     os.umask(umask)
     temporary.chmod(0o666 & ~umask)

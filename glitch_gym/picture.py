@@ -163,14 +163,14 @@ def _read_file(path: Path) -> Picture:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Give an error and those behind it: imageio wraps what Pillow raises."""
+    """Return an error and those behind it: imageio wraps what Pillow raises."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def is_animated(image: Image.Image) -> bool:
-    """Say whether an opened picture has frames that follow one another: GIF, WebP or APNG."""
+    """Return whether an opened picture has frames that follow one another: GIF, WebP or APNG."""
     # The pages of a TIFF and the two pictures of a stereo camera's MPO are no animation
     return image.format in ("GIF", "WEBP", "PNG") and int(getattr(image, "n_frames", 1)) > 1
 

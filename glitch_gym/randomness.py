@@ -73,7 +73,7 @@ def _mix(z: np.uint64) -> np.uint64:
 
 @compiled
 def stream(key: np.uint64, index: int) -> np.uint64:
-    """Give the key of agent or episode number ``index`` under ``key`` (uint64 to uint64)."""
+    """Return the key of agent or episode number ``index`` under ``key`` (uint64 to uint64)."""
     return _mix(np.uint64(key) + (np.uint64(index) + _ONE) * _GOLDEN)
 
 
@@ -101,7 +101,7 @@ def below(bits: np.uint64, n: int) -> int:
 
 
 def draw_py(key: int, counter: int) -> int:
-    """Give what ``draw`` gives, in plain Python: one draw costs less than loading compiled code."""
+    """Return what ``draw`` gives, in plain Python: one draw costs less than loading compiled code."""
     z = (key + (counter + 1) * int(_GOLDEN)) & _ALL
     z = (z ^ (z >> 30)) * int(_MIX_1) & _ALL
     z = (z ^ (z >> 27)) * int(_MIX_2) & _ALL
@@ -109,5 +109,5 @@ def draw_py(key: int, counter: int) -> int:
 
 
 def below_py(bits: int, n: int) -> int:
-    """Give what ``below`` gives, in plain Python."""
+    """Return what ``below`` gives, in plain Python."""
     return (bits >> 32) * n >> 32

@@ -74,7 +74,7 @@ _LARGEST_MEDIAN = 999
 def effect_noise(
     effects: Iterable[str] | Mapping[str, Noise | tuple[float, float] | Mapping[str, float]],
 ) -> dict[str, Noise]:
-    """Give each effect its noise: the default one, or the one it is mapped to.
+    """Return each effect its noise: the default one, or the one it is mapped to.
 
     Args:
         effects: names; or a mapping from name to ``Noise``, to (mean, std), or to a mapping with
@@ -109,7 +109,7 @@ def resolve_objective(
     reward_range: tuple[float, float] | None = None,
     exit_reward: float | None = None,
 ) -> tuple[tuple[float, float], float]:
-    """Give the reward range and the exit reward of an objective, either of which can be given.
+    """Return the reward range and the exit reward of an objective, either of which can be given.
 
     Raises:
         SettingError: an unknown objective, or values that are not finite.

@@ -25,6 +25,6 @@ def write_package(folder, name, text, **groups):
 
 
 def with_packages(folder):
-    """Give the variables of a process that has the packages of a folder, and our own tree."""
+    """Return the variables of a process that has the packages of a folder, and our own tree."""
     path = [str(folder), *sys.path, os.environ.get("PYTHONPATH", "")]
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "NO_COLOR": "1"}

@@ -129,7 +129,7 @@ def test_traits_are_for_effects_that_the_engine_knows():
 
 
 def done(found, stamp, own):
-    """Give the cell's new pixels, by the effect's plain function."""
+    """Return the cell's new pixels, by the effect's plain function."""
     made = found.function(stamp, own)
     made = made[0] if isinstance(made, tuple) else made
     return np.broadcast_to(made, stamp.cell.shape)

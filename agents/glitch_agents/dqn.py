@@ -51,7 +51,7 @@ class NetworkPolicy:
     interrupted: bool = False
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """Give the best action for each flat cell index of an array."""
+        """Return the best action for each flat cell index of an array."""
         torch = _torch()
         cells = np.asarray(observations)
         seen = torch.from_numpy(self.env.observe_cells(cells.reshape(-1).astype(np.int64)))

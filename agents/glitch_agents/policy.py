@@ -109,7 +109,7 @@ class QTable:
         return np.asarray(self.epsilon / values.shape[1] + (1 - self.epsilon) * probs, np.float64)
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """Give an action for each flat cell index, in the same shape.
+        """Return an action for each flat cell index, in the same shape.
 
         Raises:
             SettingError: an index outside the table.

@@ -48,7 +48,7 @@ def _count(ties: NDArray[np.uint64], state: int) -> int:
 
 @compiled
 def _choose(ties: NDArray[np.uint64], state: int, skip: int) -> int:
-    """Give the action whose bit is set after ``skip`` others in a state's row.
+    """Return the action whose bit is set after ``skip`` others in a state's row.
 
     Here as below rows are never sliced: a slice counts a reference, which costs more than the step.
     """
@@ -65,7 +65,7 @@ def _choose(ties: NDArray[np.uint64], state: int, skip: int) -> int:
 
 @compiled
 def _highest(table: NDArray[np.float32], state: int, n_actions: int) -> np.float32:
-    """Give the highest value of a state: four maxima side by side, which need not wait in line."""
+    """Return the highest value of a state: four maxima side by side, which need not wait in line."""
     a = b = c = d = table[state, 2]
     whole = n_actions & ~3
     for place in range(2, 2 * whole + 2, 8):

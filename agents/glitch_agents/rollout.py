@@ -210,7 +210,7 @@ def births(
 
 
 def no_birth_cell_error(low: float, high: float) -> SettingError:
-    """Make the error for an activation, from low to high, that lets no agent be born."""
+    """Return the error for an activation, from low to high, that lets no agent be born."""
     return SettingError(
         f"no cell may bear an agent: the activation reaches from {low:.2f} to {high:.2f}; "
         f"change born_above or born_below"

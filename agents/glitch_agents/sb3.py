@@ -79,7 +79,7 @@ class GlitchVecEnv(VecEnv):
         return [int(i) for i in self._get_indices(indices)]
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Give an attribute, the same for each agent."""
+        """Return an attribute, the same for each agent."""
         return [getattr(self.env, attr_name) for _ in self._places(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -111,7 +111,7 @@ class GlitchVecEnv(VecEnv):
         return [False for _ in self._places(indices)]
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
-        """Give the one picture that all agents paint."""
+        """Return the one picture that all agents paint."""
         return [self.env.render()]
 
 
@@ -207,7 +207,7 @@ class ModelPolicy:
         return np.asarray(probs, np.float64)
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """Give the model's action for each flat cell index of an array."""
+        """Return the model's action for each flat cell index of an array."""
         cells = np.asarray(observations)
         flat = cells.reshape(-1)
         # The model is asked once for each cell, however many agents stand there

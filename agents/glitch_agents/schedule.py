@@ -52,7 +52,7 @@ class Schedule:
             raise SettingError("an exponential schedule needs values above 0")
 
     def values(self, first: int, last: int, episodes: int) -> NDArray[np.float64]:
-        """Give the value for each of the episodes [first, last) out of ``episodes``."""
+        """Return the value for each of the episodes [first, last) out of ``episodes``."""
         way = np.arange(first, last) / max(self.over * max(episodes - 1, 1), 1e-12)
         way = np.minimum(way, 1.0)
         if self.shape == "exponential":

@@ -268,7 +268,7 @@ class TabularLearner:
     def _start_values(
         self, start: QTable | None, shape: tuple[int, int, int]
     ) -> NDArray[np.float32]:
-        """Give the values to begin with, (n_states, n_actions)."""
+        """Return the values to begin with, (n_states, n_actions)."""
         if start is None:
             return np.full((shape[0] * shape[1], shape[2]), self.initial, np.float32)
         if not isinstance(start, QTable):

@@ -105,7 +105,7 @@ class Cache:
         self._warned = False
 
     def recall(self, kind: Kind, key: str, make: Callable[[], Arrays]) -> Arrays:
-        """Give an entry's arrays, or make and keep them.
+        """Return an entry's arrays, or make and keep them.
 
         Args:
             kind: of the entry.
@@ -119,7 +119,7 @@ class Cache:
         return found
 
     def find(self, kind: Kind, key: str) -> Arrays | None:
-        """Give an entry's arrays if it is there and whole."""
+        """Return an entry's arrays if it is there and whole."""
         path = self._path(kind, key)
         mode = _mode(path)
         if mode is None or not _is_ours(self.folder) or not _is_folder(path.parent):
@@ -173,7 +173,7 @@ class Cache:
         return self.folder / kind / f"{key}{_SUFFIX}"
 
     def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Give what looks like an entry of ours; whether it is one is asked when it matters."""
+        """Return what looks like an entry of ours; whether it is one is asked when it matters."""
         if not _is_ours(self.folder):
             return
         for kind in get_args(Kind):
@@ -222,12 +222,12 @@ def _mode(path: Path) -> int | None:
 
 
 def _is_folder(path: Path) -> bool:
-    """Say whether a path is a folder itself, not a link to one."""
+    """Return whether a path is a folder itself, not a link to one."""
     return stat.S_ISDIR(_mode(path) or 0)
 
 
 def _is_free(folder: Path) -> bool:
-    """Say whether a folder may become a store: nothing is in it but the beginning of our tag."""
+    """Return whether a folder may become a store: nothing is in it but the beginning of our tag."""
     try:
         names = os.listdir(folder)  # noqa: PTH208
         if names == [_TAG]:
@@ -241,7 +241,7 @@ def _is_free(folder: Path) -> bool:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Say whether a folder carries our tag, and belongs to this account."""
+    """Return whether a folder carries our tag, and belongs to this account."""
     try:
         owner = folder.stat().st_uid
         return owner == getattr(os, "geteuid", lambda: owner)() and _tag_of(folder) == _TAGGED

@@ -243,7 +243,7 @@ def table_key(
 
 
 def _as_walked(layer: Layer, policy: Policy) -> Policy:
-    """Give a learned policy as the layer's agents follow it on a still."""
+    """Return a learned policy as the layer's agents follow it on a still."""
     if isinstance(policy, QTable):
         if layer.temperature > 0:
             return policy.softmax(layer.temperature)

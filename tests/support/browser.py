@@ -239,12 +239,12 @@ class Page:
         )
 
     def open(self, path):
-        """Give a file to the upload."""
+        """Return a file to the upload."""
         with self.shows_anew():
             self.page.set_input_files("#source input[type=file]", str(path))
 
     def refuse(self, path, words):
-        """Give a file that must be refused with these words."""
+        """Return a file that must be refused with these words."""
         self.tab("Picture")
         self.page.set_input_files("#source input[type=file]", str(path))
         return self.says(words)

@@ -33,7 +33,7 @@ def scene(frames, width=160, height=90, cut=None, still=False):
 
 
 def tone(seconds, pitch, rate=48_000):
-    """Give a sine as int16 (1, samples)."""
+    """Return a sine as int16 (1, samples)."""
     time = np.arange(int(seconds * rate)) / rate
     return (8000 * np.sin(2 * np.pi * pitch * time)).astype(np.int16)[None]
 

@@ -201,7 +201,7 @@ def spare(output: Path, recipe: Path | None) -> None:
 
 
 def is_for_clips(output: Path) -> bool:
-    """Say whether an output can only be a clip; ``.webp`` can be a still as well."""
+    """Return whether an output can only be a clip; ``.webp`` can be a still as well."""
     from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
 
     suffix = output.suffix.lower()

@@ -222,7 +222,7 @@ def _whole_numbers(array: NDArray[Any]) -> NDArray[np.int32]:
 
 
 def _read_recipe(text: str | None, path: str | Path) -> Recipe | None:
-    """Give the recipe, or nothing where it needs what is not there: the walks need no recipe."""
+    """Return the recipe, or nothing where it needs what is not there: the walks need no recipe."""
     if text is None:
         return None
     try:
@@ -253,7 +253,7 @@ def episode_digest(episode: Episode) -> str:
 
 
 def columns(episode: Episode) -> dict[str, NDArray[Any]]:
-    """Give the stamps of an episode as columns of equal length, for a table of any kind.
+    """Return the stamps of an episode as columns of equal length, for a table of any kind.
 
     Returns:
         ``layer``, ``agent`` and ``step`` (from 0), ``row``, ``col``, ``effect`` and ``move``, in

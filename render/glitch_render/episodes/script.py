@@ -193,7 +193,7 @@ def _words(text: str) -> list[_Word]:
 
 
 def _split(word: _Word) -> tuple[str | None, str | None]:
-    """Give the effect and the move of a word; no effect for ``move_…``, neither for ``wait``."""
+    """Return the effect and the move of a word; no effect for ``move_…``, neither for ``wait``."""
     if word.name == _WAIT:
         return None, None
     # Longest first, since "left" ends "up_left" as well

@@ -101,7 +101,7 @@ class Footage:
 
 
 def is_footage(source: str) -> bool:
-    """Say whether a source is something that moves: a clip, an animation, or many pictures."""
+    """Return whether a source is something that moves: a clip, an animation, or many pictures."""
     if source.startswith("sample:"):
         return False
     path = Path(source)
@@ -377,7 +377,7 @@ def _probe_clip(path: Path) -> Footage:
 
 
 def alpha_beside(stream: Any) -> bool:
-    """Say whether a WebM's packets bring an alpha channel beside the picture."""
+    """Return whether a WebM's packets bring an alpha channel beside the picture."""
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     return tags.get("alpha_mode") == "1"
 

@@ -96,7 +96,7 @@ def join_clip(
 
 
 def _kept_metadata(footage: Footage) -> dict[str, str]:
-    """Give what a clip says of itself, such as its title, without what its container added."""
+    """Return what a clip says of itself, such as its title, without what its container added."""
     if footage.kind != "clip":
         return {}
     with av.open(footage.paths[0], metadata_errors="replace") as source:

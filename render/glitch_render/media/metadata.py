@@ -148,7 +148,7 @@ def embedded_text(recipe: Recipe) -> str:
 
 
 def exif_with(text: str) -> bytes:
-    """Give a block of EXIF with a recipe's text in it."""
+    """Return a block of EXIF with a recipe's text in it."""
     exif = Image.Exif()
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _CHARSET + text.encode()
     exif[_SOFTWARE] = _PROGRAM

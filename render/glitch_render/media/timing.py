@@ -33,10 +33,10 @@ class FramePlan:
         return len(self.sources)
 
     def seconds(self, frame: int) -> float:
-        """Give the time of a frame."""
+        """Return the time of a frame."""
         return float(int(self.times[frame]) * self.time_base)
 
     def duration(self, frame: int) -> int:
-        """Give how long a frame is shown, in units of the time base."""
+        """Return how long a frame is shown, in units of the time base."""
         after = self.end if frame + 1 == len(self.times) else int(self.times[frame + 1])
         return max(1, after - int(self.times[frame]))

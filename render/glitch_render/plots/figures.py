@@ -284,7 +284,7 @@ def plot_policy(
 
 
 def _effect_colours(effects: Sequence[str]) -> dict[str, str]:
-    """Give each effect a colour that is told from others on violet, orange and white."""
+    """Return each effect a colour that is told from others on violet, orange and white."""
     wheel = ("#ffffff", "#4cc9f0", "#80ffdb", "#f72585", "#b8f35a", "#ffd166", "#c77dff", "#06d6a0")
     return {name: wheel[index % len(wheel)] for index, name in enumerate(effects)}
 

@@ -159,7 +159,7 @@ def _choices(name: str, types: list[Any]) -> tuple[Any, ...]:
 
 
 def _unfold(annotation: Any) -> tuple[list[Any], list[Any]]:
-    """Give the plain types of an annotation, and all that is annotated on the way to them."""
+    """Return the plain types of an annotation, and all that is annotated on the way to them."""
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         types, more = _unfold(inner)
@@ -228,7 +228,7 @@ def effect_forms() -> tuple[EffectForm, ...]:
 
 
 def forms() -> dict[str, Any]:
-    """Give all forms as a table of plain values, and a layer that looks well to begin with."""
+    """Return all forms as a table of plain values, and a layer that looks well to begin with."""
     layer = load_preset().layers[0]
     return {
         "layer": [asdict(one) for one in layer_form()],

@@ -32,7 +32,7 @@ class Keyframes:
             raise SettingError("the times of keyframes must ascend")
 
     def at(self, seconds: float) -> float:
-        """Give the value at a time."""
+        """Return the value at a time."""
         right = bisect_right(self.times, seconds)
         if right == 0:
             return self.values[0]
@@ -43,7 +43,7 @@ class Keyframes:
         return self.values[right - 1] + share * (self.values[right] - self.values[right - 1])
 
     def table(self) -> dict[str, float]:
-        """Give the table that stands for it in a recipe."""
+        """Return the table that stands for it in a recipe."""
         return {str(time): value for time, value in zip(self.times, self.values, strict=True)}
 
 
@@ -82,15 +82,15 @@ def parse_keyframes(table: Mapping[str, Any]) -> Keyframes:
 
 
 def value_at(setting: float | Keyframes, seconds: float) -> float:
-    """Give a setting at a time, whether it changes or not."""
+    """Return a setting at a time, whether it changes or not."""
     return setting.at(seconds) if isinstance(setting, Keyframes) else setting
 
 
 def last(setting: float | Keyframes) -> float:
-    """Give a setting at the end, which is what a still shows."""
+    """Return a setting at the end, which is what a still shows."""
     return setting.values[-1] if isinstance(setting, Keyframes) else setting
 
 
 def highest(setting: float | Keyframes) -> float:
-    """Give the highest value that a setting takes."""
+    """Return the highest value that a setting takes."""
     return max(setting.values) if isinstance(setting, Keyframes) else setting

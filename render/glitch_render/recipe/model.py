@@ -75,7 +75,7 @@ class LayerEffect:
     weight: float | Keyframes = 0.0
 
     def settings(self) -> dict[str, Any]:
-        """Give the flat table that stands for it in a recipe."""
+        """Return the flat table that stands for it in a recipe."""
         return {
             "mean": self.noise.mean,
             "std": self.noise.std,
@@ -482,7 +482,7 @@ _SHORT_LIST = re.compile(r"\[\n((?:    [-+\d.e]+,\n)+)\]")
 
 
 def _usual(model: type[BaseModel], name: str) -> Any:
-    """Give a setting's default, as it is written."""
+    """Return a setting's default, as it is written."""
     default = model.model_fields[name].get_default(call_default_factory=True)
     return list(default) if isinstance(default, tuple) else default
 

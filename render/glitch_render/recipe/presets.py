@@ -37,7 +37,7 @@ def preset_names() -> tuple[str, ...]:
 
 
 def preset_text(name: str) -> str:
-    """Give a preset as it is written.
+    """Return a preset as it is written.
 
     Raises:
         SettingError: unknown.
@@ -49,7 +49,7 @@ def preset_text(name: str) -> str:
 
 
 def load_preset(name: str = DEFAULT_PRESET) -> Recipe:
-    """Give a preset as a recipe.
+    """Return a preset as a recipe.
 
     Raises:
         SettingError: unknown.

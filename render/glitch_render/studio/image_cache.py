@@ -30,7 +30,7 @@ class ImageCache:
         self._number = 0
 
     def next_number(self) -> int:
-        """Give a number that was not given before."""
+        """Return a number that was not given before."""
         with self._lock:
             self._number += 1
             return self._number
@@ -55,7 +55,7 @@ class ImageCache:
         return f"{self._address}/{name}"
 
     def find(self, name: str) -> tuple[bytes, str] | None:
-        """Give the bytes and the type of what is kept under the last part of an address."""
+        """Return the bytes and the type of what is kept under the last part of an address."""
         with self._lock:
             return self._kept.get(name)
 

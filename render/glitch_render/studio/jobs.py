@@ -67,7 +67,7 @@ class Job(Generic[T]):
         return self._over.wait(seconds)
 
     def result(self) -> T:
-        """Give what came of it.
+        """Return what came of it.
 
         Raises:
             Stopped: it was stopped.

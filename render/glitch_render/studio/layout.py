@@ -92,7 +92,7 @@ class _Screen:
     heard: dict[str, int] = field(default_factory=dict)
 
     def is_news(self, part: str, value: dict[str, Any]) -> bool:
-        """Say whether a change is newer than those before: they can come in another order."""
+        """Return whether a change is newer than those before: they can come in another order."""
         number = as_whole(value.get("sent", 0), "the number of a change")
         if number <= self.heard.get(part, 0):
             return False
@@ -115,12 +115,12 @@ def _asset(name: str) -> str:
 
 
 def page_css() -> str:
-    """Give the page's style sheet."""
+    """Return the page's style sheet."""
     return _asset("studio.css")
 
 
 def page_theme() -> Any:
-    """Give the page's theme: fonts of the system, nothing from elsewhere."""
+    """Return the page's theme: fonts of the system, nothing from elsewhere."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.pink,
         neutral_hue=gr.themes.colors.zinc,
@@ -145,7 +145,7 @@ def _part(name: str, shape: str, value: Any = None, *, known: str = "", **settin
 
 
 def said(message: str, kind: str = "quiet", share: float | None = None) -> dict[str, Any]:
-    """Give what the line of the status shows."""
+    """Return what the line of the status shows."""
     return {"message": message, "kind": kind, "share": share}
 
 

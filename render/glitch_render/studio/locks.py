@@ -305,7 +305,7 @@ def _check_account(scope: Scope, port: int, account: int | None) -> None:
 
 
 async def _welcome(locks: Locks, came: Literal["direct", "link", "embedded"], send: Send) -> None:
-    """Give the cookie, and lead to the studio."""
+    """Return the cookie, and lead to the studio."""
     if came == "embedded":
         raise Refused("the token was shown by another page")
     target, given = f"{locks.root}/", locks.cookie_header()

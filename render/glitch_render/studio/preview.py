@@ -228,7 +228,7 @@ class Easel:
         return self._painter[1]
 
     def _frame_time(self, painter: Painter, view: View) -> int:
-        """Give the number of the frame that is looked at: the nearest that there is."""
+        """Return the number of the frame that is looked at: the nearest that there is."""
         footage, plan = painter.footage, painter.plan
         begins = int(painter.scan.times[0]) * footage.time_base
         at = Fraction(view.at).limit_denominator(1_000_000) - begins
@@ -263,7 +263,7 @@ class Easel:
     def _study_frame(
         self, recipe: Recipe, view: View, report: Report
     ) -> tuple[NDArray[np.uint8], Activation]:
-        """Give the frame that is studied, and the activation that its agents learn by."""
+        """Return the frame that is studied, and the activation that its agents learn by."""
         if self.source.picture is not None:
             return self.source.picture.frame, self._activation(recipe, report)
         with self._painting:
@@ -454,7 +454,7 @@ class Easel:
 def rephrase(
     error: GlitchError, words: dict[str, str], *, parts: str = "", whole: str = ""
 ) -> GlitchError:
-    """Give an error in words that a person on the page knows.
+    """Return an error in words that a person on the page knows.
 
     Args:
         error: as it was raised.
@@ -471,7 +471,7 @@ def rephrase(
 
 
 def moves(suffix: str, *, still: bool) -> bool:
-    """Say whether an export is a clip or an animation.
+    """Return whether an export is a clip or an animation.
 
     Args:
         suffix: as ``Session.export`` takes it.
@@ -483,7 +483,7 @@ def moves(suffix: str, *, still: bool) -> bool:
 
 
 def action_names(layer: Layer) -> tuple[str, ...]:
-    """Give the names of a layer's actions."""
+    """Return the names of a layer's actions."""
     return ActionSet(tuple(layer.effects), layer.moves).names
 
 

@@ -294,11 +294,11 @@ class Session:
                     self._jobs[name].stop()
 
     def job(self, name: str) -> Job[Any] | None:
-        """Give the newest job of a name."""
+        """Return the newest job of a name."""
         return self._jobs.get(name)
 
     def busy(self, *names: str) -> bool:
-        """Say whether a job of one of these names is running."""
+        """Return whether a job of one of these names is running."""
         with self._lock:
             jobs = [self._jobs[name] for name in names if name in self._jobs]
         return any(not job.wait(0) for job in jobs)
@@ -317,7 +317,7 @@ class Session:
     # What is shown
 
     def wanted(self) -> tuple[Any, ...]:
-        """Give all that decides what ``show`` makes: the same is the same picture."""
+        """Return all that decides what ``show`` makes: the same is the same picture."""
         view = self.view
         if view.kind == "result" and not view.grid:
             view = replace(view, layer=0)
@@ -392,7 +392,7 @@ class Sessions:
         self._by_tab: dict[str, Session] = {}
 
     def of(self, tab: str) -> Session:
-        """Give the session of a tab, made anew if it has none.
+        """Return the session of a tab, made anew if it has none.
 
         Raises:
             SettingError: too many tabs are open.
@@ -410,7 +410,7 @@ class Sessions:
             return self._by_tab[tab].uploads if tab in self._by_tab else ()
 
     def by_token(self, token: str) -> Session | None:
-        """Give the session with a token, if there is one."""
+        """Return the session with a token, if there is one."""
         with self._lock:
             return next(
                 (

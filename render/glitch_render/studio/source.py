@@ -93,7 +93,7 @@ class Source:
         return f"{size}{length} · {float(self.footage.rate):.4g} fps{sound}"
 
     def small(self, cells: int) -> NDArray[np.uint8] | None:
-        """Give a still as the page shows it, or ``None`` where that is the still itself.
+        """Return a still as the page shows it, or ``None`` where that is the still itself.
 
         Args:
             cells: of the finest grid, along its longer side.
@@ -137,7 +137,7 @@ def open_source(path: str, name: str) -> Source:
 
 
 def _recipe_in(path: str) -> str | None:
-    """Give the recipe that a file of ours carries."""
+    """Return the recipe that a file of ours carries."""
     if path.startswith("sample:") or not Path(path).suffix:
         return None
     try:

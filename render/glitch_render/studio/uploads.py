@@ -84,7 +84,7 @@ class Uploads:
 
     @contextlib.contextmanager
     def receiving(self, length: int | None) -> Iterator[Path]:
-        """Give a folder of its own to an upload that begins; it goes unless a file was added.
+        """Return a folder of its own to an upload that begins; it goes unless a file was added.
 
         Args:
             length: how many bytes are announced.

@@ -92,7 +92,7 @@ class Painter:
     _next: int = field(default=0, init=False)
 
     def _source_frame(self, number: int) -> av.VideoFrame:
-        """Give a frame of the footage; the one before it where it cannot be decoded any more."""
+        """Return a frame of the footage; the one before it where it cannot be decoded any more."""
         if self._reader is None or (self._read is not None and self._read[0] > number):
             self._reader, self._read = frames_from(self.footage, self.scan, number), None
         while self._read is None or self._read[0] < number:
@@ -105,7 +105,7 @@ class Painter:
         return self._read[1]
 
     def frame_at(self, time: Fraction) -> int:
-        """Give the number of the frame that is shown at a time of the source.
+        """Return the number of the frame that is shown at a time of the source.
 
         Raises:
             SettingError: the time is outside the clip.
@@ -122,7 +122,7 @@ class Painter:
         return int(np.searchsorted(plan.times, wanted + 1e-6, side="right")) - 1
 
     def untouched(self, frame: int) -> NDArray[np.uint8]:
-        """Give a frame as it is before it is painted: uint8 (height, width, 3)."""
+        """Return a frame as it is before it is painted: uint8 (height, width, 3)."""
         self._enter(frame)
         number = int(self.plan.sources[frame])
         return pixels_of(self.footage, self._source_frame(number), self.size)[0]
@@ -134,7 +134,7 @@ class Painter:
             self._reader, self._read = frames_from(self.footage, self.scan, number), None
 
     def _with_past(self, first: int) -> int:
-        """Give the frame to begin at, that layers which look back have what they look for."""
+        """Return the frame to begin at, that layers which look back have what they look for."""
         frames_back = sum(layer.frames_back for layer in self.layers)
         if frames_back == 0 or (self._past and self._next == first):
             return first

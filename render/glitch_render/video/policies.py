@@ -41,7 +41,7 @@ class Policies:
         self._blank = np.broadcast_to(np.uint8(0), (self._height, self._width, 3))
 
     def __call__(self, shot: int, index: int) -> tuple[GridWorld, QTable]:
-        """Give the world and the policy of a layer in a shot."""
+        """Return the world and the policy of a layer in a shot."""
         if (shot, index) not in self._memory:
             world = self._world(shot, index)
             layer, seed = self._recipe.layers[index], self._recipe.seed

@@ -186,7 +186,7 @@ def _miss_the_end(footage: Footage, ended: int, damage: list[str]) -> None:
 
 
 def _sampled(recipe: Recipe | None) -> tuple[object, ...]:
-    """Give what the samples of a look depend on."""
+    """Return what the samples of a look depend on."""
     if recipe is None or not is_activation_name(recipe.activation):
         return ()
     return recipe.activation, file_stamp(recipe.weights), recipe.cam_every

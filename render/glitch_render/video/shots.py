@@ -55,7 +55,7 @@ class Shots:
         return len(self._shots)
 
     def shot_of(self, frame: int) -> int:
-        """Give the number of the shot that a frame of the output is in."""
+        """Return the number of the shot that a frame of the output is in."""
         return int(np.searchsorted(self._firsts, frame, side="right")) - 1
 
     def _samples(self, shot: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -66,7 +66,7 @@ class Shots:
         return self._look.samples[inside], self._maps[inside]
 
     def activation(self, shot: int) -> Activation:
-        """Give the activation that a shot's policy is learned from: the mean over the shot."""
+        """Return the activation that a shot's policy is learned from: the mean over the shot."""
         if self._fixed is not None:
             return self._fixed
         if shot not in self._memory:
@@ -76,7 +76,7 @@ class Shots:
         return self._memory[shot]
 
     def activation_at(self, frame: int) -> Activation:
-        """Give the activation of a frame of the output, smoothed over time within its shot."""
+        """Return the activation of a frame of the output, smoothed over time within its shot."""
         if self._fixed is not None:
             return self._fixed
         number = int(self._sources[frame])

@@ -33,7 +33,7 @@ _LIFETIMES = 10
 """Lifetimes that the trail of endless agents reaches back, where their effects need pixels."""
 
 Learned = Callable[[int, int], tuple[GridWorld, QTable]]
-"""Gives the world and the policy of a shot's layer, by the numbers of both from 0."""
+"""Return the world and the policy of a shot's layer, by the numbers of both from 0."""
 
 
 class LayerTimeline:
@@ -109,7 +109,7 @@ class LayerTimeline:
         return self._layer.repeat_agents or self._layer.respawn
 
     def _births_by_tick(self) -> NDArray[np.int64]:
-        """Give the tick of each agent's first birth."""
+        """Return the tick of each agent's first birth."""
         layer, agents = self._layer, np.arange(self._agents)
         if layer.repeat_agents:
             return np.zeros(self._agents, np.int64)
@@ -254,7 +254,7 @@ class LayerTimeline:
         self._canvas.stamp(cells, actions, self._tick - len(cells) - self._born, check=False)
 
     def _all_over(self, tick: int) -> bool:
-        """Say whether every agent has lived its life for good."""
+        """Return whether every agent has lived its life for good."""
         layer = self._layer
         if self._endless:
             return False
