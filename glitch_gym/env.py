@@ -397,7 +397,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         return observed[0]
 
     def observe_cells(self, cells: NDArray[np.int64]) -> Any:
-        """Return what agents in these cells (n,) observe, by the kind of observation; new arrays."""
+        """Return the observations of agents in these cells (n,), as new arrays."""
         if self._observation == "cell":
             return cells.astype(np.int64)
         grid = self.world.grid

@@ -101,7 +101,7 @@ def below(bits: np.uint64, n: int) -> int:
 
 
 def draw_py(key: int, counter: int) -> int:
-    """Return what ``draw`` gives, in plain Python: one draw costs less than loading compiled code."""
+    """Return what ``draw`` does, in plain Python, which one draw loads no compiled code for."""
     z = (key + (counter + 1) * int(_GOLDEN)) & _ALL
     z = (z ^ (z >> 30)) * int(_MIX_1) & _ALL
     z = (z ^ (z >> 27)) * int(_MIX_2) & _ALL

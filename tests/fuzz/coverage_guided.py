@@ -27,17 +27,17 @@ from glitch_gym.picture import read_picture
 from glitch_render.episodes import script
 from glitch_render.episodes.episode import load_episode
 from glitch_render.episodes.script import parse_script, script_episode
-from glitch_render.media import pictures as media
+from glitch_render.media import metadata
 from glitch_render.media.decode import decode
 from glitch_render.media.footage import open_footage
-from glitch_render.recipe import model as recipe
+from glitch_render.recipe import toml
 from glitch_render.recipe.files import read_recipe
 from glitch_render.recipe.toml import apply_settings, parse_recipe, read_toml
 from tests.fuzz.seeds import RECIPE, SCRIPTS, make_seeds
 
 # Of our own modules single functions: those that are compiled cannot be instrumented
 for _function in (
-    media._text_of_picture, recipe._load_toml, recipe.apply_settings, recipe.line_of,
+    metadata.text_of_picture, toml._load_toml, toml.apply_settings, toml.line_of,
     script._words, script._split, script._walk, script.parse_script,
 ):  # fmt: skip
     atheris.instrument_func(_function)
