@@ -13,6 +13,9 @@ from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.memory import Memory, content_key
 from glitch_gym.settings import Noise, WorldSettings
+from glitch_render.media.codecs import Encoding
+from glitch_render.media.colour import Colour
+from glitch_render.video.selection import Selection
 
 BASE = WorldSettings((6, 4), ["same", "invert"])
 OTHERS = {
@@ -128,3 +131,51 @@ def test_memory_lets_go_of_what_was_used_longest_ago():
     assert made[4:] == ["large", "large"]
     memory.clear()
     assert memory.find("a") is None
+
+
+OTHER_SELECTIONS = {
+    "start": Fraction(1),
+    "end": Fraction(2),
+    "rate": Fraction(25),
+    "scale": "360p",
+    "duration": 3.0,
+}
+OTHER_ENCODINGS = {
+    "kind": "pictures",
+    "suffix": ".mkv",
+    "codec": "h265",
+    "encoder": "libx265",
+    "pixel_format": "yuv420p10le",
+    "options": (("crf", "19"),),
+    "width": 66,
+    "height": 34,
+    "rate": Fraction(25),
+    "colour": Colour(matrix=1),
+    "sample_aspect": Fraction(4, 3),
+    "alpha": True,
+}
+ENCODING = Encoding(
+    "packets", ".mp4", "h264", "libx264", "yuv420p", (("crf", "18"),), 64, 32, Fraction(24),
+    Colour(), Fraction(1), False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "others", "told_only"),
+    [
+        (Selection(), OTHER_SELECTIONS, set()),
+        (ENCODING, OTHER_ENCODINGS, {"notes"}),
+        (Colour(), {"matrix": 1, "primaries": 1, "transfer": 1, "full_range": True}, set()),
+    ],
+)
+def test_every_option_of_an_export_counts_in_a_key(value, others, told_only):
+    names = {one.name for one in dataclasses.fields(value)} - told_only
+    assert set(others) == names
+    keys = {
+        content_key(part=dataclasses.replace(value, **{name: other}))
+        for name, other in others.items()
+    }
+    assert len(keys | {content_key(part=value)}) == len(names) + 1
+    for name in told_only:
+        told = dataclasses.replace(value, **{name: ("a note",)})
+        assert content_key(part=told) == content_key(part=value)
