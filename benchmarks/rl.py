@@ -30,7 +30,14 @@ from glitch_agents import (
     optimality,
     state_values,
 )
-from glitch_gym import GlitchGridEnv, GridWorld, compute_activation, make_world, read_picture
+from glitch_gym import (
+    GlitchGridEnv,
+    GridWorld,
+    WorldSettings,
+    compute_activation,
+    make_world,
+    read_picture,
+)
 
 EFFECTS = ["same", "pixelate", "desaturate", "invert", "random"]
 HEIGHT, WIDTH = 1080, 1920
@@ -41,10 +48,8 @@ LARGE = {"image": "sample:chelsea", "grid": (200, 100), "fit": "stretch"}
 def world_of_photograph(name: str, grid: tuple[int, int], objective: str = "escape") -> GridWorld:
     """Build a world from a photograph's class activation map."""
     frame = read_picture(f"sample:{name}").frame
-    return make_world(
-        compute_activation(frame), HEIGHT, WIDTH, grid=grid, effects=EFFECTS, fit="stretch",
-        objective=objective,
-    )  # fmt: skip
+    settings = WorldSettings(grid, EFFECTS, fit="stretch", objective=objective)
+    return make_world(compute_activation(frame), (HEIGHT, WIDTH), settings)
 
 
 def seconds(call: Callable[[], Any]) -> float:

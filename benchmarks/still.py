@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glitch_agents import QLearning, QTable, Trajectories, rollout
-from glitch_gym.activation import compute_activation, memory
-from glitch_gym.dynamics import GridWorld, _make_world
+from glitch_gym import WorldSettings, make_world
+from glitch_gym.activation import compute_activation
+from glitch_gym.dynamics import GridWorld
+from glitch_gym.memory import MEMORY
 from glitch_gym.picture import read_picture
 from glitch_render.engine.replay import replay
 from glitch_render.episodes.episode import EpisodeLayer
@@ -111,8 +113,7 @@ def stages(preset: str, content: bytes) -> dict[str, float]:
         return result
 
     # What was remembered from the run before would hide what a new picture costs
-    memory.clear()
-    _make_world.cache_clear()
+    MEMORY.clear()
     frame = timed("read", lambda: np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
     activation = timed("activation", lambda: compute_activation(frame, recipe.activation))
     for index, layer in enumerate(recipe.layers):
@@ -178,11 +179,8 @@ def main() -> None:
 
     effects = ["same", "pixelate", "desaturate", "invert", "random"]
     activation = compute_activation(frame)
-    from glitch_gym import make_world
-
-    world = make_world(
-        activation, HEIGHT, WIDTH, grid=(200, 100), effects=effects, fit="stretch", orient="auto"
-    )
+    settings = WorldSettings((200, 100), effects, fit="stretch", orient="auto")
+    world = make_world(activation, (HEIGHT, WIDTH), settings)
     rows = []
     for name, learner, episodes in (
         ("a policy near the optimum", QLearning(alpha=1.0, epsilon=1.0), 500_000),

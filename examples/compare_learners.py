@@ -19,7 +19,7 @@ from glitch_agents import (
     Sarsa,
     optimality,
 )
-from glitch_gym import compute_activation, make_world, read_picture
+from glitch_gym import WorldSettings, compute_activation, make_world, read_picture
 
 LEARNERS = {
     "sweeping": ModelBased(),
@@ -48,13 +48,12 @@ def main() -> None:
     from matplotlib import pyplot
 
     frame = read_picture(options.image).frame
-    world = make_world(
-        compute_activation(frame, options.activation),
-        *frame.shape[:2],
+    settings = WorldSettings(
         grid=(40, 20),
         effects=["same", "pixelate", "desaturate", "invert", "random"],
         fit="stretch",
     )
+    world = make_world(compute_activation(frame, options.activation), frame.shape[:2], settings)
     episodes = np.unique(np.geomspace(50, 20_000, options.points).astype(int))
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for name, learner in LEARNERS.items():

@@ -29,7 +29,7 @@ from glitch_gym.errors import (
 from glitch_gym.grid import Grid, fit_grid
 from glitch_gym.picture import Picture, read_picture
 from glitch_gym.policy import Policy
-from glitch_gym.reward import Noise
+from glitch_gym.settings import Noise, WorldSettings
 from glitch_gym.trajectories import Trajectories
 from glitch_gym.vector_env import GlitchGridVectorEnv, VectorRollout
 
@@ -60,6 +60,7 @@ __all__ = [
     "Trajectories",
     "VectorRollout",
     "WeightsError",
+    "WorldSettings",
     "__version__",
     "compute_activation",
     "fit_grid",

@@ -8,25 +8,37 @@ makes a step two look-ups for everyone who steps: the environment, the learners 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation.base import Activation
-from glitch_gym.checks import frozen_array, real_number, whole_number
+from glitch_gym.checks import frozen_array, real_number, shown, whole_number
 from glitch_gym.errors import GridError, SettingError
-from glitch_gym.grid import Fit, Grid, Orient, fit_grid
-from glitch_gym.reward import Noise, activation_on_grid, effect_noise, resolve_objective
+from glitch_gym.grid import Grid
+from glitch_gym.memory import MEMORY, content_key
+from glitch_gym.reward import activation_on_grid
 from glitch_gym.reward import reward_field as make_reward_field
+from glitch_gym.settings import WorldSettings
 
-__all__ = ["EXIT", "LIFETIME", "GridWorld", "grid_world", "make_world"]
+__all__ = [
+    "EXIT",
+    "LIFETIME",
+    "GridWorld",
+    "grid_world",
+    "make_world",
+    "recall_world",
+    "world_with_field",
+]
 
 EXIT = -1
 """The next state of an agent that leaves the picture."""
+
+LIFETIME = 20
+"""Steps that an agent lives, as in the blog post."""
 
 _MOST_ENTRIES = 2**28
 
@@ -91,6 +103,11 @@ class GridWorld:
         ends = np.append(self.grid.prohibited().ravel(), False)
         if ends[by_effect[self.picture_cells, 0]].any():
             raise SettingError("a move leads from the picture into a prohibited cell")
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the whole world: equal digests mean equal worlds."""
+        return content_key(**{one.name: getattr(self, one.name) for one in fields(self)})
 
     @cached_property
     def picture_cells(self) -> NDArray[np.int32]:
@@ -181,106 +198,77 @@ def grid_world(
     )
 
 
-@lru_cache(maxsize=32)
-def _make_world(
-    activation: Activation,
-    grid: Grid,
-    actions: ActionSet,
-    noise: tuple[tuple[str, Noise], ...],
-    reward_range: tuple[float, float],
-    exit_reward: float,
-    prohibited_reward: float,
-    invert: bool,
-    median: int,
-    seed: int,
-    layer: int,
+def world_with_field(
+    field: NDArray[np.float32], activation: Activation, grid: Grid, settings: WorldSettings
 ) -> GridWorld:
-    field = make_reward_field(
-        activation,
-        grid,
-        actions,
-        noise=dict(noise),
-        reward_range=reward_range,
-        prohibited_reward=prohibited_reward,
-        invert=invert,
-        median=median,
-        seed=seed,
-        layer=layer,
-    )
+    """Build the world of a picture whose reward field is already known.
+
+    Args:
+        field: reward field, from ``reward_field`` with the other arguments.
+        activation: activation map of the picture.
+        grid: grid laid over the picture, from ``settings.grid_over``.
+        settings: settings of the world.
+
+    Raises:
+        SettingError: a reward field of another shape.
+    """
     return grid_world(
         grid,
-        actions,
+        settings.actions,
         field,
-        exit_reward=exit_reward,
-        prohibited_reward=prohibited_reward,
+        exit_reward=settings.leaving_reward,
+        prohibited_reward=settings.prohibited_reward,
         activation=activation_on_grid(activation, grid),
     )
 
 
 def make_world(
     activation: Activation,
-    height: int,
-    width: int,
+    size: tuple[int, int],
+    settings: WorldSettings,
     *,
-    grid: tuple[int, int],
-    effects: Iterable[str] | Mapping[str, Noise | tuple[float, float] | Mapping[str, float]],
-    fit: Fit = "pad",
-    orient: Orient = "fixed",
-    moves: int = 4,
-    objective: str = "escape",
-    reward_range: tuple[float, float] | None = None,
-    exit_reward: float | None = None,
-    prohibited_reward: float = -1.0,
-    invert: bool = False,
-    median: int = 3,
     seed: int = 0,
     layer: int = 0,
 ) -> GridWorld:
-    """Build the world of a picture; one that was built before is handed out again.
+    """Build the world of a picture.
 
     Args:
-        activation: the picture's activation map.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
-        grid: (rows, cols).
-        effects: names, or names with their noise (see ``effect_noise``).
-        fit: ``"pad"`` or ``"stretch"`` (see ``fit_grid``).
-        orient: ``"auto"`` lays the grid's longer side along the picture's.
-        moves: 4 or 8.
-        objective: ``"escape"`` (rewards −1…0, 1 for leaving) or ``"linger"`` (0…1, 0).
-        reward_range: in place of the objective's.
-        exit_reward: in place of the objective's.
-        prohibited_reward: for walking into a prohibited cell.
-        invert: use 1 − activation.
-        median: side of the median filter in cells, odd.
-        seed: of the reward noise.
+        activation: activation map of the picture.
+        size: (height, width) of the picture in pixels.
+        settings: settings of the world.
+        seed: seed of the reward noise.
         layer: number of the layer, part of the noise's key.
 
     Raises:
-        SettingError: a setting is out of its range.
+        SettingError: a seed or layer that is no whole number, or too many rewards.
         GridError: the grid is finer than the picture.
     """
     seed = whole_number("seed", seed, most=None)
     layer = whole_number("layer", layer)
-    prohibited_reward = real_number("prohibited_reward", prohibited_reward)
-    median = whole_number("median", median, least=1)
-    moves = whole_number("moves", moves)
-    noise = effect_noise(effects)
-    low_high, leaving = resolve_objective(objective, reward_range, exit_reward)
-    return _make_world(
-        activation,
-        fit_grid(grid, height, width, fit=fit, orient=orient),
-        ActionSet(tuple(noise), moves),
-        tuple(noise.items()),
-        low_high,
-        leaving,
-        prohibited_reward,
-        bool(invert),
-        median,
-        seed,
-        layer,
+    if not isinstance(settings, WorldSettings):
+        raise SettingError(f"a world needs WorldSettings, not {shown(settings)}")
+    grid = settings.grid_over(*size)
+    field = make_reward_field(activation, grid, settings, seed=seed, layer=layer)
+    return world_with_field(field, activation, grid, settings)
+
+
+def recall_world(
+    activation: Activation,
+    size: tuple[int, int],
+    settings: WorldSettings,
+    *,
+    seed: int = 0,
+    layer: int = 0,
+) -> GridWorld:
+    """Return the world of a picture, built once for each content of the arguments.
+
+    Arguments and errors are those of ``make_world``.
+    """
+    seed = whole_number("seed", seed, most=None)
+    layer = whole_number("layer", layer)
+    key = content_key(
+        activation=activation, size=tuple(size), world=settings, seed=seed, layer=layer
     )
-
-
-LIFETIME = 20
-"""Steps that an agent lives, as in the post."""
+    return MEMORY.recall(
+        key, lambda: make_world(activation, size, settings, seed=seed, layer=layer)
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -11,15 +11,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from glitch_gym.activation import compute_activation
+from glitch_gym.activation import recall_activation
 from glitch_gym.activation.base import Activation
 from glitch_gym.checks import shown, whole_number
-from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, make_world
+from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, recall_world
 from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.grid import Fit, Orient
 from glitch_gym.picture import check_frame, read_frame
 from glitch_gym.randomness import below_py, draw_py
-from glitch_gym.reward import Noise
+from glitch_gym.settings import Effects, WorldSettings
 
 __all__ = ["DEFAULT_EFFECTS", "OBSERVATIONS", "GlitchGridEnv", "episode_key"]
 
@@ -31,8 +31,6 @@ _LARGEST_PATCH = 255
 
 OBSERVATIONS = ("cell", "coordinates", "masked", "patch")
 """Kinds of observation."""
-
-Effects = Sequence[str] | Mapping[str, Noise | tuple[float, float] | Mapping[str, float]]
 
 
 def episode_key(rng: np.random.Generator) -> int:
@@ -145,9 +143,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
     ) -> None:
         frame = read_frame(image) if isinstance(image, str) else np.asarray(image)
         check_frame(frame)
-        world = make_world(
-            compute_activation(frame, activation, weights=weights),
-            *frame.shape[:2],
+        settings = WorldSettings(
             grid=grid,
             effects=effects,
             fit=fit,
@@ -159,8 +155,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             prohibited_reward=prohibited_reward,
             invert=invert,
             median=median,
-            seed=seed,
         )
+        computed = recall_activation(frame, activation, weights=weights)
+        world = recall_world(computed, (frame.shape[0], frame.shape[1]), settings, seed=seed)
         self._start(world, frame, observation, patch_size, lifetime, seed, render_mode)
 
     @classmethod
@@ -178,7 +175,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         """Make an environment from a world that is already built.
 
         Args:
-            world: from ``make_world`` or ``grid_world``.
+            world: world from ``make_world`` or ``grid_world``.
             frame: the picture, uint8 (height, width, 3), for ``render``.
             observation: kind of observation.
             patch_size: side of the ``"patch"``, odd.

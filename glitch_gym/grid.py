@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from glitch_gym.checks import shown, whole_number
 from glitch_gym.errors import GridError, SettingError
 
-__all__ = ["Fit", "Grid", "Orient", "fit_grid", "orient_grid"]
+__all__ = ["Fit", "Grid", "Orient", "check_grid", "fit_grid", "orient_grid"]
 
 Fit = Literal["pad", "stretch"]
 Orient = Literal["fixed", "auto"]
@@ -105,6 +105,25 @@ def orient_grid(
     return rows, cols
 
 
+def check_grid(size: tuple[int, int], fit: str, orient: str) -> tuple[int, int]:
+    """Return the rows and columns of a grid, with the way it is laid checked.
+
+    Raises:
+        SettingError: a size below one cell, or an unknown ``fit`` or ``orient``.
+    """
+    if fit not in ("pad", "stretch"):
+        raise SettingError(f"fit must be 'pad' or 'stretch', not {fit!r}")
+    if orient not in ("fixed", "auto"):
+        raise SettingError(f"orient must be 'fixed' or 'auto', not {orient!r}")
+    try:
+        rows, cols = (whole_number("a side of the grid", side, least=1) for side in size)
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"grid must be (rows, cols), whole numbers from 1, not {shown(size)}"
+        ) from error
+    return rows, cols
+
+
 def fit_grid(
     size: tuple[int, int],
     height: int,
@@ -130,17 +149,7 @@ def fit_grid(
         SettingError: a size below one cell, or an unknown ``fit`` or ``orient``.
         GridError: the grid is finer than the picture.
     """
-    if fit not in ("pad", "stretch"):
-        raise SettingError(f"fit must be 'pad' or 'stretch', not {fit!r}")
-    if orient not in ("fixed", "auto"):
-        raise SettingError(f"orient must be 'fixed' or 'auto', not {orient!r}")
-    try:
-        rows, cols = (whole_number("a side of the grid", side, least=1) for side in size)
-    except (TypeError, ValueError) as error:
-        raise SettingError(
-            f"grid must be (rows, cols), whole numbers from 1, not {shown(size)}"
-        ) from error
-    rows, cols = orient_grid((rows, cols), height, width, orient)
+    rows, cols = orient_grid(check_grid(size, fit, orient), height, width, orient)
     picture_rows, picture_cols = rows, cols
     if fit == "pad":
         if rows * width >= cols * height:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from glitch_gym.activation import compute_activation
+from glitch_gym.activation import compute_activation, recall_activation
 from glitch_gym.activation.base import Activation
 from glitch_gym.activation.cam import (
     class_activation_map,
@@ -127,9 +127,13 @@ def test_a_blank_picture_is_active_nowhere_in_particular(method):
 
 
 def test_computed_maps_are_remembered_by_content(chelsea):
-    first = compute_activation(chelsea, "edges")
-    assert compute_activation(chelsea.copy(), "edges") is first
-    assert compute_activation(255 - chelsea, "edges") is not first
+    first = recall_activation(chelsea, "edges")
+    assert recall_activation(chelsea.copy(), "edges") is first
+    assert recall_activation(255 - chelsea, "edges") is not first
+    assert recall_activation(chelsea, "spectral_residual") is not first
+    again = compute_activation(chelsea, "edges")
+    assert again is not first
+    assert again == first
 
 
 def test_activations_are_equal_by_content():

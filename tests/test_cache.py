@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import stat
@@ -10,9 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.worlds import small_world
 
+from glitch_agents.registry import LEARNERS
+from glitch_gym.activation import compute_activation
+from glitch_gym.dynamics import make_world
 from glitch_gym.errors import SettingError
+from glitch_gym.settings import WorldSettings
 from glitch_render.cache import Cache, cache_key, user_cache
+from glitch_render.layers import layer_world, table_key
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.stills import corrupt
 
@@ -25,11 +32,16 @@ def cache(tmp_path):
     return Cache(tmp_path / "cache")
 
 
+def as_next_run(cache):
+    """The same folder, with nothing in memory yet."""
+    return Cache(cache.folder, cache.limit)
+
+
 def test_what_is_kept_is_found_again(cache):
     key = cache_key(a=1, b=[2, "three"])
     assert cache.find("table", key) is None
     cache.keep("table", key, NUMBERS)
-    found = cache.find("table", key)
+    found = as_next_run(cache).find("table", key)
     np.testing.assert_array_equal(found["values"], NUMBERS["values"])
     assert str(found["name"]) == "first"
     assert cache.find("table", cache_key(a=1, b=[2, "four"])) is None
@@ -46,6 +58,29 @@ def test_recall_computes_once(cache):
     for _ in range(3):
         np.testing.assert_array_equal(cache.recall("reward", A, make)["values"], NUMBERS["values"])
     assert len(calls) == 1
+
+
+def test_what_was_used_before_is_not_read_again(cache):
+    cache.keep("table", A, NUMBERS)
+    first = as_next_run(cache)
+    found = first.find("table", A)
+    (cache.folder / "table" / f"{A}.npz").unlink()
+    assert first.find("table", A) is found
+    assert first.find("reward", A) is None
+    assert as_next_run(cache).find("table", A) is None
+    first.clear()
+    assert first.find("table", A) is None
+
+
+def test_what_comes_out_cannot_be_changed_nor_by_who_put_it_in(cache):
+    numbers = np.arange(5.0)
+    cache.keep("table", A, {"values": numbers})
+    numbers[0] = 7
+    for one in (cache, as_next_run(cache)):
+        found = one.find("table", A)["values"]
+        assert found[0] == 0
+        with pytest.raises(ValueError, match="read-only"):
+            found[0] = 1
 
 
 def damaged(content, harm):
@@ -70,11 +105,11 @@ def test_a_damaged_entry_is_told_and_computed_again(cache, harm, caplog):
     path.write_bytes(damaged(content, harm))
     assert path.read_bytes() != content
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        again = cache.recall("table", A, lambda: NUMBERS)
+        again = as_next_run(cache).recall("table", A, lambda: NUMBERS)
     assert len(caplog.records) == 1
     assert "damaged" in caplog.text
     np.testing.assert_array_equal(again["values"], NUMBERS["values"])
-    assert cache.find("table", A) is not None
+    assert as_next_run(cache).find("table", A) is not None
 
 
 def test_one_bit_anywhere_stops_no_render(cache):
@@ -85,7 +120,7 @@ def test_one_bit_anywhere_stops_no_render(cache):
         path.write_bytes(
             content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
         )
-        found = cache.recall("table", A, lambda: {"values": np.arange(9.0)})
+        found = as_next_run(cache).recall("table", A, lambda: {"values": np.arange(9.0)})
         assert found["values"].tolist() == list(range(9)), place
 
 
@@ -97,8 +132,9 @@ def test_an_entry_that_claims_too_much_takes_no_memory(cache):
     path.write_bytes(content.replace(header + b" " * 12, b"'shape': (1000000000000,), }   "))
     assert len(path.read_bytes()) == len(content)
     assert path.read_bytes() != content
+    reopened = as_next_run(cache)
     tracemalloc.start()
-    assert cache.find("table", A) is None
+    assert reopened.find("table", A) is None
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
@@ -109,10 +145,10 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     for number, key in enumerate((A, B, C)):
         cache.keep("table", key, NUMBERS)
         os.utime(tmp_path / "table" / f"{key}.npz", (number, number))
-    assert cache.find("table", A) is not None
+    assert as_next_run(cache).find("table", A) is not None
     cache.keep("table", D, NUMBERS)
-    assert cache.find("table", B) is None
-    assert cache.find("table", A) is not None
+    assert as_next_run(cache).find("table", B) is None
+    assert as_next_run(cache).find("table", A) is not None
     assert sum(one.size for one in cache.kept().values()) <= 30_000
 
 
@@ -139,8 +175,8 @@ def test_a_full_disk_is_no_reason_to_stop(cache, caplog, monkeypatch):
 def test_two_processes_at_once_do_no_harm(tmp_path):
     script = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from glitch_render.cache import Store\n"
-        "store = Store(Path(sys.argv[1]), 400_000)\n"
+        "from glitch_render.cache import Cache\n"
+        "store = Cache(Path(sys.argv[1]), 400_000)\n"
         "for number in range(60):\n"
         "    made = {'v': np.full(5000, number % 20)}\n"
         "    found = store.recall('table', f'{number % 20:040}', lambda: made)\n"
@@ -279,9 +315,9 @@ def test_an_entry_that_may_not_be_read_is_computed_again(cache, caplog, monkeypa
     # The superuser, as whom these tests may run, is allowed to read everything
     monkeypatch.setattr("glitch_gym.input.os.open", refusing)
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        assert cache.recall("table", A, lambda: NUMBERS) is NUMBERS
+        assert as_next_run(cache).recall("table", A, lambda: NUMBERS) is NUMBERS
     assert "no permission" in caplog.text
-    assert cache.find("table", A) is not None
+    assert as_next_run(cache).find("table", A) is not None
 
 
 def test_nobody_else_reads_the_cache(cache):
@@ -301,9 +337,10 @@ def test_nobody_else_reads_the_cache(cache):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to give a folder away")
 def test_the_cache_of_another_account_is_not_used(cache, caplog):
     cache.keep("table", A, NUMBERS)
+    reopened = as_next_run(cache)
     os.chown(cache.folder, 12345, 12345)
     with caplog.at_level(logging.WARNING, "glitch_gym"):
-        assert cache.recall("table", A, lambda: NUMBERS) is NUMBERS
+        assert reopened.recall("table", A, lambda: NUMBERS) is NUMBERS
     assert "for this account" in caplog.text
     assert cache.clear() == 0
 
@@ -319,6 +356,75 @@ def test_the_command_line_clears_its_own_alone(videos):
         assert done.returncode == 0, done.stderr
         assert f"{videos / 'glitch-gym'}" in done.stdout
     assert everything_in(videos) == before
+
+
+OTHER_SETTINGS = {
+    "grid": (6, 5),
+    "effects": ["same", "pixelate"],
+    "fit": "stretch",
+    "orient": "fixed",
+    "moves": 8,
+    "objective": "linger",
+    "reward_range": (-2.0, 0.5),
+    "exit_reward": 3.0,
+    "prohibited_reward": -0.5,
+    "invert": True,
+    "median": 5,
+}
+"""A value of every world setting that differs from that of the layer below."""
+
+
+@pytest.mark.parametrize("name", [one.name for one in dataclasses.fields(WorldSettings)])
+def test_worlds_that_differ_in_any_setting_share_no_entry(small, cache, name):
+    activation = compute_activation(small, "edges")
+    entries = []
+    base = {"grid": (6, 4), "effects": ["same", "invert"]}
+    for given in (base, {**base, name: OTHER_SETTINGS[name]}, base):
+        layer = Layer(**given)
+        assert layer.world_settings() == WorldSettings(
+            **{"orient": "auto", **given, "effects": layer.world_settings().noise}
+        )
+        world = layer_world(layer, 0, activation, *small.shape[:2], seed=1, cache=cache)
+        made = make_world(activation, small.shape[:2], layer.world_settings(), seed=1)
+        assert world.digest == made.digest
+        entries.append(cache.kept()["reward"].entries)
+    assert entries == [1, 2, 2]
+
+
+def test_seeds_and_places_in_the_recipe_share_no_entry(small, cache):
+    layer = Layer(grid=(6, 4))
+    activation = compute_activation(small, "edges")
+    for index, seed in ((0, 0), (0, 1), (1, 0)):
+        layer_world(layer, index, activation, *small.shape[:2], seed=seed, cache=cache)
+    assert cache.kept()["reward"].entries == 3
+
+
+@pytest.mark.parametrize("learner", sorted(set(LEARNERS) - {"ppo"}))
+def test_learners_that_differ_in_any_setting_share_no_table(learner):
+    layer, world = Layer(grid=(5, 3), learner=learner), small_world()
+    changes = [
+        {"iterations": 77},
+        {"lifetime": 7},
+        *(
+            {name: value}
+            for name, value in (("alpha", 0.3), ("gamma", 0.5), ("epsilon", 0.4), ("initial", 1.0))
+            if name in {one.name for one in dataclasses.fields(layer.make_learner())}
+        ),
+    ]
+    layers = [layer, *(layer.model_copy(update=change) for change in changes)]
+    keys = {table_key(one, 0, world, seed=0) for one in layers}
+    keys |= {table_key(layer, 1, world, seed=0), table_key(layer, 0, world, seed=1)}
+    keys.add(table_key(layer, 0, small_world(moves=8), seed=0))
+    assert len(keys) == len(layers) + 3
+    assert table_key(layer, 0, small_world(), seed=0) in keys
+
+
+def test_a_warm_start_counts_for_learners_that_take_one():
+    warm, cold = Layer(grid=(5, 3)), Layer(grid=(5, 3), learner="planner")
+    world = small_world()
+    assert table_key(warm, 0, world, seed=0, start=A) != table_key(warm, 0, world, seed=0)
+    assert table_key(warm, 0, world, seed=0, start=A) != table_key(warm, 0, world, seed=0, start=B)
+    assert table_key(cold, 0, world, seed=0, start=A) == table_key(cold, 0, world, seed=0)
 
 
 def test_editing_one_layer_learns_that_one_again(small, cache):

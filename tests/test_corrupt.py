@@ -153,10 +153,10 @@ def test_ctrl_c_while_learning_gives_no_picture(medium, heeds_ctrl_c):
 
 def test_the_rollouts_policy_follows_the_layer(medium):
     from glitch_gym.dynamics import make_world
+    from glitch_gym.settings import WorldSettings
 
-    world = make_world(
-        compute_activation(medium, "edges"), *medium.shape[:2], grid=(8, 8), effects=["same"]
-    )
+    settings = WorldSettings((8, 8), ["same"])
+    world = make_world(compute_activation(medium, "edges"), medium.shape[:2], settings)
     explorer = Layer(grid=(8, 8), effects=["same"], iterations=10, explore=0.4)
     drawer = Layer(grid=(8, 8), effects=["same"], iterations=10, temperature=0.3)
     assert layer_policy(explorer, 0, world, medium, seed=0).epsilon == 0.4

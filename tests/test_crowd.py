@@ -10,14 +10,14 @@ from glitch_agents.rollout import as_table, births
 from glitch_gym.activation import compute_activation
 from glitch_gym.dynamics import make_world
 from glitch_gym.errors import SettingError
+from glitch_gym.settings import WorldSettings
 
 
 @pytest.fixture(scope="module")
 def world(small):
     activation = compute_activation(small, "spectral_residual")
-    return make_world(
-        activation, *small.shape[:2], grid=(12, 18), effects=["same", "invert"], fit="stretch"
-    )
+    settings = WorldSettings((12, 18), ["same", "invert"], fit="stretch")
+    return make_world(activation, small.shape[:2], settings)
 
 
 @pytest.fixture(scope="module", params=["greedy", "epsilon", "softmax", "first"])

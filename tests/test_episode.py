@@ -101,11 +101,10 @@ def test_columns_hold_every_stamp(walked):
 
 
 def test_walks_by_hand_are_episodes_too(small, tmp_path):
-    from glitch_gym import compute_activation, make_world
+    from glitch_gym import WorldSettings, compute_activation, make_world
 
-    world = make_world(
-        compute_activation(small, "edges"), *small.shape[:2], grid=(10, 15), effects=["same"]
-    )
+    settings = WorldSettings((10, 15), ["same"])
+    world = make_world(compute_activation(small, "edges"), small.shape[:2], settings)
     by_hand = scripted(world, [((2, 2), ["same_right"] * 9)])
     episode = Episode((EpisodeLayer(world.grid, world.actions, by_hand),))
     save_episode(tmp_path / "hand.npz", episode)

@@ -18,7 +18,7 @@ from support.worlds import small_world
 from glitch_agents import QTable, load_table, rollout
 from glitch_agents.population import Population
 from glitch_agents.rollout import MOST_AGENTS, MOST_STEPS
-from glitch_gym import compute_activation, make_world
+from glitch_gym import WorldSettings, compute_activation, make_world
 from glitch_gym.errors import (
     GlitchError,
     OutputError,
@@ -278,9 +278,8 @@ def test_worlds_beyond_measure_take_no_memory(small, tmp_path):
     with pytest.raises(SettingError, match=f"at most {MOST_REWARDS:,}"):
         make_world(
             compute_activation(frame[:64, :64], "edges"),
-            *frame.shape[:2],
-            grid=(4096, 4096),
-            effects=["same"],
+            frame.shape[:2],
+            WorldSettings((4096, 4096), ["same"]),
         )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

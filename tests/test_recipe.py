@@ -6,7 +6,7 @@ import pytest
 
 from glitch_agents import QLearning, Schedule
 from glitch_gym.errors import RecipeError, SettingError
-from glitch_gym.reward import Noise
+from glitch_gym.settings import Noise
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.recipe.presets import DEFAULT_PRESET, load_preset, preset_names, preset_text
 from glitch_render.recipe.toml import apply_settings, line_of, parse_recipe, read_toml

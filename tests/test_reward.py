@@ -4,26 +4,20 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from glitch_gym.actions import ActionSet
 from glitch_gym.activation.base import Activation
 from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid
-from glitch_gym.reward import (
-    Noise,
-    activation_on_grid,
-    effect_noise,
-    resolve_objective,
-    reward_field,
-)
+from glitch_gym.reward import activation_on_grid, reward_field
+from glitch_gym.settings import Noise, WorldSettings, effect_noise, resolve_objective
 
 GRID = Grid(12, 10, 9, 10)
 RAMP = Activation(np.linspace(0, 1, 90, dtype=np.float32).reshape(9, 10))
 SILENT = {"same": Noise(0, 0), "invert": Noise(-0.5, 0)}
-ACTIONS = ActionSet(("same", "invert"))
 
 
-def field(**settings):
-    return reward_field(RAMP, GRID, ACTIONS, **{"noise": SILENT, "median": 1, **settings})
+def field(*, noise=SILENT, seed=0, layer=0, **given):
+    settings = WorldSettings((12, 10), noise, **{"median": 1, **given})
+    return reward_field(RAMP, GRID, settings, seed=seed, layer=layer)
 
 
 def test_activation_maps_to_the_reward_range_and_noise_means_shift_it():
@@ -43,14 +37,9 @@ def test_invert_turns_the_activation_round_first():
 
 def test_noise_has_the_mean_and_deviation_asked_for_and_differs_by_action():
     flat = Activation(np.full((4, 4), 0.5, np.float32))
-    rewards = reward_field(
-        flat,
-        Grid(100, 100, 100, 100),
-        ACTIONS,
-        noise={"same": Noise(0.2, 0.3), "invert": Noise(-0.4, 0.1)},
-        reward_range=(0, 1),
-        median=1,
-    )
+    noise = {"same": Noise(0.2, 0.3), "invert": Noise(-0.4, 0.1)}
+    settings = WorldSettings((100, 100), noise, reward_range=(0, 1), median=1)
+    rewards = reward_field(flat, Grid(100, 100, 100, 100), settings)
     assert abs(rewards[:, :, 0].mean() - 0.7) < 0.02
     assert abs(rewards[:, :, 0].std() - 0.3) < 0.02
     assert abs(rewards[:, :, 7].mean() - 0.1) < 0.01
@@ -69,7 +58,7 @@ def test_the_median_filter_does_not_let_padding_in():
 def test_an_effects_noise_does_not_depend_on_its_neighbours():
     noisy = {"same": Noise(0, 0.3), "invert": Noise(0, 0.3)}
     both = field(noise=noisy, seed=5)
-    alone = reward_field(RAMP, GRID, ActionSet(("invert",)), noise=noisy, median=1, seed=5)
+    alone = field(noise={"invert": noisy["invert"]}, seed=5)
     np.testing.assert_array_equal(both[:, :, 4:], alone)
     assert (field(noise=noisy, seed=6) != both).any()
     assert (field(noise=noisy, seed=5, layer=1) != both).any()
@@ -111,7 +100,6 @@ def test_effects_take_noise_in_any_form():
         (lambda: resolve_objective("escape", (0, float("inf"))), "reward_range"),
         (lambda: resolve_objective("escape", None, float("nan")), "exit_reward"),
         (lambda: field(median=2), "odd"),
-        (lambda: field(noise={"same": Noise()}), "has no noise"),
         (lambda: Activation(np.full((2, 2), np.nan)), "finite"),
         (lambda: Activation(np.full((2, 2), 1.5)), "0…1"),
         (lambda: Activation(np.zeros((2, 2, 2))), "two-dimensional"),

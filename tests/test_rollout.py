@@ -10,6 +10,7 @@ from glitch_gym.activation import compute_activation
 from glitch_gym.dynamics import make_world
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import derive_key
+from glitch_gym.settings import WorldSettings
 from glitch_render.layers import layer_policy, layer_trajectories, layer_world
 from glitch_render.recipe.presets import load_preset
 
@@ -81,7 +82,7 @@ def test_more_agents_and_longer_lives_leave_the_others_as_they_were():
 
 def test_births_keep_to_the_activation(small):
     activation = compute_activation(small, "spectral_residual")
-    world = make_world(activation, *small.shape[:2], grid=(16, 24), effects=["same"])
+    world = make_world(activation, small.shape[:2], WorldSettings((16, 24), ["same"]))
     table = QTable(np.zeros(world.reward_field.shape, np.float32))
     for limits, holds in (
         ({"born_above": 0.6}, lambda level: level >= 0.6),

@@ -18,6 +18,7 @@ from glitch_gym.dynamics import make_world
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import RecipeError
 from glitch_gym.picture import read_picture
+from glitch_gym.settings import WorldSettings
 from glitch_render.recipe.files import recipe_text
 
 
@@ -63,9 +64,8 @@ def test_two_jobs_at_once_sum_in_one_thread_and_leave_torchs_number_as_it_was(sm
 
 def test_a_learning_network_lets_an_activation_in_between_two_episodes(small):
     frame = read_picture("sample:balloon").frame
-    world = make_world(
-        compute_activation(frame, "edges"), *frame.shape[:2], grid=(6, 4), effects=["same"]
-    )
+    settings = WorldSettings((6, 4), ["same"])
+    world = make_world(compute_activation(frame, "edges"), frame.shape[:2], settings)
     env = GlitchGridEnv.from_world(world, frame, observation="coordinates")
     network = load_backbone("efficientnet_lite0")
     begun, done = threading.Event(), threading.Event()

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import OrderedDict
 from pathlib import Path
-from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_gym.activation.base import Activation, content_digest, file_stamp
+from glitch_gym.activation.base import Activation, file_stamp
 from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.errors import SettingError, unknown_name_error
+from glitch_gym.memory import MEMORY, content_digest, content_key
 from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.plugins import ACTIVATION_GROUP, contained, find_plug_in, load_plug_in, plug_ins
 
@@ -33,7 +32,7 @@ __all__ = [
     "compute_activation",
     "is_activation_name",
     "load_activation",
-    "memory",
+    "recall_activation",
     "release_networks",
 ]
 
@@ -50,11 +49,6 @@ class ActivationFunction(Protocol):
     def __call__(self, frame: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """Return the map of a frame: (h, w) of any size, values in [0, 1]."""
         ...
-
-
-_REMEMBERED = 16
-memory: OrderedDict[tuple[str, ...], Activation] = OrderedDict()
-_memory_lock = Lock()
 
 
 def activation_names() -> tuple[str, ...]:
@@ -124,8 +118,6 @@ def compute_activation(
 ) -> Activation:
     """Compute the activation map of a frame, or take the one that the user brings.
 
-    Maps that are computed are remembered by the content of the frame, so asking twice is free.
-
     Args:
         frame: uint8 (height, width, 3), RGB.
         source: a name of ``activation_names``; the path of a mask picture (white is active); an
@@ -148,17 +140,24 @@ def compute_activation(
     if not is_activation_name(source):
         return _from_mask_file(source)
     check_frame(frame)
-    key = (content_digest(frame), source, file_stamp(weights))
-    with _memory_lock:
-        if key in memory:
-            memory.move_to_end(key)
-            return memory[key]
-    activation = _compute(frame, source, weights)
-    with _memory_lock:
-        memory[key] = activation
-        while len(memory) > _REMEMBERED:
-            memory.popitem(last=False)
-    return activation
+    return _compute(frame, source, weights)
+
+
+def recall_activation(
+    frame: NDArray[np.uint8],
+    source: str | NDArray[Any] | Activation = "efficientnet_lite0",
+    *,
+    weights: str | None = None,
+) -> Activation:
+    """Return the activation map of a frame, computed once for each content of the frame.
+
+    Arguments and errors are those of ``compute_activation``. A mask file is read every time.
+    """
+    if not isinstance(source, str) or not is_activation_name(source):
+        return compute_activation(frame, source, weights=weights)
+    check_frame(frame)
+    key = content_key(frame=content_digest(frame), source=source, weights=file_stamp(weights))
+    return MEMORY.recall(key, lambda: compute_activation(frame, source, weights=weights))
 
 
 def release_networks() -> None:

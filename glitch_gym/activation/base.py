@@ -1,26 +1,18 @@
-"""An activation map, and digests of content."""
+"""An activation map, and the stamp of a file."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.errors import SettingError
 from glitch_gym.input import is_regular
+from glitch_gym.memory import content_digest
 
-__all__ = ["Activation", "content_digest", "file_stamp"]
-
-
-def content_digest(array: NDArray[Any]) -> str:
-    """Hash an array's shape, dtype and bytes: equal digests mean equal content."""
-    digest = hashlib.blake2b(repr((array.shape, array.dtype.str)).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+__all__ = ["Activation", "file_stamp"]
 
 
 @dataclass(frozen=True, eq=False)

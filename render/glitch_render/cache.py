@@ -13,7 +13,6 @@ folder of a kind, is a regular file, is named like an entry, and begins like one
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -23,13 +22,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.errors import ArrayFileError, OutputError, SettingError
 from glitch_gym.input import open_file
+from glitch_gym.memory import Memory, content_key
 from glitch_gym.npz import encode_arrays, read_arrays
 from glitch_gym.output import write_bytes
 
@@ -56,6 +56,7 @@ _TAGGED = (
 _SIGNATURE = "glitch-gym"
 _BEGINS = b"PK\3\4", 30, f"{_SIGNATURE}.npy".encode()
 _OWN_FOLDER = "glitch-gym"
+_MOST_IN_MEMORY = 64 * 2**20
 
 
 @lru_cache(maxsize=1)
@@ -76,10 +77,12 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def cache_key(**parts: Any) -> str:
-    """Name an entry by all that it depends on: numbers, texts, and lists and tables of them."""
-    text = json.dumps([_code_digest(), parts], sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+def cache_key(**parts: object) -> str:
+    """Name an entry by everything that it depends on, our own code included.
+
+    Arguments and errors are those of ``content_key``.
+    """
+    return content_key(code=_code_digest(), **parts)
 
 
 @dataclass(frozen=True)
@@ -91,26 +94,29 @@ class Kept:
 
 
 class Cache:
-    """A folder of entries, bounded in size.
+    """A folder of entries, bounded in size, with those used last in memory as well.
+
+    Arrays that come out of it are shared, and so read-only.
 
     Args:
-        folder: made when the first entry is written. One that holds anything else stays as it is:
-            the store is a folder ``glitch-gym`` in it.
-        limit: in bytes; what was used longest ago goes first.
+        folder: folder of the entries, made when the first one is written. One that holds anything
+            else stays as it is: the cache is then a folder ``glitch-gym`` in it.
+        limit: size of the folder in bytes; what was used longest ago goes first.
     """
 
     def __init__(self, folder: Path, limit: int = _DEFAULT_LIMIT) -> None:
         self.folder = folder if _is_ours(folder) or _is_free(folder) else folder / _OWN_FOLDER
         self.limit = limit
+        self._memory = Memory(_MOST_IN_MEMORY)
         self._warned = False
 
     def recall(self, kind: Kind, key: str, make: Callable[[], Arrays]) -> Arrays:
         """Return an entry's arrays, or make and keep them.
 
         Args:
-            kind: of the entry.
-            key: from ``cache_key``.
-            make: computes the arrays where they are not there, or damaged.
+            kind: kind of the entry.
+            key: name of the entry, from ``cache_key``.
+            make: function that computes the arrays if they are missing or damaged.
         """
         found = self.find(kind, key)
         if found is None:
@@ -120,6 +126,9 @@ class Cache:
 
     def find(self, kind: Kind, key: str) -> Arrays | None:
         """Return an entry's arrays if it is there and whole."""
+        held = self._memory.find(f"{kind}/{key}")
+        if held is not None:
+            return cast(Arrays, held)
         path = self._path(kind, key)
         mode = _mode(path)
         if mode is None or not _is_ours(self.folder) or not _is_folder(path.parent):
@@ -136,10 +145,18 @@ class Cache:
             if _mode(path) is not None:
                 _log.warning("an entry of the cache is computed again: %s", error)
             return None
+        self._hold(kind, key, arrays)
         return arrays
 
+    def _hold(self, kind: Kind, key: str, arrays: Arrays) -> None:
+        """Hold arrays in memory, from now on read-only."""
+        for array in arrays.values():
+            array.setflags(write=False)
+        self._memory.keep(f"{kind}/{key}", arrays)
+
     def keep(self, kind: Kind, key: str, arrays: Arrays) -> None:
-        """Keep arrays; where the disk does not take them, say so once and go on."""
+        """Keep arrays; if the disk does not take them, warn once and go on."""
+        self._hold(kind, key, {name: array.copy() for name, array in arrays.items()})
         path = self._path(kind, key)
         try:
             self._prepare(path.parent)
@@ -209,7 +226,8 @@ class Cache:
         return dict(sorted(counted.items()))
 
     def clear(self) -> int:
-        """Throw all entries out; gives the number of bytes."""
+        """Delete all entries, and return the number of bytes that they took."""
+        self._memory.clear()
         return sum(found.st_size for path, found in list(self._entries()) if _throw_out(path))
 
 

@@ -1,4 +1,4 @@
-"""The whole path for one still: picture, activation, reward, learning, rollout, replay, picture."""
+"""One layer on one picture: its activation, world, policy, walks and overlay."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from glitch_agents.policy import QTable, Ties
 from glitch_agents.registry import LEARNERS, can_start
 from glitch_agents.rollout import MOST_STEPS, as_table, check_steps, rollout
 from glitch_gym.actions import ActionSet
-from glitch_gym.activation import ACTIVATIONS, compute_activation
-from glitch_gym.activation.base import Activation, content_digest, file_stamp
-from glitch_gym.dynamics import GridWorld, grid_world, make_world
+from glitch_gym.activation import ACTIVATIONS, compute_activation, recall_activation
+from glitch_gym.activation.base import Activation, file_stamp
+from glitch_gym.dynamics import GridWorld, recall_world, world_with_field
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import PictureError, SettingError
-from glitch_gym.grid import fit_grid
+from glitch_gym.memory import content_digest
 from glitch_gym.picture import read_picture
 from glitch_gym.policy import Policy
 from glitch_gym.randomness import derive_key
-from glitch_gym.reward import activation_on_grid, check_rewards, resolve_objective
+from glitch_gym.reward import check_rewards, reward_field
 from glitch_gym.trajectories import Trajectories
 from glitch_render.cache import Cache, cache_key
 from glitch_render.engine.mask import make_mask
@@ -52,8 +52,8 @@ class WarmStart:
     """What the shot before learned.
 
     Args:
-        key: from ``table_key``.
-        policy: gives it; called only if something has to be learned.
+        key: key of its table, from ``table_key``.
+        policy: function that returns it, called only if something has to be learned.
     """
 
     key: str
@@ -63,22 +63,22 @@ class WarmStart:
 def frame_activation(
     frame: NDArray[np.uint8], recipe: Recipe, *, cache: Cache | None = None
 ) -> Activation:
-    """Compute the activation of a still by a recipe, or recall it from the store.
+    """Compute the activation of a still by a recipe, or recall it from the cache.
 
     Raises:
-        GlitchError: as ``compute_activation``.
+        GlitchError: the errors of ``compute_activation``.
     """
     source, weights = recipe.activation, recipe.weights
+    # The code of a plug-in's activation may have changed since an entry was written
     if cache is None or source not in ACTIVATIONS:
-        return compute_activation(frame, source, weights=weights)
-
-    key = cache_key(frame=content_digest(frame), source=source, weights=file_stamp(weights))
+        return recall_activation(frame, source, weights=weights)
+    key = cache_key(frame=frame, source=source, weights=file_stamp(weights))
     found = cache.find("activation", key)
-    if found is None:
-        activation = compute_activation(frame, source, weights=weights)
-        cache.keep("activation", key, {"map": activation.map})
-        return activation
-    return Activation(found["map"], source)
+    if found is not None:
+        return Activation(found["map"], source)
+    activation = compute_activation(frame, source, weights=weights)
+    cache.keep("activation", key, {"map": activation.map})
+    return activation
 
 
 def layer_world(
@@ -94,66 +94,28 @@ def layer_world(
     """Build the world of a layer.
 
     Args:
-        layer: its settings.
-        index: its place in the recipe, from 0; part of every random key.
-        activation: of the picture.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
-        seed: of the recipe.
-        cache: where its reward field may be kept.
+        layer: settings of the layer.
+        index: place of the layer in the recipe, from 0; part of every random key.
+        activation: activation of the picture.
+        height: height of the picture in pixels.
+        width: width of the picture in pixels.
+        seed: seed of the recipe.
+        cache: cache of its reward field.
 
     Raises:
         GridError: the grid is finer than the picture.
     """
-    noise = {name: one.noise for name, one in layer.effects.items()}
-    grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
-
-    def make() -> GridWorld:
-        return make_world(
-            activation,
-            height,
-            width,
-            grid=layer.grid,
-            effects=noise,
-            fit=layer.fit,
-            orient=layer.orient,
-            moves=layer.moves,
-            objective=layer.objective,
-            reward_range=layer.reward_range,
-            exit_reward=layer.exit_reward,
-            prohibited_reward=layer.prohibited_reward,
-            invert=layer.invert,
-            median=layer.median,
-            seed=seed,
-            layer=index,
-        )
-
+    settings = layer.world_settings()
     if cache is None:
-        return make()
-    reward_range, exit_reward = resolve_objective(
-        layer.objective, layer.reward_range, layer.exit_reward
-    )
-    key = cache_key(
-        activation=activation.digest,
-        grid=dataclasses.astuple(grid),
-        noise=[(name, one.mean, one.std) for name, one in noise.items()],
-        moves=layer.moves,
-        reward_range=reward_range,
-        prohibited_reward=layer.prohibited_reward,
-        invert=layer.invert,
-        median=layer.median,
-        seed=seed,
-        layer=index,
-    )
-    kept = cache.recall("reward", key, lambda: {"field": make().reward_field})
-    return grid_world(
-        grid,
-        ActionSet(tuple(noise), layer.moves),
-        kept["field"],
-        exit_reward=exit_reward,
-        prohibited_reward=layer.prohibited_reward,
-        activation=activation_on_grid(activation, grid),
-    )
+        return recall_world(activation, (height, width), settings, seed=seed, layer=index)
+    grid = settings.grid_over(height, width)
+
+    def make() -> dict[str, NDArray[np.float32]]:
+        return {"field": reward_field(activation, grid, settings, seed=seed, layer=index)}
+
+    key = cache_key(activation=activation, grid=grid, world=settings, seed=seed, layer=index)
+    field = cache.recall("reward", key, make)["field"]
+    return world_with_field(field, activation, grid, settings)
 
 
 def layer_policy(
@@ -210,7 +172,7 @@ def layer_policy(
 
     if cache is None or layer.learner_name not in LEARNERS:
         return _as_walked(layer, learn())
-    key = table_key(layer, index, world, seed=seed, start=start)
+    key = table_key(layer, index, world, seed=seed, start=None if start is None else start.key)
     kept = cache.find("table", key)
     if kept is not None:
         ties: Ties = "first" if kept["ties"] == "first" else "random"
@@ -223,22 +185,28 @@ def layer_policy(
 
 
 def table_key(
-    layer: Layer, index: int, world: GridWorld, *, seed: int, start: WarmStart | None = None
+    layer: Layer, index: int, world: GridWorld, *, seed: int, start: str | None = None
 ) -> str:
-    """Name what a layer learns, by all that it depends on."""
+    """Name what a layer learns by everything that it depends on.
+
+    Args:
+        layer: settings of the layer.
+        index: place of the layer in the recipe, from 0.
+        world: world of the layer.
+        seed: seed of the recipe.
+        start: key of the table that the shot before learned, for learners that can start with it.
+    """
     learner = layer.make_learner()
-    starts = start is not None and can_start(learner)
     return cache_key(
-        rewards=content_digest(world.rewards),
-        next_state=content_digest(world.next_state),
-        field=content_digest(world.reward_field),
+        world=world,
         learner=layer.learner_name,
-        settings=repr(learner),
+        # A learner of a plug-in is told apart by how it shows itself
+        settings=learner if layer.learner_name in LEARNERS else repr(learner),
         iterations=layer.iterations,
         lifetime=layer.lifetime,
         seed=seed,
         layer=index,
-        start=start.key if starts and start is not None else "",
+        start=start if can_start(learner) else None,
     )
 
 

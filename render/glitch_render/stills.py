@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_gym.actions import ActionSet
 from glitch_gym.activation.base import Activation
-from glitch_gym.grid import fit_grid
 from glitch_gym.output import check_target
 from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.trajectories import Trajectories
@@ -144,9 +142,9 @@ def corrupt_with_episode(
     for index, layer in enumerate(recipe.layers):
         parameters = {name: one.parameters for name, one in layer.effects.items()}
         if index not in worlds:
-            grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
-            actions = ActionSet(tuple(layer.effects), layer.moves)
-            walks.append(EpisodeLayer(grid, actions, Trajectories.empty(), parameters))
+            settings = layer.world_settings()
+            grid = settings.grid_over(height, width)
+            walks.append(EpisodeLayer(grid, settings.actions, Trajectories.empty(), parameters))
             continue
         world = worlds[index]
         policy = layer_policy(

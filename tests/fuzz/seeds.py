@@ -183,7 +183,7 @@ def _make_own(folder: Path, work: Path) -> None:
     """Make what the program itself writes: pictures and clips with recipes, episodes, a cache."""
     from glitch_agents import QLearning
     from glitch_agents.table_files import save_table
-    from glitch_gym import compute_activation, make_world
+    from glitch_gym import WorldSettings, compute_activation, make_world
     from glitch_render.cache import Cache
     from glitch_render.episodes.episode import save_episode
     from glitch_render.recipe.toml import parse_recipe, read_toml
@@ -202,9 +202,8 @@ def _make_own(folder: Path, work: Path) -> None:
         corrupt_clip(clean, folder / "carriers" / name, recipe, selection, sound=False, **options)
     corrupt_picture(clean, work / "expected.png", recipe, cache=Cache(folder / "cache"))
     frame = balloon(40, 48)
-    world = make_world(
-        compute_activation(frame, "edges"), 40, 48, grid=(6, 8), effects=["same", "invert"]
-    )
+    settings = WorldSettings((6, 8), ["same", "invert"])
+    world = make_world(compute_activation(frame, "edges"), (40, 48), settings)
     table = QLearning().learn(world, episodes=20, seed=1)
     save_table(folder / "tables" / "learned.npz", table, world)
 

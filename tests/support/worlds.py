@@ -9,6 +9,7 @@ from glitch_gym.activation import compute_activation
 from glitch_gym.dynamics import grid_world, make_world
 from glitch_gym.grid import Grid
 from glitch_gym.picture import read_picture
+from glitch_gym.settings import WorldSettings
 
 
 def small_world(picture=(4, 3), moves=4, quantum=None):
@@ -21,7 +22,5 @@ def small_world(picture=(4, 3), moves=4, quantum=None):
 
 def photograph_world(grid=(30, 20), effects=("same", "pixelate", "desaturate"), **settings):
     frame = read_picture("sample:coffee").frame
-    return make_world(
-        compute_activation(frame, "spectral_residual"), *frame.shape[:2], grid=grid,
-        effects=effects, **settings,
-    )  # fmt: skip
+    settings = WorldSettings(grid, effects, **settings)
+    return make_world(compute_activation(frame, "spectral_residual"), frame.shape[:2], settings)

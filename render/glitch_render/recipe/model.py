@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Annotated, Any, Literal, cast
 
@@ -34,7 +34,7 @@ from glitch_agents.registry import OwnLearner, make_learner
 from glitch_gym.actions import BUILT_IN_EFFECTS
 from glitch_gym.errors import GlitchError, RecipeError
 from glitch_gym.plugins import contained
-from glitch_gym.reward import Noise, effect_noise
+from glitch_gym.settings import Noise, WorldSettings, effect_noise
 from glitch_render.effects import EffectParameters, get_effect
 from glitch_render.engine.overlay import Blend
 from glitch_render.recipe.fields import (
@@ -378,6 +378,12 @@ class Layer(BaseModel):
     def learner_name(self) -> str:
         """Name of the learner, which is all that outputs are told of it."""
         return write_learner(self.learner)
+
+    def world_settings(self) -> WorldSettings:
+        """Return the settings of the layer's world."""
+        named = {one.name: getattr(self, one.name) for one in fields(WorldSettings)}
+        noise = {name: one.noise for name, one in self.effects.items()}
+        return WorldSettings(**{**named, "effects": noise})
 
     def make_learner(self) -> Learner:
         """Make the learner of this layer, told of those settings that it takes.

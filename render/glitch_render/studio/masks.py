@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from glitch_gym.activation.base import content_digest
 from glitch_gym.errors import OutputError, PictureError
+from glitch_gym.memory import content_digest
 from glitch_gym.picture import read_picture
 from glitch_render.media.pictures import write_picture
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import shutil
 import stat
@@ -69,9 +68,9 @@ def render_parts(
     plan = painter.plan
     key = cache_key(
         digest=file_digest(painter.footage),
-        selection=[str(one) for one in dataclasses.astuple(selection)],
+        selection=selection,
         painted=painter.identity,
-        encoding=repr(dataclasses.replace(encoding, notes=())),
+        encoding=encoding,
         segment=segment,
     )
     _prepare_folder(folder, key, resume)

@@ -93,15 +93,12 @@ class Policies:
     def _key(self, shot: int, index: int) -> str:
         for earlier in range(shot + 1):
             if (earlier, index) not in self._keys:
-                start = None
-                if earlier > 0:
-                    start = WarmStart(self._keys[earlier - 1, index], lambda: NotImplemented)
                 self._keys[earlier, index] = table_key(
                     self._recipe.layers[index],
                     index,
                     self._world(earlier, index),
                     seed=self._recipe.seed,
-                    start=start,
+                    start=self._keys.get((earlier - 1, index)),
                 )
         return self._keys[shot, index]
 

@@ -222,7 +222,7 @@ def scan_footage(
         # The code of a plug-in's activation may have changed, as that of its learner
         return _look(footage, recipe, first, last, progress)
     key = cache_key(
-        footage=dataclasses.astuple(dataclasses.replace(footage, paths=(), notes=())),
+        footage=dataclasses.replace(footage, paths=(), notes=()),
         digest=file_digest(footage),
         first=first,
         last=last,
