@@ -21,7 +21,7 @@ from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.video.painter import open_painter, preview_frame
 from glitch_render.video.parts import Interrupted
 from glitch_render.video.render import corrupt_clip
-from glitch_render.video.selection import Selection, parse_scale, parse_seconds
+from glitch_render.video.selection import ExportOptions, Selection, parse_scale, parse_seconds
 
 LAYERS = [
     Layer(
@@ -44,8 +44,11 @@ def clip(tmp_path):
     return make_clip(tmp_path / "in.mp4", scene(30), options={"crf": "5"}, sounds=[440])
 
 
-def render(source, output, cache, recipe=RECIPE, selection=None, **options):
-    return corrupt_clip(str(source), output, recipe, selection, cache=cache, **options)
+def render(source, output, cache, recipe=RECIPE, selection=None, progress=None, **options):
+    return corrupt_clip(
+        str(source), output, recipe, selection, ExportOptions(**options), cache=cache,
+        progress=progress,
+    )  # fmt: skip
 
 
 def painted(source, cache, recipe=RECIPE, selection=None, frames=None):
@@ -386,7 +389,7 @@ def test_a_cut_trains_again_and_starts_from_the_shot_before(tmp_path, cache):
     stages = []
     render(
         clip, tmp_path / "out.mp4", Cache(tmp_path / "fresh"),
-        progress=lambda stage, done, total: stages.append((stage, done, total)),
+        progress=lambda now: stages.append((now.stage, now.done, now.total)),
     )  # fmt: skip
     learning = [one for one in stages if one[0] == "learning"]
     assert learning[-1] == ("learning", 400, 400)
@@ -401,8 +404,8 @@ def test_editing_the_last_layer_learns_it_alone(clip, tmp_path):
     cache = Cache(tmp_path / "cache")
     stages = []
 
-    def note(stage, done, total):
-        stages.append((stage, done / total if total else 0))
+    def note(now):
+        stages.append((now.stage, now.done / now.total if now.total else 0))
 
     render(clip, tmp_path / "a.mp4", cache, progress=note)
     stages.clear()
@@ -414,8 +417,8 @@ def test_editing_the_last_layer_learns_it_alone(clip, tmp_path):
 
 
 def stop_at(frame):
-    def progress(stage, done, total):
-        if stage == "painting" and done == frame:
+    def progress(now):
+        if now.stage == "painting" and now.done == frame:
             raise KeyboardInterrupt
 
     return progress
@@ -429,7 +432,7 @@ def test_a_stopped_render_goes_on_where_it_was(clip, tmp_path, cache):
     seen = []
     render(
         clip, target, cache, segment=10, resume=True,
-        progress=lambda stage, done, total: seen.append((stage, done)),
+        progress=lambda now: seen.append((now.stage, now.done)),
     )  # fmt: skip
     assert [done for stage, done in seen if stage == "painting"] == list(range(20, 31))
     render(clip, tmp_path / "whole.mp4", cache, segment=10)
@@ -489,7 +492,7 @@ def test_nothing_is_lost_when_joining_fails(clip, tmp_path, cache, monkeypatch, 
     seen = []
     render(
         clip, tmp_path / "out.mp4", cache, resume=True,
-        progress=lambda stage, done, total: seen.append(done),
+        progress=lambda now: seen.append(now.done),
     )  # fmt: skip
     assert len(frames_of(tmp_path / "out.mp4")[0]) == 30
     assert min(seen[:-1]) == 30

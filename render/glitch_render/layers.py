@@ -27,7 +27,7 @@ from glitch_gym.trajectories import Trajectories
 from glitch_render.cache import Cache, cache_key
 from glitch_render.engine.mask import make_mask
 from glitch_render.engine.overlay import Overlay
-from glitch_render.progress import Progress
+from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.keyframes import last, value_at
 from glitch_render.recipe.model import Layer, Recipe
 
@@ -163,7 +163,7 @@ def layer_policy(
     frame: NDArray[np.uint8],
     *,
     seed: int,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     cache: Cache | None = None,
     start: WarmStart | None = None,
 ) -> Policy:
@@ -191,7 +191,7 @@ def layer_policy(
     def learn() -> Policy:
         def report(done: int, episodes: int) -> None:
             if progress is not None:
-                progress(index, done, episodes)
+                progress(Progress("learning", done, episodes, layer=index))
 
         env = GlitchGridEnv.from_world(world, frame, lifetime=layer.lifetime)
         options: dict[str, QTable] = {}
@@ -210,7 +210,8 @@ def layer_policy(
 
     if cache is None or layer.learner_name not in LEARNERS:
         return _as_walked(layer, learn())
-    key = table_key(layer, index, world, seed=seed, start=start)
+    after = "" if start is None else start.key
+    key = table_key(layer, index, world, seed=seed, after=after)
     kept = cache.find("table", key)
     if kept is not None:
         ties: Ties = "first" if kept["ties"] == "first" else "random"
@@ -222,12 +223,17 @@ def layer_policy(
     return _as_walked(layer, policy)
 
 
-def table_key(
-    layer: Layer, index: int, world: GridWorld, *, seed: int, start: WarmStart | None = None
-) -> str:
-    """Name what a layer learns, by all that it depends on."""
+def table_key(layer: Layer, index: int, world: GridWorld, *, seed: int, after: str = "") -> str:
+    """Return the cache key of what a layer learns, made of all that it depends on.
+
+    Args:
+        layer: settings of the layer.
+        index: the layer's place in the recipe, from 0.
+        world: world of the layer.
+        seed: the recipe's seed.
+        after: key of what the shot before learned, where there is one.
+    """
     learner = layer.make_learner()
-    starts = start is not None and can_start(learner)
     return cache_key(
         rewards=content_digest(world.rewards),
         next_state=content_digest(world.next_state),
@@ -238,7 +244,7 @@ def table_key(
         lifetime=layer.lifetime,
         seed=seed,
         layer=index,
-        start=start.key if starts and start is not None else "",
+        start=after if can_start(learner) else "",
     )
 
 

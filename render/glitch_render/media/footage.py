@@ -14,6 +14,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -404,19 +405,15 @@ def file_digest(footage: Footage) -> str:
     return _digest_of(tuple((path, file_stamp(path)) for path in footage.paths))
 
 
-_digests: dict[tuple[tuple[str, str], ...], str] = {}
-
-
+@lru_cache(maxsize=64)
 def _digest_of(stamped: tuple[tuple[str, str], ...]) -> str:
-    if stamped not in _digests:
-        digest = hashlib.blake2b(digest_size=20)
-        for path, _ in stamped:
-            if path.startswith("sample:"):
-                digest.update(read_picture(path).frame.tobytes())
-                continue
-            with Path(path).open("rb") as file:
-                while block := file.read(1 << 22):
-                    digest.update(block)
-            digest.update(b"\0end of file\0")
-        _digests[stamped] = digest.hexdigest()
-    return _digests[stamped]
+    digest = hashlib.blake2b(digest_size=20)
+    for path, _ in stamped:
+        if path.startswith("sample:"):
+            digest.update(read_picture(path).frame.tobytes())
+            continue
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+        digest.update(b"\0end of file\0")
+    return digest.hexdigest()
