@@ -64,7 +64,7 @@ def write_clip(path: Path, pictures: Iterator[NDArray[np.uint8]]) -> None:
 
 
 def to_and_fro(seconds: float) -> Iterator[NDArray[np.uint8]]:
-    """Return the film's frames at 1080p, forwards and backwards, so that there is no cut."""
+    """Yield the film's frames at 1080p, forwards and backwards, so that there is no cut."""
     with av.open(str(bunny())) as container:
         small = list(container.decode(video=0))
     order = [*range(len(small)), *range(len(small) - 2, 0, -1)]
@@ -74,7 +74,7 @@ def to_and_fro(seconds: float) -> Iterator[NDArray[np.uint8]]:
 
 
 def still_camera(seconds: float) -> Iterator[NDArray[np.uint8]]:
-    """Return a photograph with the noise of a sensor."""
+    """Yield a photograph with the noise of a sensor."""
     photograph = read_picture("sample:chelsea").frame[:300, :450].astype(np.int16)
     rng = np.random.default_rng(0)
     for _ in range(round(seconds * RATE)):
@@ -83,7 +83,7 @@ def still_camera(seconds: float) -> Iterator[NDArray[np.uint8]]:
 
 
 def used() -> tuple[float, float]:
-    """Give wall and CPU seconds, of this process and its children."""
+    """Return wall and CPU seconds of this process and its children."""
     own, children = (
         resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
@@ -92,7 +92,7 @@ def used() -> tuple[float, float]:
 
 
 def spent(call: Callable[[], object]) -> tuple[float, float]:
-    """Run something; gives wall and CPU seconds."""
+    """Run a call; return its wall and CPU seconds."""
     before = used()
     call()
     after = used()
@@ -147,7 +147,7 @@ def with_settings(recipe: Recipe, smoothing: float, **settings: object) -> Recip
 
 
 def unrest(clip: Path, recipe: Recipe, cache: Cache) -> float:
-    """Mean absolute change between frames of the output, less the footage's own."""
+    """Return the mean absolute change between frames of the output, less the footage's own."""
     footage = open_footage(str(clip))
     size = (footage.width, footage.height)
     painter = open_painter(str(clip), recipe, cache=cache)
@@ -164,7 +164,7 @@ def unrest(clip: Path, recipe: Recipe, cache: Cache) -> float:
 
 def speed(folder: Path, clip: Path, repeats: int) -> None:
     """Print the command's speed against the bare work."""
-    print("| preset | store | fps, ours ÷ bare | CPU, bare ÷ ours | filter, CPU ms a frame |")
+    print("| preset | cache | fps, ours ÷ bare | CPU, bare ÷ ours | filter, CPU ms a frame |")
     print("|---|---|---|---|---|")
     for preset in ("post-1", "undertow"):
         cache = folder / f"cache-{preset}"
@@ -253,7 +253,7 @@ def again(folder: Path, clip: Path, repeats: int) -> None:
                     capture_output=True,
                     text=True,
                 )
-                # The first run looks through the clip, and so decodes it once more
+                # The first run scans the clip, and so decodes it once more
                 less = decoding if which == 0 else 0.0
                 whole[which].append(time.perf_counter() - began - less)
                 inside[which].append(float(done.stdout) - less)

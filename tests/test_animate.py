@@ -12,7 +12,12 @@ from support.program import refused, run
 from glitch_gym.errors import SettingError
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.stills import corrupt, corrupt_with_episode
-from glitch_render.video.animate import animate_still, animation_selection, open_animation_painter
+from glitch_render.video.animate import (
+    Walk,
+    animate_still,
+    animation_selection,
+    open_animation_painter,
+)
 from glitch_render.video.selection import Selection
 
 RECIPE = Recipe(
@@ -80,7 +85,7 @@ def test_a_small_animation_ends_as_the_large_still_made_small(folder, small):
     plain = Layer(grid=(8, 12), fit="stretch", effects=["same", "invert"], iterations=300, agents=9)
     recipe = Recipe(layers=[plain], activation="edges", seed=1)
     half = np.asarray(Image.fromarray(small).resize((120, 80), Image.Resampling.BICUBIC))
-    animate_still("in.png", "walk.mkv", recipe, Selection(scale="50%"), speed=50)
+    animate_still("in.png", "walk.mkv", recipe, Selection(scale="50%"), walk=Walk(speed=50))
     last = frames_of("walk.mkv")[0][-1]
     there = (corrupt(small, recipe) != small).any(axis=2)[::2, ::2]
     assert 0.05 < there.mean() < 0.9

@@ -440,7 +440,7 @@ def test_editing_one_layer_learns_that_one_again(small, cache):
             small,
             Recipe(layers=layers, activation="edges"),
             cache=cache,
-            progress=lambda index, done, episodes: learned.append(index),
+            progress=lambda now: learned.append(now.layer),
         )
 
     fresh = run(layers)

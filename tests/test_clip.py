@@ -12,16 +12,20 @@ from support.clips import film, frames_of, make_clip, rotated, scene, sound_pack
 
 from glitch_gym.errors import GlitchError, OutputError, PictureError, SettingError
 from glitch_render.cache import Cache
+from glitch_render.media import codecs
 from glitch_render.media.codecs import choose_encoding
 from glitch_render.media.footage import open_footage
 from glitch_render.media.writer import PartWriter
 from glitch_render.recipe.files import read_recipe
 from glitch_render.recipe.keyframes import Keyframes
 from glitch_render.recipe.model import Layer, Recipe
+from glitch_render.video import painter
+from glitch_render.video import render as render_module
 from glitch_render.video.painter import open_painter, preview_frame
 from glitch_render.video.parts import Interrupted
 from glitch_render.video.render import corrupt_clip
-from glitch_render.video.selection import Selection, parse_scale, parse_seconds
+from glitch_render.video.scan import scan_footage
+from glitch_render.video.selection import ExportOptions, Selection, parse_scale, parse_seconds
 
 LAYERS = [
     Layer(
@@ -44,8 +48,11 @@ def clip(tmp_path):
     return make_clip(tmp_path / "in.mp4", scene(30), options={"crf": "5"}, sounds=[440])
 
 
-def render(source, output, cache, recipe=RECIPE, selection=None, **options):
-    return corrupt_clip(str(source), output, recipe, selection, cache=cache, **options)
+def render(source, output, cache, recipe=RECIPE, selection=None, progress=None, **options):
+    return corrupt_clip(
+        str(source), output, recipe, selection, ExportOptions(**options), cache=cache,
+        progress=progress,
+    )  # fmt: skip
 
 
 def painted(source, cache, recipe=RECIPE, selection=None, frames=None):
@@ -371,6 +378,57 @@ def test_start_end_rate_and_scale_choose_the_frames(clip, tmp_path, cache):
     assert frames_of(tmp_path / "out.mp4")[1] == pytest.approx(np.arange(20) / 50)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".gif"])
+def test_an_export_opens_and_scans_its_source_once(tmp_path, cache, monkeypatch, suffix):
+    clip = make_clip(tmp_path / "fast.mp4", scene(12), rate=60, options={"crf": "5"})
+    opened, scanned = [], []
+
+    def open_counted(source, **options):
+        opened.append(source)
+        return open_footage(source, **options)
+
+    def scan_counted(*arguments, **options):
+        scanned.append(arguments)
+        return scan_footage(*arguments, **options)
+
+    for module in (painter, render_module):
+        monkeypatch.setattr(module, "open_footage", open_counted)
+    monkeypatch.setattr(painter, "scan_footage", scan_counted)
+    report = render(clip, tmp_path / f"out{suffix}", cache)
+    assert (len(opened), len(scanned)) == (1, 1)
+    assert report.frames == (10 if suffix == ".gif" else 12)
+
+
+def test_a_faster_animation_is_slowed_to_what_a_gif_can_show(tmp_path, cache):
+    pictures = [Image.fromarray(one) for one in scene(12)]
+    fast = tmp_path / "fast.webp"
+    pictures[0].save(fast, save_all=True, append_images=pictures[1:], duration=15, lossless=True)
+    report = render(fast, tmp_path / "out.gif", cache)
+    assert (report.frames, report.seconds) == (9, pytest.approx(0.18))
+
+
+def test_times_outside_a_clip_are_nearest_to_its_first_or_last_frame(clip, cache):
+    part = open_painter(str(clip), RECIPE, Selection(start=Fraction(1, 5)), cache=cache)
+    assert (part.begins, part.ends) == (Fraction(1, 5), Fraction(6, 5))
+    times = [Fraction(0), Fraction(1, 5), Fraction(2, 5), Fraction(6, 5), Fraction(9)]
+    assert [part.nearest(time) for time in times] == [0, 0, 5, 24, 24]
+
+
+def test_a_painter_with_other_layers_leaves_the_first_as_it_was(clip, cache):
+    first = open_painter(str(clip), RECIPE, cache=cache)
+    bare = first.with_layers((), "bare")
+    assert (bare.layers, bare.identity) == ((), "bare")
+    np.testing.assert_array_equal(next(bare.frames(20, 21))[0], bare.untouched(20))
+    shown = next(first.frames(20, 21))[0]
+    np.testing.assert_array_equal(shown, painted(clip, cache, frames=[20])[0])
+    assert (shown != bare.untouched(20)).any()
+
+
+def test_a_segment_has_a_frame():
+    with pytest.raises(SettingError, match="segment must be 1 frame or more, not 0"):
+        ExportOptions(segment=0)
+
+
 @pytest.mark.parametrize("at", ["0", "0.5", "1.19"])
 def test_a_preview_is_the_frame_of_the_export(clip, cache, at):
     frame, alpha = preview_frame(str(clip), RECIPE, Fraction(at), cache=cache)
@@ -386,7 +444,7 @@ def test_a_cut_trains_again_and_starts_from_the_shot_before(tmp_path, cache):
     stages = []
     render(
         clip, tmp_path / "out.mp4", Cache(tmp_path / "fresh"),
-        progress=lambda stage, done, total: stages.append((stage, done, total)),
+        progress=lambda now: stages.append((now.stage, now.done, now.total)),
     )  # fmt: skip
     learning = [one for one in stages if one[0] == "learning"]
     assert learning[-1] == ("learning", 400, 400)
@@ -401,8 +459,8 @@ def test_editing_the_last_layer_learns_it_alone(clip, tmp_path):
     cache = Cache(tmp_path / "cache")
     stages = []
 
-    def note(stage, done, total):
-        stages.append((stage, done / total if total else 0))
+    def note(now):
+        stages.append((now.stage, now.done / now.total if now.total else 0))
 
     render(clip, tmp_path / "a.mp4", cache, progress=note)
     stages.clear()
@@ -414,8 +472,8 @@ def test_editing_the_last_layer_learns_it_alone(clip, tmp_path):
 
 
 def stop_at(frame):
-    def progress(stage, done, total):
-        if stage == "painting" and done == frame:
+    def progress(now):
+        if now.stage == "painting" and now.done == frame:
             raise KeyboardInterrupt
 
     return progress
@@ -429,7 +487,7 @@ def test_a_stopped_render_goes_on_where_it_was(clip, tmp_path, cache):
     seen = []
     render(
         clip, target, cache, segment=10, resume=True,
-        progress=lambda stage, done, total: seen.append((stage, done)),
+        progress=lambda now: seen.append((now.stage, now.done)),
     )  # fmt: skip
     assert [done for stage, done in seen if stage == "painting"] == list(range(20, 31))
     render(clip, tmp_path / "whole.mp4", cache, segment=10)
@@ -489,7 +547,7 @@ def test_nothing_is_lost_when_joining_fails(clip, tmp_path, cache, monkeypatch, 
     seen = []
     render(
         clip, tmp_path / "out.mp4", cache, resume=True,
-        progress=lambda stage, done, total: seen.append(done),
+        progress=lambda now: seen.append(now.done),
     )  # fmt: skip
     assert len(frames_of(tmp_path / "out.mp4")[0]) == 30
     assert min(seen[:-1]) == 30
@@ -637,11 +695,7 @@ def test_options_that_cannot_be_are_refused_at_once(
 
 
 def test_a_missing_encoder_is_told_with_what_there_is(clip, tmp_path, cache, monkeypatch):
-    monkeypatch.setitem(
-        __import__("glitch_render.media.codecs", fromlist=["_CODECS"])._CODECS,
-        "hevc",
-        ("libnothing",),
-    )
+    monkeypatch.setitem(codecs.ENCODERS, "hevc", ("libnothing",))
     with pytest.raises(OutputError, match="no encoder for hevc; it has: h264, vp9"):
         render(clip, tmp_path / "out.mp4", cache, codec="hevc")
 

@@ -12,7 +12,7 @@ from PIL import Image
 from glitch_agents.registry import import_learner
 from glitch_gym.activation import compute_activation
 from glitch_gym.errors import GridError, PictureError, SettingError
-from glitch_render import Layer, Recipe, corrupt, load_preset, preset_names
+from glitch_render import Layer, Progress, Recipe, corrupt, load_preset, preset_names
 from glitch_render.layers import layer_policy
 
 
@@ -123,18 +123,18 @@ def test_masked_births_spare_the_rest_of_the_picture(medium):
 def test_progress_names_layers_and_episodes(medium):
     seen = []
     recipe = load_preset("halo")
-    corrupt(medium, recipe, progress=lambda *state: seen.append(state))
-    assert [state[0] for state in seen] == sorted(state[0] for state in seen)
+    corrupt(medium, recipe, progress=seen.append)
+    assert [state.layer for state in seen] == sorted(state.layer for state in seen)
     for index, layer in enumerate(recipe.layers):
-        last = [state for state in seen if state[0] == index][-1]
-        assert last == (index, layer.iterations, layer.iterations)
+        last = [state for state in seen if state.layer == index][-1]
+        assert last == Progress("learning", layer.iterations, layer.iterations, layer=index)
 
 
 def test_a_grid_that_does_not_fit_is_known_before_anything_is_learned(medium):
     heavy = Layer(grid=(20, 10), effects=["same"], iterations=100_000_000)
     recipe = Recipe(layers=[heavy, Layer(grid=(900, 900))], activation="edges")
 
-    def learned(index, done, episodes):
+    def learned(now):
         raise AssertionError("it began to learn")
 
     with pytest.raises(GridError, match="finer"):
@@ -144,7 +144,7 @@ def test_a_grid_that_does_not_fit_is_known_before_anything_is_learned(medium):
 def test_ctrl_c_while_learning_gives_no_picture(medium, heeds_ctrl_c):
     layer = Layer(grid=(20, 10), effects=["same"], iterations=100_000_000)
 
-    def interrupt(index, done, episodes):
+    def interrupt(now):
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):

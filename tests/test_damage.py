@@ -34,7 +34,13 @@ from glitch_render.recipe.toml import apply_settings, parse_recipe, read_toml
 from glitch_render.video.animate import check_speed
 from glitch_render.video.render import corrupt_clip
 from glitch_render.video.scan import plan_frames, scan_footage
-from glitch_render.video.selection import Selection, parse_rate, parse_scale, parse_seconds
+from glitch_render.video.selection import (
+    ExportOptions,
+    Selection,
+    parse_rate,
+    parse_scale,
+    parse_seconds,
+)
 from tests.support.clips import frames_of, make_clip, scene
 
 RECIPE = {
@@ -206,7 +212,10 @@ def test_frames_too_narrow_for_an_encoder_that_would_crash_are_refused(tmp_path,
     make_clip(tmp_path / "in.mkv", scene(2, 48, 32), codec="ffv1", pixel_format="bgr0")
     with pytest.raises(OutputError, match=f"{codec} needs frames of 64 pixels"):
         corrupt_clip(
-            str(tmp_path / "in.mkv"), tmp_path / "out.mp4", parse_recipe(RECIPE), codec=codec
+            str(tmp_path / "in.mkv"),
+            tmp_path / "out.mp4",
+            parse_recipe(RECIPE),
+            options=ExportOptions(codec=codec),
         )
     assert [one.name for one in tmp_path.iterdir()] == ["in.mkv"]
 

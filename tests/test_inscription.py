@@ -60,6 +60,6 @@ def test_frames_and_times_stay_whatever_the_length_of_the_text(tmp_path, kind, s
 def test_what_is_no_animation_is_left_alone(tmp_path):
     path = tmp_path / "note.gif"
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(OutputError, match="no animated picture"):
+    with pytest.raises(OutputError, match="not an animated picture"):
         embed_recipe(path, "text")
     assert path.read_bytes() == b"nothing of the kind"

@@ -32,6 +32,15 @@ def test_the_recipe_travels_in_the_picture(tmp_path, small, suffix):
     assert read_recipe(path) == recipe
 
 
+def test_whatever_is_written_as_toml_travels_in_a_picture(tmp_path, small):
+    class Note:
+        def to_toml(self):
+            return 'layers = [{grid = [2, 3], effects = ["invert"]}]'
+
+    write_picture(tmp_path / "out.png", small, recipe=Note())
+    assert read_recipe(tmp_path / "out.png").layers[0].grid == (2, 3)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".webp"])
 def test_pixels_and_alpha_survive_writing(tmp_path, small, suffix):
     alpha = (small[:, :, 0] // 2 * 2).astype(np.uint8)

@@ -99,7 +99,7 @@ def test_ppo_can_be_named_in_a_recipe(small):
     painted = corrupt(
         small,
         Recipe(layers=[layer], activation="edges"),
-        progress=lambda index, done, episodes: seen.append(done),
+        progress=lambda now: seen.append(now.done),
     )
     assert (painted != small).any(axis=2).mean() > 0.1
     assert seen[-1] == 200

@@ -16,6 +16,7 @@ from support.clips import make_clip, scene
 from glitch_gym.errors import PictureError, RecipeError, SettingError
 from glitch_gym.picture import read_picture
 from glitch_render.cache import Cache
+from glitch_render.progress import Progress
 from glitch_render.recipe.presets import load_preset
 from glitch_render.recipe.toml import parse_recipe, read_toml
 from glitch_render.stills import corrupt
@@ -213,7 +214,7 @@ def test_thumbnails_of_all_presets_are_made_and_stop_when_asked(session):
 def test_a_newer_job_of_a_name_stops_the_older_one(session):
     def work(report):
         while True:
-            report("working", 1, 10)
+            report(Progress("working", 1, 10))
             time.sleep(0.01)
 
     older = session.start("preview", work)
@@ -232,16 +233,16 @@ def test_a_job_says_how_far_it_is_and_what_went_wrong():
     go = threading.Event()
 
     def work(report):
-        report("painting", 0, 100)
+        report(Progress("painting", 0, 100))
         time.sleep(0.2)
-        report("painting", 50, 100)
+        report(Progress("painting", 50, 100))
         go.wait()
         raise ValueError("paint is out")
 
     job = Job(work)
-    while job.stage[1] < 50:
+    while job.progress.done < 50:
         time.sleep(0.01)
-    assert job.stage == ("painting", 50, 100)
+    assert job.progress == Progress("painting", 50, 100)
     assert 0.1 < job.time_left < 5
     go.set()
     with pytest.raises(ValueError, match="paint is out"):

@@ -18,22 +18,24 @@ if TYPE_CHECKING:
     from glitch_render.episodes.script import Script, read_script, script_episode
     from glitch_render.media.pictures import write_picture
     from glitch_render.plots.layer import plot_layer
-    from glitch_render.progress import Progress
+    from glitch_render.progress import OnProgress, Progress
     from glitch_render.recipe.files import read_recipe
     from glitch_render.recipe.model import Layer, Recipe
     from glitch_render.recipe.presets import load_preset, preset_names
     from glitch_render.stills import corrupt, corrupt_picture
     from glitch_render.video.painter import preview_frame
     from glitch_render.video.render import corrupt_clip
-    from glitch_render.video.selection import Selection
+    from glitch_render.video.selection import ExportOptions, Selection
 
 __all__ = [
     "Cache",
     "EffectParameters",
     "Episode",
     "EpisodeLayer",
+    "ExportOptions",
     "Layer",
     "NoParameters",
+    "OnProgress",
     "Progress",
     "Recipe",
     "RecordEpisode",
@@ -78,6 +80,7 @@ _HOMES = {
     "script_episode": "episodes.script",
     "write_picture": "media.pictures",
     "plot_layer": "plots.layer",
+    "OnProgress": "progress",
     "Progress": "progress",
     "read_recipe": "recipe.files",
     "Layer": "recipe.model",
@@ -88,6 +91,7 @@ _HOMES = {
     "corrupt_picture": "stills",
     "preview_frame": "video.painter",
     "corrupt_clip": "video.render",
+    "ExportOptions": "video.selection",
     "Selection": "video.selection",
 }
 

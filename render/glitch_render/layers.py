@@ -27,7 +27,7 @@ from glitch_gym.trajectories import Trajectories
 from glitch_render.cache import Cache, cache_key
 from glitch_render.engine.mask import make_mask
 from glitch_render.engine.overlay import Overlay
-from glitch_render.progress import Progress
+from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.keyframes import last, value_at
 from glitch_render.recipe.model import Layer, Recipe
 
@@ -125,7 +125,7 @@ def layer_policy(
     frame: NDArray[np.uint8],
     *,
     seed: int,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     cache: Cache | None = None,
     start: WarmStart | None = None,
 ) -> Policy:
@@ -153,7 +153,7 @@ def layer_policy(
     def learn() -> Policy:
         def report(done: int, episodes: int) -> None:
             if progress is not None:
-                progress(index, done, episodes)
+                progress(Progress("learning", done, episodes, layer=index))
 
         env = GlitchGridEnv.from_world(world, frame, lifetime=layer.lifetime)
         options: dict[str, QTable] = {}

@@ -28,7 +28,7 @@ from glitch_render.layers import (
 from glitch_render.media.formats import SUFFIXES
 from glitch_render.media.metadata import embedded_text
 from glitch_render.media.pictures import write_picture
-from glitch_render.progress import Progress
+from glitch_render.progress import OnProgress
 from glitch_render.recipe.model import Recipe
 
 __all__ = ["corrupt", "corrupt_picture", "corrupt_with_episode"]
@@ -41,7 +41,7 @@ def corrupt_picture(
     *,
     force: bool = False,
     cache: Cache | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[NDArray[np.uint8], Episode, tuple[str, ...]]:
     """Corrupt a picture by a recipe into a file; transparency and colour profile are kept.
 
@@ -51,7 +51,7 @@ def corrupt_picture(
         recipe: what to do.
         force: replace a file that is there.
         cache: where activations, rewards and tables are kept, and recalled from.
-        progress: called as layers learn, with (layer index, episodes done, episodes).
+        progress: called as layers learn, with the layer's index and its training episodes.
 
     Returns:
         the frame that was written, the walks that did it, and notes on what was converted.
@@ -78,7 +78,7 @@ def corrupt(
     *,
     onto: NDArray[np.uint8] | None = None,
     activation: Activation | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     cache: Cache | None = None,
 ) -> NDArray[np.uint8]:
     """Corrupt a still frame by a recipe; the same frame and recipe give the same bytes.
@@ -89,7 +89,7 @@ def corrupt(
         onto: the same picture at another size, such as a small one for a preview: it is painted in
             place of ``frame``, by agents that learned and walked on ``frame``.
         activation: of the frame, where it is known already, in place of the recipe's.
-        progress: called as layers learn, with (layer index, episodes done, episodes).
+        progress: called as layers learn, with the layer's index and its training episodes.
         cache: where activations, rewards and tables are kept, and recalled from.
 
     Returns:
@@ -110,7 +110,7 @@ def corrupt_with_episode(
     *,
     onto: NDArray[np.uint8] | None = None,
     activation: Activation | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     cache: Cache | None = None,
 ) -> tuple[NDArray[np.uint8], Episode]:
     """Corrupt a still frame by a recipe, and give the walks that did it as well.

@@ -189,7 +189,7 @@ def _make_own(folder: Path, work: Path) -> None:
     from glitch_render.recipe.toml import parse_recipe, read_toml
     from glitch_render.stills import corrupt_picture
     from glitch_render.video.render import corrupt_clip
-    from glitch_render.video.selection import Selection
+    from glitch_render.video.selection import ExportOptions, Selection
 
     recipe = parse_recipe(read_toml(RECIPE, "recipe"))
     clean = str(work / CLEAN)
@@ -198,8 +198,9 @@ def _make_own(folder: Path, work: Path) -> None:
     save_episode(folder / "episodes" / "walked.npz", episode)
     selection = Selection(duration=0.1)
     for name in ("made.mp4", "made.mkv", "made.webm", "made.mov", "made.gif", "made.apng"):
-        options = {"codec": "h264"} if name.endswith("mov") else {}
-        corrupt_clip(clean, folder / "carriers" / name, recipe, selection, sound=False, **options)
+        codec = "h264" if name.endswith("mov") else None
+        options = ExportOptions(codec=codec, sound=False)
+        corrupt_clip(clean, folder / "carriers" / name, recipe, selection, options)
     corrupt_picture(clean, work / "expected.png", recipe, cache=Cache(folder / "cache"))
     frame = balloon(40, 48)
     settings = WorldSettings((6, 8), ["same", "invert"])

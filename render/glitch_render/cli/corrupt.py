@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from glitch_render.episodes.episode import Episode
     from glitch_render.recipe.model import Recipe
     from glitch_render.video.render import Report
-    from glitch_render.video.selection import Selection
+    from glitch_render.video.selection import ExportOptions, Selection
 
 __all__ = ["say"]
 
@@ -137,9 +137,13 @@ def corrupt(
         if moves or duration is not None or is_for_clips(output):
             if save_episode is not None:
                 raise typer.BadParameter("--save-episode goes with pictures, not with clips")
-            options = {"codec": codec, "crf": crf, "encoder_preset": encoder_preset}
-            switches = {"sound": audio, "strict": strict, "resume": resume, "force": force}
-            _corrupt_clip(source, output, resolved, selection, cache, options | switches)
+            from glitch_render.video.selection import ExportOptions
+
+            options = ExportOptions(
+                codec=codec, crf=crf, encoder_preset=encoder_preset, sound=audio, strict=strict,
+                resume=resume, force=force,
+            )  # fmt: skip
+            _corrupt_clip(source, output, resolved, selection, options, cache)
             return
         for name, given in (
             ("start", start), ("end", end), ("fps", fps), ("scale", scale), ("codec", codec),
@@ -199,6 +203,7 @@ def replay_episode_on(
         from glitch_render.media.pictures import write_picture
         from glitch_render.video.painter import open_episode_painter
         from glitch_render.video.render import write_clip
+        from glitch_render.video.selection import ExportOptions
 
         if is_footage(source) or duration is not None or is_for_clips(output):
             selection = make_selection(None, None, None, None, duration)
@@ -208,9 +213,11 @@ def replay_episode_on(
                 report = write_clip(
                     source,
                     output,
-                    lambda chosen: open_episode_painter(source, loaded, chosen),
+                    lambda opened, chosen: open_episode_painter(
+                        source, loaded, chosen, footage=opened
+                    ),
                     selection,
-                    force=force,
+                    ExportOptions(force=force),
                     progress=progress,
                     named=[str(episode)],
                 )
@@ -244,14 +251,14 @@ def _corrupt_clip(
     output: Path,
     recipe: Recipe,
     selection: Selection,
+    options: ExportOptions,
     cache: Cache | None,
-    options: dict[str, Any],
 ) -> None:
     from glitch_render.video.render import corrupt_clip
 
     with clip_bar() as progress:
         report = corrupt_clip(
-            source, output, recipe, selection, cache=cache, progress=progress, **options
+            source, output, recipe, selection, options, cache=cache, progress=progress
         )
     say(output, report, recipe.seed)
 

@@ -168,27 +168,26 @@ def animate(
     """Show a picture being eaten step by step, layer after layer."""
     with said_plainly():
         from glitch_render.layers import recipe_files
-        from glitch_render.video.animate import animate_still, check_speed
+        from glitch_render.video.animate import Walk, animate_still
         from glitch_render.video.render import check_clip_target
+        from glitch_render.video.selection import ExportOptions
 
         resolved = resolve_recipe(
             preset, recipe, settings or [], seed, backbone, activation, weights, learners or [],
             trust_paths,
         )  # fmt: skip
-        check_speed(speed)
+        walk = Walk(speed, agents)
         spare(output, recipe)
         check_clip_target(output, source, named=recipe_files(resolved), force=force)
-        with layer_bars(resolved) as learning, clip_bar() as progress:
+        with layer_bars(resolved) as by_layer, clip_bar() as by_stage:
             report = animate_still(
                 source,
                 output,
                 resolved,
                 make_selection(None, None, fps, scale, None),
-                speed=speed,
-                agents=agents,
-                force=force,
+                ExportOptions(force=force),
+                walk=walk,
                 cache=open_cache(no_cache),
-                learning=learning,
-                progress=progress,
+                progress=lambda now: (by_stage if now.layer is None else by_layer)(now),
             )
         say(output, report, resolved.seed)

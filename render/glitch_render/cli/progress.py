@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glitch_render.progress import ClipProgress
+    from glitch_render.progress import OnProgress
+    from glitch_render.progress import Progress as State
     from glitch_render.recipe.model import Recipe
 
 __all__ = ["clip_bar", "layer_bars"]
 
 
 @contextmanager
-def clip_bar() -> Iterator[ClipProgress]:
+def clip_bar() -> Iterator[OnProgress]:
     """Show stage, share, frames a second and time left on standard error, if it is a terminal."""
     from rich.console import Console
     from rich.progress import (
@@ -45,17 +46,17 @@ def clip_bar() -> Iterator[ClipProgress]:
     ) as bars:
         tasks: dict[str, Any] = {}
 
-        def progress(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
+        def progress(now: State) -> None:
+            if now.stage not in tasks:
                 # What a stage finds done already says nothing on how fast it is
-                tasks[stage] = bars.add_task(stage, total=total, completed=done)
-            bars.update(tasks[stage], completed=done, total=total)
+                tasks[now.stage] = bars.add_task(now.stage, total=now.total, completed=now.done)
+            bars.update(tasks[now.stage], completed=now.done, total=now.total)
 
         yield progress
 
 
 @contextmanager
-def layer_bars(recipe: Recipe) -> Iterator[Any]:
+def layer_bars(recipe: Recipe) -> Iterator[OnProgress]:
     """Show a bar per layer on standard error; on no terminal, nothing."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -80,8 +81,9 @@ def layer_bars(recipe: Recipe) -> Iterator[Any]:
             for number, layer in enumerate(recipe.layers, 1)
         ]
 
-        def progress(index: int, done: int, episodes: int) -> None:
-            bars.start_task(tasks[index])
-            bars.update(tasks[index], completed=done, total=episodes)
+        def progress(now: State) -> None:
+            if now.layer is not None:
+                bars.start_task(tasks[now.layer])
+                bars.update(tasks[now.layer], completed=now.done, total=now.total)
 
         yield progress

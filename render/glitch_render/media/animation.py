@@ -30,7 +30,7 @@ def _pulled(sink: Any) -> av.VideoFrame:
 
 
 def _with_palette(parts: list[Path], alpha: bool) -> Iterator[av.VideoFrame]:
-    """Reduce frames to the 256 colours that suit the whole animation best."""
+    """Yield frames reduced to the 256 colours that suit the whole animation best."""
     first = next(_part_frames(parts, True))
     source: dict[str, Any] = {
         "width": first.width,
@@ -88,10 +88,10 @@ def join_animation(
 
     Args:
         target: the file to write; it is not moved into place.
-        parts: in order.
-        encoding: of the output.
+        parts: files of the parts, in order.
+        encoding: how the output is encoded.
         plan: times of the frames.
-        loop: how often it plays, 0 for ever.
+        loop: number of times that the animation plays; 0 for ever.
 
     Raises:
         OutputError: the file cannot be written.

@@ -18,21 +18,13 @@ import av.error
 from llvmlite.binding import get_host_cpu_features
 
 from glitch_gym.errors import OutputError, SettingError, unknown_name_error
-from glitch_render.media.colour import Colour
+from glitch_render.media.colour import BT709, RESERVED, RGB, Colour
 from glitch_render.media.footage import Footage
-from glitch_render.media.formats import ANIMATIONS, CLIPS
+from glitch_render.media.formats import ANIMATIONS, CLIP_FORMATS, CLIPS
 
-__all__ = [
-    "BT601",
-    "BT709",
-    "BY_DECODING",
-    "YUV_WITHOUT_MATRIX",
-    "Encoding",
-    "choose_encoding",
-    "part_container",
-]
+__all__ = ["ENCODERS", "Encoding", "choose_encoding", "part_container"]
 
-_CODECS: dict[str, tuple[str, ...]] = {
+ENCODERS: dict[str, tuple[str, ...]] = {
     "h264": ("libx264", "libopenh264"),
     "hevc": ("libx265",),
     "vp9": ("libvpx-vp9",),
@@ -41,13 +33,8 @@ _CODECS: dict[str, tuple[str, ...]] = {
     "mpeg4": ("mpeg4",),
     "ffv1": ("ffv1",),
 }
-_ALLOWED: dict[str, tuple[str, ...]] = {
-    ".mp4": ("h264", "hevc", "av1", "vp9", "mpeg4"),
-    ".m4v": ("h264", "hevc", "mpeg4"),
-    ".mov": ("prores", "h264", "hevc", "mpeg4"),
-    ".webm": ("vp9", "av1"),
-    ".mkv": ("h264", "hevc", "av1", "vp9", "prores", "mpeg4", "ffv1"),
-}
+"""FFmpeg's encoders of each codec; the first that is there is taken."""
+
 # Where packets of a codec are kept between encoding and joining
 _PART_CONTAINERS = {"h264": "mp4", "hevc": "mp4", "mpeg4": "mp4", "prores": "mov"}
 _CRF = {"h264": (18, 51), "hevc": (20, 51), "vp9": (24, 63), "av1": (24, 63)}
@@ -61,9 +48,6 @@ _PRESETS: dict[str, tuple[str, ...]] = {
     "vp9": tuple(map(str, range(9))),
 }
 _SLOWEST = Fraction(1, 1001)
-BT601, BT709, _UNSPECIFIED = 5, 1, 2
-YUV_WITHOUT_MATRIX = (0, _UNSPECIFIED, 3)
-BY_DECODING = (".mp4", ".m4v", ".mov")
 # x265 and SVT-AV1 leave their memory where frames are narrower than one of their blocks
 _NARROWEST = 64
 # These say in their own stream how wide a pixel is; others leave it to a container that cannot
@@ -76,18 +60,18 @@ class Encoding:
 
     Args:
         kind: packets that are copied, an animation that is encoded again, or single pictures.
-        suffix: of the output.
-        codec: our name of it, such as ``h264``.
-        encoder: FFmpeg's name, such as ``libx264``.
-        pixel_format: FFmpeg's name.
-        options: of the encoder.
-        width: in pixels, as encoded.
-        height: likewise.
+        suffix: suffix of the output.
+        codec: our name of the codec, such as ``h264``.
+        encoder: FFmpeg's name of the encoder, such as ``libx264``.
+        pixel_format: FFmpeg's name of the pixel format.
+        options: options of the encoder, by name.
+        width: width of the encoded frames, in pixels.
+        height: height of the encoded frames, in pixels.
         rate: frames a second, on average.
         colour: how numbers stand for colours.
         sample_aspect: width of a pixel over its height.
         alpha: whether transparency is written.
-        notes: what the output cannot carry, for the user to read.
+        notes: what the output cannot carry, in words for the user.
     """
 
     kind: Literal["packets", "animation", "pictures"]
@@ -123,13 +107,13 @@ def part_container(codec: str) -> str:
 def _available() -> list[str]:
     return [
         name
-        for name, encoders in _CODECS.items()
+        for name, encoders in ENCODERS.items()
         if any(one in av.codecs_available for one in encoders)
     ]
 
 
 def _find_encoder(codec: str) -> str:
-    for encoder in _CODECS[codec]:
+    for encoder in ENCODERS[codec]:
         with contextlib.suppress(ValueError, av.error.FFmpegError):
             av.Codec(encoder, "w")
             return encoder
@@ -139,19 +123,18 @@ def _find_encoder(codec: str) -> str:
 
 
 def _choose_codec(suffix: str, codec: str | None) -> str:
+    allowed = CLIP_FORMATS[suffix].codecs
     if codec is None:
-        return _ALLOWED[suffix][0]
-    if codec not in _CODECS:
-        raise unknown_name_error("codec", codec, _CODECS)
-    if codec not in _ALLOWED[suffix]:
-        raise OutputError(
-            f"{suffix} does not take {codec}; it takes: {', '.join(_ALLOWED[suffix])}"
-        )
+        return allowed[0]
+    if codec not in ENCODERS:
+        raise unknown_name_error("codec", codec, ENCODERS)
+    if codec not in allowed:
+        raise OutputError(f"{suffix} does not take {codec}; it takes: {', '.join(allowed)}")
     return codec
 
 
 def _encoder_options(codec: str, crf: int | None, preset: str | None) -> dict[str, str]:
-    """Options of the encoder: the same bytes on any number of cores, so threads are fixed."""
+    """Return the encoder's options; threads are fixed, so that bytes depend on no core count."""
     options: dict[str, str] = {}
     if codec in _CRF:
         usual, highest = _CRF[codec]
@@ -208,9 +191,9 @@ def _pixel_format(codec: str, footage: Footage, alpha: bool, notes: list[str]) -
     return "yuv420p"
 
 
-def _out_colour(footage: Footage, width: int, height: int) -> Colour:
+def _out_colour(footage: Footage) -> Colour:
     """Tag the output as its source was; what comes from RGB is BT.709 in studio range."""
-    if footage.kind == "clip" and footage.colour.matrix not in (0, 3):
+    if footage.kind == "clip" and footage.colour.matrix not in (RGB, RESERVED):
         return footage.colour
     return Colour(matrix=BT709, primaries=BT709, transfer=BT709)
 
@@ -228,13 +211,14 @@ def choose_encoding(
     """Choose how an output is encoded.
 
     Args:
-        suffix: of the output; empty for a folder of pictures.
-        footage: what it is made of.
+        suffix: suffix of the output; empty for a folder of pictures.
+        footage: source of the frames and of the sound.
         size: (width, height) of the frames.
         rate: frames a second, on average.
-        codec: h264, hevc, vp9, av1, prores, mpeg4 or ffv1; by default the suffix's own.
+        codec: h264, hevc, vp9, av1, prores, mpeg4 or ffv1; by default the one that suits the
+            suffix.
         crf: quality of h264, hevc, vp9 and av1; lower is better.
-        preset: of the encoder: ultrafast…veryslow, or a number for av1 and vp9.
+        preset: speed of the encoder: ultrafast…veryslow, or a number for av1 and vp9.
 
     Raises:
         OutputError: the suffix does not take the codec, there is no encoder, or it cannot encode
@@ -243,12 +227,14 @@ def choose_encoding(
     """
     notes: list[str] = []
     width, height = size
-    chosen = _choose_codec(suffix, codec) if suffix in CLIPS else "ffv1"
+    chosen = _choose_codec(suffix, codec) if suffix in CLIP_FORMATS else "ffv1"
     aspect = footage.sample_aspect
-    if aspect != 1 and suffix not in BY_DECODING and chosen not in _KNOW_THEIR_ASPECT:
+    container = CLIP_FORMATS.get(suffix)
+    says_aspect = container is not None and container.is_iso
+    if aspect != 1 and not says_aspect and chosen not in _KNOW_THEIR_ASPECT:
         width, aspect = max(1, round(width * aspect)), Fraction(1)
         notes.append(f"pixels are made square, {width}×{height}")
-    if suffix not in CLIPS:
+    if container is None:
         for name, value in (("codec", codec), ("crf", crf), ("encoder_preset", preset)):
             if value is not None:
                 raise SettingError(f"{name} goes with {', '.join(CLIPS)}, not with this output")
@@ -271,14 +257,14 @@ def choose_encoding(
             alpha=footage.alpha,
             notes=tuple(notes),
         )
-    alpha = footage.alpha and (chosen in ("prores", "ffv1") or (chosen, suffix) == ("vp9", ".webm"))
+    alpha = footage.alpha and chosen in container.alpha
     if footage.alpha and not alpha:
         notes.append(
             f"{chosen} in {suffix} carries no transparency; the frames are laid on black "
             f"(.webm, .mov, .webp, .apng and folders keep it)"
         )
     pixel_format = _pixel_format(chosen, footage, alpha, notes)
-    if chosen not in ("ffv1",) and (width % 2 or height % 2):
+    if chosen != "ffv1" and (width % 2 or height % 2):
         width, height = width + width % 2, height + height % 2
         notes.append(f"{chosen} needs even sides: the last line is doubled, {width}×{height}")
     if chosen in ("hevc", "av1") and width < _NARROWEST:
@@ -296,7 +282,7 @@ def choose_encoding(
         width=width,
         height=height,
         rate=max(_SLOWEST, rate.limit_denominator(1001)) if rate < 1000 else Fraction(1000),
-        colour=_out_colour(footage, width, height),
+        colour=_out_colour(footage),
         sample_aspect=aspect,
         alpha=alpha,
         notes=tuple(notes),

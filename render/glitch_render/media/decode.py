@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glitch_gym.picture import check_pixels, read_picture
-from glitch_render.media.colour import BT601, BT709, UNSPECIFIED
 from glitch_render.media.footage import (
     WITHOUT_TIMES,
     Footage,
@@ -38,16 +37,16 @@ def decode(
     """Decode frames in order.
 
     Args:
-        footage: from ``open_footage``.
-        since: the first time that is wanted, in units of its time base; by default from the start.
-            A clip is entered at the key frame before it.
-        damage: takes a line for each kind of damage that is met.
+        footage: footage to decode, from ``open_footage``.
+        since: the first time that is wanted, in units of the time base; by default the start. A
+            clip is entered at the key frame before it.
+        damage: list to which a line is added for each kind of damage.
 
     Yields:
         time, in units of the time base, and frame.
 
     Raises:
-        PictureError: the files cannot be read any more.
+        PictureError: a file can no longer be read.
     """
     found = damage if damage is not None else []
     if footage.kind == "clip":
@@ -139,14 +138,14 @@ def _decode_clip(
             yield time, frame
         if not waiting:
             return
-    # The seek came out behind the place, or the file cannot be sought in
+    # The seek overshot, or the file cannot be sought in
     for time, frame in _decode_clip(footage, None, damage):
         if since is None or time >= since:
             yield time, frame
 
 
 def _frames_of(container: Any, stream: Any, damage: list[str]) -> Iterator[av.VideoFrame]:
-    """Decode a stream up to where it can be read; packets that are damaged are left out."""
+    """Decode a stream as far as it can be read; leave out damaged packets."""
     decoder: Any = stream
     if alpha_beside(stream) and stream.codec_context.name == "vp9":
         # FFmpeg's own decoder of VP9 leaves the alpha channel out
@@ -182,13 +181,6 @@ def _note_once(damage: list[str], line: str) -> None:
         damage.append(line)
 
 
-def _matrix(footage: Footage) -> int:
-    """The matrix of luma and chroma: where it is not said, players guess by the height."""
-    if footage.colour.matrix not in (0, UNSPECIFIED, 3):
-        return footage.colour.matrix
-    return BT709 if max(footage.width, footage.height) >= 1280 else BT601
-
-
 def _rgb(
     footage: Footage, frame: av.VideoFrame, form: str, size: tuple[int, int], how: int
 ) -> NDArray[Any]:
@@ -198,7 +190,7 @@ def _rgb(
         width,
         height,
         form,
-        src_colorspace=_matrix(footage),
+        src_colorspace=footage.colour.yuv_matrix(footage.width, footage.height),
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=how,
@@ -212,15 +204,15 @@ def _rgb(
 def pixels_of(
     footage: Footage, frame: av.VideoFrame, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Take the pixels of a frame, upright, at a size.
+    """Return the pixels of a frame, upright, at a size.
 
     Args:
-        footage: that it belongs to.
-        frame: from ``decode``.
-        size: (width, height) of the result.
+        footage: footage that the frame belongs to.
+        frame: frame from ``decode``.
+        size: (width, height) of the result, in pixels.
 
     Returns:
-        uint8 (height, width, 3), contiguous, to be painted on; and alpha (height, width) or None.
+        uint8 (height, width, 3), contiguous and writable; and alpha (height, width) or ``None``.
     """
     lying = size if footage.turns % 2 == 0 else size[::-1]
     pixels = _rgb(
@@ -236,14 +228,14 @@ def pixels_of(
 def deep_pixels_of(
     footage: Footage, frame: av.VideoFrame, size: tuple[int, int]
 ) -> NDArray[np.uint16]:
-    """Take the pixels of a frame of more than 8 bits, upright, as uint16 (height, width, 3)."""
+    """Return the pixels of a frame of more than 8 bits, upright: uint16 (height, width, 3)."""
     lying = size if footage.turns % 2 == 0 else size[::-1]
     pixels = _rgb(footage, frame, "rgb48le", lying, Interpolation.BICUBIC).astype(np.uint16)
     return np.rot90(pixels, footage.turns)
 
 
 def small_pixels(footage: Footage, frame: av.VideoFrame, side: int = 224) -> NDArray[np.uint8]:
-    """Take a frame's pixels, upright, its longer side shrunk to ``side`` where it is longer."""
+    """Return a frame's pixels, upright, its longer side at most ``side``."""
     scale = min(1.0, side / max(frame.width, frame.height))
     size = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
     pixels = _rgb(footage, frame, "rgb24", size, Interpolation.AREA)
@@ -251,6 +243,6 @@ def small_pixels(footage: Footage, frame: av.VideoFrame, side: int = 224) -> NDA
 
 
 def thumbnail(frame: av.VideoFrame) -> NDArray[np.int16]:
-    """Shrink a frame to 64×36 grey values, to be compared with the next."""
+    """Return a frame as 64×36 grey values, to be compared with the next."""
     small = frame.reformat(64, 36, "gray", interpolation=Interpolation.AREA, threads=1)
     return small.to_ndarray().astype(np.int16)

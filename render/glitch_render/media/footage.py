@@ -14,6 +14,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".apng")
-"""Suffixes of what is taken for a picture in a folder."""
+"""Suffixes of files that count as pictures in a folder."""
 
 _DEFAULT_RATE = Fraction(25)
 _LONGEST_PATTERN = 1000
@@ -54,26 +55,26 @@ WITHOUT_TIMES = ("avi", "h264", "hevc", "mpegvideo", "m4v")
 
 @dataclass(frozen=True)
 class Footage:
-    """What there is to know of footage before its frames are decoded.
+    """Properties of footage that are known before its frames are decoded.
 
     Args:
         kind: a clip, an animated picture, a list of pictures, or a still that is shown for a while.
-        paths: its files.
-        width: of the upright picture, in pixels.
-        height: likewise.
-        time_base: seconds of one unit of its times.
+        paths: paths of the files.
+        width: width of the upright picture, in pixels.
+        height: height of the upright picture, in pixels.
+        time_base: seconds of one unit of the frames' times.
         rate: frames a second, on average.
-        length: time of its end in seconds, where the file says so.
-        turns: quarter turns, counterclockwise, that bring its frames upright.
-        alpha: whether it has transparency.
-        bits: of a channel.
-        pixel_format: FFmpeg's name.
+        length: time of the end, in seconds, where the file states it.
+        turns: quarter turns, counterclockwise, that bring the frames upright.
+        alpha: whether the frames have transparency.
+        bits: bits per channel.
+        pixel_format: FFmpeg's name of the pixel format.
         colour: how numbers stand for colours.
         sample_aspect: width of a pixel over its height, upright.
         audio: codec of each audio track.
-        loop: how often an animation plays, 0 for ever.
-        n_frames: where they are counted beforehand.
-        notes: what was converted, for the user to read.
+        loop: number of times that an animation plays; 0 for ever.
+        n_frames: number of frames, where it is known beforehand.
+        notes: what was converted, in words for the user.
     """
 
     kind: Literal["clip", "animation", "pictures", "still"]
@@ -96,12 +97,12 @@ class Footage:
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """Name of the footage in messages."""
         return self.paths[0] if len(self.paths) == 1 else f"{Path(self.paths[0]).parent}"
 
 
 def is_footage(source: str) -> bool:
-    """Return whether a source is something that moves: a clip, an animation, or many pictures."""
+    """Return whether a source is a clip, an animation, or many pictures."""
     if source.startswith("sample:"):
         return False
     path = Path(source)
@@ -115,7 +116,7 @@ def is_footage(source: str) -> bool:
     except Image.DecompressionBombError:
         return False
     except Exception:
-        # Pillow has many ways to say that it does not know a file; PyAV is asked next
+        # Pillow rejects unknown files with many kinds of errors; PyAV is tried next
         return path.suffix.lower() not in PICTURES
 
 
@@ -127,7 +128,7 @@ def source_files(source: str) -> list[Path]:
     """List the files that a source is read from: one, those of a folder, or those of a pattern.
 
     Raises:
-        PictureError: a folder that cannot be read, or a pattern that is too long.
+        PictureError: the folder cannot be read, or the pattern is too long.
     """
     if source.startswith("sample:"):
         return []
@@ -150,16 +151,16 @@ def source_files(source: str) -> list[Path]:
 def open_footage(
     source: str, *, rate: Fraction | None = None, duration: float | None = None
 ) -> Footage:
-    """Find out what a source is.
+    """Open a source and return its properties.
 
     Args:
         source: a file, a folder, or a pattern such as ``shots/*.png``; ``sample:NAME`` for a still.
-        rate: frames a second, of pictures and stills; 25 by default.
-        duration: seconds that a still is shown.
+        rate: frames a second of pictures and stills; 25 by default.
+        duration: seconds for which a still is shown.
 
     Raises:
-        PictureError: missing, damaged, without frames, or of a kind that cannot be kept whole.
-        SettingError: a still without a duration.
+        PictureError: the source is missing, damaged, without frames, or HDR.
+        SettingError: the source is a still, and has no duration.
     """
     if not source.startswith("sample:"):
         path = Path(source)
@@ -269,7 +270,7 @@ def _open_animation(path: Path, image: Image.Image) -> Footage:
 
 
 def delay_of(image: Image.Image) -> int:
-    """Milliseconds that the present frame of an animation is shown."""
+    """Return how long an animation's present frame is shown, in milliseconds."""
     delay = round(float(image.info.get("duration", 0)))
     return delay if delay > _SHORTEST_DELAY else _USUAL_DELAY
 
@@ -278,7 +279,7 @@ def open_container(path: Path) -> Any:
     """Open a clip.
 
     Raises:
-        PictureError: it cannot be read.
+        PictureError: the clip cannot be read.
     """
     try:
         # Tags that are not UTF-8 are damaged, or of another age; the frames are what counts
@@ -298,7 +299,7 @@ def video_stream(container: Any, path: Path) -> Any:
     """Return the stream of moving pictures.
 
     Raises:
-        PictureError: there is none.
+        PictureError: the clip has no such stream.
     """
     # Covers of songs are video streams too, of one frame
     attached = 0x400
@@ -377,13 +378,13 @@ def _probe_clip(path: Path) -> Footage:
 
 
 def alpha_beside(stream: Any) -> bool:
-    """Return whether a WebM's packets bring an alpha channel beside the picture."""
+    """Return whether a WebM's packets carry an alpha channel beside the picture."""
     tags = {key.lower(): value for key, value in stream.metadata.items()}
     return tags.get("alpha_mode") == "1"
 
 
 def _quarter_turns(path: Path) -> int:
-    """Read from the first frame how a clip is to be turned."""
+    """Return the quarter turns of a clip, which its first frame states."""
     with open_container(path) as container:
         stream = video_stream(container, path)
         limit_pixels(stream.codec_context)
@@ -400,23 +401,19 @@ def limit_pixels(context: Any) -> None:
 
 
 def file_digest(footage: Footage) -> str:
-    """Hash the files of footage: equal digests mean equal content."""
+    """Return a digest of the files of footage: equal digests mean equal content."""
     return _digest_of(tuple((path, file_stamp(path)) for path in footage.paths))
 
 
-_digests: dict[tuple[tuple[str, str], ...], str] = {}
-
-
+@lru_cache(maxsize=64)
 def _digest_of(stamped: tuple[tuple[str, str], ...]) -> str:
-    if stamped not in _digests:
-        digest = hashlib.blake2b(digest_size=20)
-        for path, _ in stamped:
-            if path.startswith("sample:"):
-                digest.update(read_picture(path).frame.tobytes())
-                continue
-            with Path(path).open("rb") as file:
-                while block := file.read(1 << 22):
-                    digest.update(block)
-            digest.update(b"\0end of file\0")
-        _digests[stamped] = digest.hexdigest()
-    return _digests[stamped]
+    digest = hashlib.blake2b(digest_size=20)
+    for path, _ in stamped:
+        if path.startswith("sample:"):
+            digest.update(read_picture(path).frame.tobytes())
+            continue
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+        digest.update(b"\0end of file\0")
+    return digest.hexdigest()

@@ -9,16 +9,14 @@ from typing import Any
 
 import av.error
 
-from glitch_render.media.codecs import BY_DECODING, Encoding
+from glitch_render.media.codecs import Encoding
 from glitch_render.media.footage import Footage
+from glitch_render.media.formats import CLIP_FORMATS
 from glitch_render.media.sound import Sound, Span
 from glitch_render.media.timing import FramePlan
 from glitch_render.media.writer import encode_error
 
 __all__ = ["join_clip"]
-
-
-_CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "webm", ".mkv": "matroska"}
 
 
 _OF_THE_CONTAINER = (
@@ -27,7 +25,7 @@ _OF_THE_CONTAINER = (
 
 
 def _packets(part: Path, rate: Fraction) -> Iterator[tuple[int, Any]]:
-    """Read the packets of a part in the order of decoding, with the number of the frame in it."""
+    """Yield a part's packets in the order of decoding, each with its frame's number."""
     with av.open(str(part)) as container:
         stream = container.streams.video[0]
         for packet in container.demux(stream):
@@ -36,7 +34,7 @@ def _packets(part: Path, rate: Fraction) -> Iterator[tuple[int, Any]]:
 
 
 def _delay(parts: list[tuple[int, Path]], rate: Fraction) -> int:
-    """Packets by which a frame can come after its turn, since others need those before it."""
+    """Return how many packets later than its turn a frame can be stored, at most."""
     return max(
         place - frame for _, part in parts for place, (frame, _) in enumerate(_packets(part, rate))
     )
@@ -56,28 +54,28 @@ def join_clip(
 
     Args:
         target: the file to write; it is not moved into place.
-        parts: first frame and file of each part, in order.
-        encoding: of the parts.
+        parts: number of the first frame, and file, of each part, in order.
+        encoding: how the parts are encoded.
         plan: times of the frames.
-        footage: where the sound comes from.
-        sound: which of it; ``None`` for none.
-        comment: goes into the file's metadata.
+        footage: source of the sound and the metadata.
+        sound: the part of the sound to keep; ``None`` for no sound.
+        comment: comment for the file's metadata.
 
     Returns:
-        notes on the sound.
+        notes on the sound, in words for the user.
 
     Raises:
         OutputError: the file cannot be written.
     """
     notes: list[str] = []
-    container_format = _CONTAINERS[encoding.suffix]
+    written = CLIP_FORMATS[encoding.suffix]
     options = {}
-    if container_format in ("mp4", "mov"):
+    if written.is_iso:
         # The index goes first, so that a page can play the clip while it loads
         options = {"movflags": "+faststart"}
     try:
         with (
-            av.open(str(target), "w", format=container_format, container_options=options) as out,
+            av.open(str(target), "w", format=written.container, container_options=options) as out,
             av.open(str(parts[0][1])) as example,
         ):
             out.metadata.update(_kept_metadata(footage))
@@ -87,7 +85,7 @@ def join_clip(
             video.time_base = plan.time_base
             if encoding.alpha and encoding.codec == "vp9":
                 video.metadata["alpha_mode"] = "1"
-            tracks = Sound(out, footage, encoding.suffix, sound, notes)
+            tracks = Sound(out, footage, written, sound, notes)
             _copy_frames(out, video, parts, encoding, plan, tracks)
             tracks.finish()
     except (av.error.FFmpegError, OSError) as error:
@@ -96,7 +94,7 @@ def join_clip(
 
 
 def _kept_metadata(footage: Footage) -> dict[str, str]:
-    """Return what a clip says of itself, such as its title, without what its container added."""
+    """Return a clip's metadata, such as its title, without what its container added."""
     if footage.kind != "clip":
         return {}
     with av.open(footage.paths[0], metadata_errors="replace") as source:
@@ -128,8 +126,8 @@ def _copy_frames(
             packet.dts = min(decoded, packet.pts)
             packet.duration = plan.duration(frame)
             began = packet.dts if place == 0 else began
-            if place + 1 == len(plan) and encoding.suffix in BY_DECODING:
-                # Here a clip is as long as the times between its decodings together
+            if place + 1 == len(plan) and CLIP_FORMATS[encoding.suffix].is_iso:
+                # Here a clip's duration is the sum of the times between its decodings
                 packet.duration = max(1, plan.end - (packet.dts - began))
             packet.stream = video
             tracks.catch_up(plan.seconds(frame))

@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from PIL import Image
 
@@ -19,10 +19,10 @@ from glitch_gym.errors import OutputError, RecipeError
 from glitch_gym.input import LARGEST_TEXT
 from glitch_gym.picture import pillow_warnings
 from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
-from glitch_render.recipe.model import Recipe
 
 __all__ = [
     "RECIPE_KEY",
+    "HasToml",
     "carries_recipe",
     "embed_recipe",
     "embedded_text",
@@ -36,15 +36,15 @@ _BLOCK = 255
 
 
 def embed_recipe(path: Path, text: str) -> None:
-    """Put a recipe into an animated GIF, PNG or WebP.
+    """Embed a recipe in an animated GIF, PNG or WebP.
 
     Args:
-        path: of the file, which is replaced.
-        text: of the recipe.
+        path: path of the file, which is replaced.
+        text: text of the recipe.
 
     Raises:
-        OutputError: the file is none of these.
-        OSError: it cannot be written.
+        OutputError: the file is not an animated GIF, PNG or WebP.
+        OSError: the file cannot be written.
     """
     with path.open("rb") as file:
         head = file.read(12)
@@ -56,7 +56,7 @@ def embed_recipe(path: Path, text: str) -> None:
     elif head[:8] == b"\x89PNG\r\n\x1a\n":
         _insert(path, _after_png_header, _png_text(text))
     else:
-        raise OutputError(f"{path.name} is no animated picture")
+        raise OutputError(f"{path.name} is not an animated picture")
 
 
 def _insert(path: Path, find: Callable[[BinaryIO], int], content: bytes) -> None:
@@ -72,7 +72,7 @@ def _insert(path: Path, find: Callable[[BinaryIO], int], content: bytes) -> None
 
 
 def _after_gif_palette(file: BinaryIO) -> int:
-    """Find where the first block can stand: after the screen's size, and its palette if any."""
+    """Return where the first block can stand: after the screen descriptor and its palette."""
     file.seek(10)
     flags = file.read(1)[0]
     file.seek(0)
@@ -86,7 +86,7 @@ def _gif_comment(text: str) -> bytes:
 
 
 def _after_png_header(file: BinaryIO) -> int:
-    """Find where the second chunk stands: after the signature and IHDR."""
+    """Return where the second chunk stands: after the signature and IHDR."""
     file.seek(0)
     return 8 + 25
 
@@ -101,7 +101,7 @@ def _append_to_webp(path: Path, exif: bytes) -> None:
     with path.open("r+b") as file:
         head = file.read(30)
         if head[12:16] != b"VP8X":
-            raise OutputError(f"{path.name} is no animated WebP")
+            raise OutputError(f"{path.name} is not an animated WebP")
         file.seek(20)
         file.write(bytes([head[20] | _EXIF_FLAG]))
         file.seek(0, 2)
@@ -131,11 +131,19 @@ _PROGRAM = "glitch-gym"
 _CHARSET = bytes(8)
 
 
-def embedded_text(recipe: Recipe) -> str:
-    """Return the text of a recipe as it travels in what was made by it.
+class HasToml(Protocol):
+    """A recipe, as far as it is written into files."""
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML."""
+        ...
+
+
+def embedded_text(recipe: HasToml) -> str:
+    """Return the text of a recipe as it is embedded in pictures and clips.
 
     Raises:
-        OutputError: a recipe that is too long to be read back.
+        OutputError: the recipe is too long to be read back.
     """
     text = recipe.to_toml()
     # The limit of Pillow for a text in a PNG as well
@@ -170,7 +178,7 @@ def text_of_clip(path: Path) -> str | None:
     import av.error
 
     try:
-        # Damaged tags are no text, but the others can still be read
+        # Damaged tags are skipped; the others can still be read
         with av.open(str(path), metadata_errors="replace") as container:
             found = {key.lower(): value for key, value in container.metadata.items()}
     except Exception as error:
@@ -207,5 +215,5 @@ def text_of_picture(path: Path) -> str | None:
         try:
             text = text.decode()
         except UnicodeDecodeError as error:
-            raise RecipeError(f"the recipe in {path} is damaged: it is not a text") from error
+            raise RecipeError(f"the recipe in {path} is damaged: it is not text") from error
     return str(text) if text else None

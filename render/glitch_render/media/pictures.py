@@ -19,8 +19,7 @@ from glitch_gym.errors import OutputError
 from glitch_gym.output import check_target, write_bytes
 from glitch_gym.picture import Picture, check_frame
 from glitch_render.media.formats import SUFFIXES
-from glitch_render.media.metadata import RECIPE_KEY, embedded_text, exif_with
-from glitch_render.recipe.model import Recipe
+from glitch_render.media.metadata import RECIPE_KEY, HasToml, embedded_text, exif_with
 
 __all__ = ["encode_picture", "preview_size", "resized", "write_picture"]
 
@@ -34,7 +33,7 @@ def encode_picture(
     *,
     alpha: NDArray[np.uint8] | None = None,
     icc_profile: bytes | None = None,
-    recipe: Recipe | None = None,
+    recipe: HasToml | None = None,
 ) -> bytes:
     """Encode a frame as PNG, JPEG (quality 95, no chroma subsampling) or WebP (lossless).
 
@@ -42,8 +41,11 @@ def encode_picture(
         frame: uint8 (height, width, 3), RGB.
         suffix: one of ``SUFFIXES``.
         alpha: uint8 (height, width); JPEG cannot carry it, and gets the frame on white.
-        icc_profile: of RGB, to embed.
-        recipe: to embed.
+        icc_profile: colour profile to embed.
+        recipe: recipe to embed, or anything else with ``to_toml``.
+
+    Raises:
+        OutputError: the recipe is too long for the format.
     """
     check_frame(frame)
     suffix = suffix.lower()
@@ -89,7 +91,7 @@ def write_picture(
     frame: NDArray[np.uint8],
     *,
     like: Picture | None = None,
-    recipe: Recipe | None = None,
+    recipe: HasToml | None = None,
     force: bool = False,
 ) -> None:
     """Write a frame as a picture, by the suffix of the output.
@@ -97,9 +99,9 @@ def write_picture(
     Args:
         output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         frame: uint8 (height, width, 3), RGB.
-        like: the picture that it came from: its alpha and its colour profile are kept.
-        recipe: embedded, so that ``read_recipe`` gives it back.
-        force: replace a file that is there.
+        like: the picture that the frame was made of: its alpha and its colour profile are kept.
+        recipe: recipe to embed, so that ``read_recipe`` can return it.
+        force: replace an existing file.
 
     Raises:
         OutputError: the output cannot be written; nothing is left behind.
@@ -117,13 +119,14 @@ def write_picture(
 
 
 def preview_size(height: int, width: int, *, longest: int, cells: int = 1) -> tuple[int, int]:
-    """Choose a size for a preview of a picture: its proportions, and no side beyond a limit.
+    """Return a size for a preview of a picture: its proportions, and no side beyond a limit.
 
     Args:
-        height: of the picture, in pixels.
-        width: likewise.
+        height: height of the picture, in pixels.
+        width: width of the picture, in pixels.
         longest: the limit, in pixels.
-        cells: of the finest grid, along its longer side: each has a pixel, whatever the limit.
+        cells: number of cells of the finest grid along its longer side; each keeps a pixel,
+            whatever the limit.
 
     Returns:
         (height, width), never larger than the picture.
@@ -135,7 +138,7 @@ def preview_size(height: int, width: int, *, longest: int, cells: int = 1) -> tu
 
 
 def resized(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Bring a frame to a size: uint8 (height, width, 3), the frame itself if it has that size."""
+    """Return a frame at a size: uint8 (height, width, 3), itself if it has that size."""
     if frame.shape[:2] == (height, width):
         return frame
     way = Image.Resampling.BICUBIC if height > frame.shape[0] else Image.Resampling.BOX

@@ -10,20 +10,9 @@ from typing import Any
 import av.error
 
 from glitch_render.media.footage import Footage
+from glitch_render.media.formats import Format
 
 __all__ = ["Sound", "Span"]
-
-
-_COPIED_SOUND: dict[str, tuple[str, ...]] = {
-    ".mp4": ("aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac", "dts", "vorbis"),
-    ".m4v": ("aac", "ac3", "alac", "mp3"),
-    ".mov": ("aac", "mp3", "mp2", "ac3", "eac3", "alac", "pcm_"),
-    ".webm": ("opus", "vorbis"),
-    ".mkv": ("",),
-}
-
-
-_SOUND = {".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".webm": "libopus", ".mkv": "flac"}
 
 
 _USUAL_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1"}
@@ -34,9 +23,9 @@ class Span:
     """Which part of the footage's sound goes with the frames.
 
     Args:
-        begin: seconds of the footage at which the output begins.
-        end: seconds of the footage at which it ends; ``None`` for all that there is.
-        cut: leave out what is heard before ``begin``.
+        begin: time of the footage at which the output begins, in seconds.
+        end: time of the footage at which the output ends, in seconds; ``None`` for its end.
+        cut: leave out the sound before ``begin``.
     """
 
     begin: Fraction
@@ -45,13 +34,21 @@ class Span:
 
 
 class Sound:
-    """The audio tracks of the footage, on their way into the output beside its frames."""
+    """The audio tracks of the footage, on their way into the output beside its frames.
+
+    Args:
+        out: container of the output, from ``av.open``.
+        footage: source of the sound.
+        written: format of the output.
+        span: the part of the sound to keep; ``None`` for no sound.
+        notes: list to which a line is added for each track that is changed or left out.
+    """
 
     def __init__(
         self,
         out: Any,
         footage: Footage,
-        suffix: str,
+        written: Format,
         span: Span | None,
         notes: list[str],
     ) -> None:
@@ -69,13 +66,13 @@ class Sound:
                 notes.append(f"audio track {number} is of an unknown codec and is left out")
                 continue
             name = context.name
-            track = self._copied(stream) if name.startswith(_COPIED_SOUND[suffix]) else None
+            track = self._copied(stream) if name.startswith(written.copied_sound) else None
             resampler = None
             if track is None:
-                wanted = _SOUND[suffix]
+                wanted = written.sound
                 rate = 48_000 if wanted == "libopus" else context.sample_rate
                 track = out.add_stream(wanted, rate=rate)
-                # A file may count its channels only, and an encoder wants to know which they are
+                # Some files store only a channel count; encoders need a layout
                 layout = _USUAL_LAYOUTS.get(context.layout.name, context.layout.name)
                 track.layout = layout
                 resampler = av.AudioResampler(
@@ -83,7 +80,7 @@ class Sound:
                 )
                 notes.append(
                     f"audio track {number} is encoded again, {name} to "
-                    f"{wanted.removeprefix('lib')}: {suffix} does not take {name}"
+                    f"{wanted.removeprefix('lib')}: {written.suffix} does not take {name}"
                 )
             self._tracks[stream.index] = (track, resampler)
             for key, value in stream.metadata.items():

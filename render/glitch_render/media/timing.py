@@ -16,7 +16,7 @@ class FramePlan:
     """Which frame of the footage each frame of the output shows, and when.
 
     Args:
-        sources: int64 (frames,), numbers of frames of the look, ascending; some may repeat.
+        sources: int64 (frames,), numbers of the scan's frames, ascending; some may repeat.
         times: int64 (frames,), from 0, in units of ``time_base``.
         end: time at which the last frame ends.
         time_base: seconds of one unit.
@@ -33,7 +33,7 @@ class FramePlan:
         return len(self.sources)
 
     def seconds(self, frame: int) -> float:
-        """Return the time of a frame."""
+        """Return the time of a frame, in seconds."""
         return float(int(self.times[frame]) * self.time_base)
 
     def duration(self, frame: int) -> int:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from glitch_gym.errors import OutputError
 from glitch_gym.output import write_error
-from glitch_render.media.codecs import BT601, BT709, YUV_WITHOUT_MATRIX, Encoding, part_container
+from glitch_render.media.codecs import Encoding, part_container
 from glitch_render.media.pictures import encode_picture
 
-__all__ = ["PartWriter"]
+__all__ = ["PartWriter", "encode_error"]
 
 
 def _tag(context: Any, encoding: Encoding) -> None:
@@ -59,14 +59,11 @@ def _video_frame(
     if not encoding.pixel_format.startswith("yuv"):
         return frame.reformat(format=encoding.pixel_format, threads=1)
     colour = encoding.colour
-    matrix = colour.matrix
-    if matrix in YUV_WITHOUT_MATRIX:
-        matrix = BT709 if max(encoding.width, encoding.height) >= 1280 else BT601
     converted = frame.reformat(
         format=encoding.pixel_format,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.JPEG if colour.full_range else ColorRange.MPEG,
-        dst_colorspace=matrix,
+        dst_colorspace=colour.yuv_matrix(encoding.width, encoding.height),
         interpolation=Interpolation.BICUBIC,
         threads=1,
     )
@@ -78,8 +75,8 @@ class PartWriter:
     """Encodes the frames of a part into a file, or writes them as pictures into a folder.
 
     Args:
-        path: of the file, or the folder, which exists.
-        encoding: of the output.
+        path: path of the file, or of a folder that exists.
+        encoding: how the output is encoded.
         first: number of the part's first frame, for the names of pictures.
     """
 
@@ -92,10 +89,10 @@ class PartWriter:
         self._time_base = 1 / encoding.rate
 
     def _open(self) -> None:
-        """Start the encoder, at the first frame: one that only waits would hold its memory."""
+        """Start the encoder, at the first frame: an idle encoder would hold its memory."""
         path, encoding = self._path, self._encoding
         container_format = part_container(encoding.codec)
-        # SVT-AV1 talks on standard error, and is told not to by its environment alone
+        # SVT-AV1 logs to stderr; only an environment variable silences it
         os.environ.setdefault("SVT_LOG", "1")
         try:
             self._container = av.open(str(path), "w", format=container_format)
@@ -152,7 +149,11 @@ class PartWriter:
         self._count += 1
 
     def finish(self) -> None:
-        """Encode what is still under way, and close the file."""
+        """Flush the encoder, and close the file.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
         if self._container is None:
             return
         try:
@@ -164,7 +165,7 @@ class PartWriter:
             self._container = None
 
     def abandon(self) -> None:
-        """Close the file, which is not whole."""
+        """Close the unfinished file."""
         if self._container is not None:
             with contextlib.suppress(Exception):
                 self._container.close()
@@ -176,7 +177,7 @@ def _short(error: BaseException) -> str:
 
 
 def encode_error(path: Path, error: Exception) -> OutputError:
-    """Return the error of an encoder in words."""
+    """Return the error to raise for a failure of the encoder or the disk."""
     if isinstance(error, OSError):
         return write_error(path, error)
     return OutputError(f"cannot write {path}: {_short(error)}")

@@ -25,7 +25,7 @@ from glitch_render.plots.figures import (
     plot_visits,
     require_matplotlib,
 )
-from glitch_render.progress import Progress
+from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.model import Recipe
 
 __all__ = ["KINDS", "plot_layer"]
@@ -46,7 +46,7 @@ def plot_layer(
     action: str | None = None,
     activation: Activation | None = None,
     cache: Cache | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> NDArray[np.uint8]:
     """Plot a layer of a recipe on a picture.
 
@@ -97,7 +97,7 @@ def _learning(
     recipe: Recipe,
     index: int,
     world: GridWorld,
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> NDArray[np.uint8]:
     """Draw how near the optimum the layer's learner comes with more and more episodes."""
     layer = recipe.layers[index]
@@ -115,7 +115,8 @@ def _learning(
         )
         points.append((episodes, optimality(world, as_table(policy, world), gamma=layer.gamma)))
         if progress is not None:
-            progress(index, (place + 1) * layer.iterations // len(counts), layer.iterations)
+            done = (place + 1) * layer.iterations // len(counts)
+            progress(Progress("learning", done, layer.iterations, layer=index))
     rows, cols = world.grid.picture_rows, world.grid.picture_cols
     title = (
         f"{layer.learner_name} on {rows}×{cols} cells, {world.actions.n} actions, {layer.objective}"

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Generic, TypeVar
 
-__all__ = ["Job", "Report", "Stopped"]
+from glitch_render.progress import OnProgress, Progress
+
+__all__ = ["Job", "Stopped"]
 
 T = TypeVar("T")
-
-Report = Callable[[str, int, int | None], None]
-"""Called by the work with a stage, what is done, and of how much; raises ``Stopped``."""
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -23,16 +22,17 @@ class Job(Generic[T]):
     """Work that has been started.
 
     Args:
-        work: called in the job's thread, with what to report to.
+        work: called in the job's thread with the callback that it reports to; that callback raises
+            ``Stopped`` once the job is to stop.
     """
 
-    def __init__(self, work: Callable[[Report], T]) -> None:
+    def __init__(self, work: Callable[[OnProgress], T]) -> None:
         self._work = work
         self._stop = Event()
         self._over = Event()
         self._outcome: T | None = None
         self._error: BaseException | None = None
-        self._stage: tuple[str, int, int | None] = ("", 0, None)
+        self._progress = Progress("")
         self._since = (time.monotonic(), 0)
         # A daemon, so that no work can keep a stopped program alive
         self._thread = Thread(target=self._run, daemon=True)
@@ -46,12 +46,12 @@ class Job(Generic[T]):
         finally:
             self._over.set()
 
-    def _report(self, stage: str, done: int, total: int | None) -> None:
+    def _report(self, now: Progress) -> None:
         if self._stop.is_set():
             raise Stopped
-        if stage != self._stage[0]:
-            self._since = (time.monotonic(), done)
-        self._stage = (stage, done, total)
+        if now.stage != self._progress.stage:
+            self._since = (time.monotonic(), now.done)
+        self._progress = now
 
     def stop(self) -> None:
         """Ask the work to stop at its next report."""
@@ -79,15 +79,15 @@ class Job(Generic[T]):
         return self._outcome  # type: ignore[return-value]
 
     @property
-    def stage(self) -> tuple[str, int, int | None]:
-        """How far it is: the stage, what is done, and of how much where that is known."""
-        return self._stage
+    def progress(self) -> Progress:
+        """How far the work has come."""
+        return self._progress
 
     @property
     def time_left(self) -> float | None:
         """Seconds that the stage will take, by how fast it has been."""
-        _, done, total = self._stage
+        now = self._progress
         began, first = self._since
-        if total is None or done <= first:
+        if now.total is None or now.done <= first:
             return None
-        return (total - done) * (time.monotonic() - began) / (done - first)
+        return (now.total - now.done) * (time.monotonic() - began) / (now.done - first)

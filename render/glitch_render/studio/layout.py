@@ -151,7 +151,8 @@ def said(message: str, kind: str = "quiet", share: float | None = None) -> dict[
 
 def _progress(job: Job[Any]) -> dict[str, Any]:
     """Say how far a job is."""
-    stage, done, total = job.stage
+    now = job.progress
+    stage, done, total = now.stage, now.done, now.total
     words = {
         "": "starting",
         "looking": "looking through the picture or clip",

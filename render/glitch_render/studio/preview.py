@@ -30,16 +30,16 @@ from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
 from glitch_render.media.pictures import preview_size, resized, write_picture
 from glitch_render.plots.figures import draw_grid
 from glitch_render.plots.layer import plot_layer
+from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.recipe.presets import load_preset, preset_names
 from glitch_render.stills import corrupt, corrupt_picture
 from glitch_render.studio.image_cache import ImageCache
-from glitch_render.studio.jobs import Report
 from glitch_render.studio.source import LONGEST, Source, clock
-from glitch_render.video.animate import animate_still
+from glitch_render.video.animate import Walk, animate_still
 from glitch_render.video.painter import Painter, open_painter
 from glitch_render.video.render import corrupt_clip
-from glitch_render.video.selection import Selection
+from glitch_render.video.selection import ExportOptions, Selection
 
 __all__ = ["Easel", "Export", "Shown", "View", "action_names", "moves", "rephrase"]
 
@@ -142,7 +142,7 @@ class Easel:
         self._result: tuple[Recipe, NDArray[np.uint8]] | None = None
         self._untouched: tuple[tuple[Any, ...], str] = ((), "")
 
-    def show(self, recipe: Recipe, view: View, report: Report) -> Shown:
+    def show(self, recipe: Recipe, view: View, report: OnProgress) -> Shown:
         """Make what a view shows of the source and a recipe.
 
         Raises:
@@ -160,7 +160,7 @@ class Easel:
         except GlitchError as error:
             raise rephrase(error, {self.source.path: self.source.name}) from error
 
-    def _show_still(self, recipe: Recipe, view: View, report: Report) -> Shown:
+    def _show_still(self, recipe: Recipe, view: View, report: OnProgress) -> Shown:
         source, picture = self.source, self.source.picture
         assert picture is not None
         cells = _finest(recipe)
@@ -173,7 +173,7 @@ class Easel:
         result = self._result
         if result is None or result[0] != recipe:
             activation = self._activation(recipe, report)
-            report("painting", 0, None)
+            report(Progress("painting"))
             painted = corrupt(
                 picture.frame,
                 recipe,
@@ -185,7 +185,7 @@ class Easel:
             self._result = result = (recipe, painted)
         painted = result[1]
         shown = self._with_grid(painted, recipe, view)
-        report("painting", 0, None)
+        report(Progress("painting"))
         caption = "" if small is None else f"shown at {onto.shape[1]}×{onto.shape[0]}"
         return Shown(
             "compare",
@@ -204,9 +204,9 @@ class Easel:
             self._untouched = (key, self._album.keep(frame, alpha))
         return self._untouched[1]
 
-    def _activation(self, recipe: Recipe, report: Report) -> Activation:
+    def _activation(self, recipe: Recipe, report: OnProgress) -> Activation:
         assert self.source.picture is not None
-        report("looking", 0, None)
+        report(Progress("looking"))
         return frame_activation(self.source.picture.frame, recipe, cache=self._store)
 
     def _with_grid(self, frame: NDArray[np.uint8], recipe: Recipe, view: View) -> NDArray[np.uint8]:
@@ -217,7 +217,7 @@ class Easel:
         grid = fit_grid(layer.grid, height, width, fit=layer.fit, orient=layer.orient)
         return draw_grid(frame, grid)
 
-    def _open_painter(self, recipe: Recipe, view: View, report: Report) -> Painter:
+    def _open_painter(self, recipe: Recipe, view: View, report: OnProgress) -> Painter:
         """Be ready to paint the clip; to be called while ``_painting`` is held."""
         key = (recipe, view.selection)
         if self._painter is None or self._painter[0] != key:
@@ -229,28 +229,19 @@ class Easel:
 
     def _frame_time(self, painter: Painter, view: View) -> int:
         """Return the number of the frame that is looked at: the nearest that there is."""
-        footage, plan = painter.footage, painter.plan
-        begins = int(painter.scan.times[0]) * footage.time_base
-        at = Fraction(view.at).limit_denominator(1_000_000) - begins
-        if at <= 0:
-            return 0
-        if at >= plan.end * plan.time_base:
-            return len(plan) - 1
-        return painter.frame_at(at + begins)
+        return painter.nearest(Fraction(view.at).limit_denominator(1_000_000))
 
-    def _show_frame(self, recipe: Recipe, view: View, report: Report) -> Shown:
+    def _show_frame(self, recipe: Recipe, view: View, report: OnProgress) -> Shown:
         with self._painting:
             painter = self._open_painter(recipe, view, report)
-            report("painting", 0, None)
+            report(Progress("painting"))
             number = self._frame_time(painter, view)
             before = painter.untouched(number)
             pixels, _ = next(painter.frames(number, number + 1))
         painted = pixels.astype(np.uint8, copy=False)
         size = preview_size(*painted.shape[:2], longest=LONGEST)
         shown = resized(self._with_grid(painted, recipe, view), *size)
-        seconds = painter.plan.seconds(number) + float(
-            int(painter.scan.times[0]) * painter.footage.time_base
-        )
+        seconds = painter.plan.seconds(number) + float(painter.begins)
         return Shown(
             "compare",
             self._album.keep(shown),
@@ -261,7 +252,7 @@ class Easel:
         )
 
     def _study_frame(
-        self, recipe: Recipe, view: View, report: Report
+        self, recipe: Recipe, view: View, report: OnProgress
     ) -> tuple[NDArray[np.uint8], Activation]:
         """Return the frame that is studied, and the activation that its agents learn by."""
         if self.source.picture is not None:
@@ -272,9 +263,9 @@ class Easel:
             assert painter.activation_of is not None
             return painter.untouched(number), painter.activation_of(number)
 
-    def _show_study(self, recipe: Recipe, view: View, report: Report) -> Shown:
+    def _show_study(self, recipe: Recipe, view: View, report: OnProgress) -> Shown:
         frame, activation = self._study_frame(recipe, view, report)
-        report("drawing", 0, None)
+        report(Progress("drawing"))
         names = action_names(recipe.layers[view.layer])
         action = view.action if view.action in names else names[0]
         drawn = plot_layer(
@@ -289,7 +280,7 @@ class Easel:
         )
         if view.kind == "activation":
             drawn = resized(drawn, *preview_size(*drawn.shape[:2], longest=LONGEST))
-        report("drawing", 0, None)
+        report(Progress("drawing"))
         captions = {
             "activation": "where the subject is: what agents are drawn to, or run from",
             "rewards": f"layer {view.layer + 1}: reward of an action, cell by cell",
@@ -304,7 +295,7 @@ class Easel:
             caption=captions[view.kind],
         )
 
-    def _show_walk(self, recipe: Recipe, report: Report) -> Shown:
+    def _show_walk(self, recipe: Recipe, report: OnProgress) -> Shown:
         source = self.source
         if source.picture is None:
             raise SettingError("a clip walks as it plays: render a range of it under Export")
@@ -317,11 +308,9 @@ class Easel:
                 path,
                 recipe,
                 Selection(scale=f"{width}x{height}"),
-                speed=20,
-                agents=True,
+                walk=Walk(speed=20, agents=True),
                 cache=self._store,
-                learning=_by_layer(recipe, report),
-                progress=report,
+                progress=_by_layer(recipe, report),
             )
             content = path.read_bytes()
         finally:
@@ -333,7 +322,7 @@ class Easel:
         self,
         recipe: Recipe,
         view: View,
-        report: Report,
+        report: OnProgress,
         *,
         busy: Callable[[], bool],
         done: Callable[[str, str], None],
@@ -360,17 +349,19 @@ class Easel:
             preset = load_preset(name)
             cells = _finest(preset)
             onto = resized(frame, *preview_size(*frame.shape[:2], longest=_THUMBNAIL, cells=cells))
-            report("thumbnails", number, len(names))
+            report(Progress("thumbnails", number, len(names)))
             while busy():
                 time.sleep(0.05)
-                report("thumbnails", number, len(names))
+                report(Progress("thumbnails", number, len(names)))
             try:
                 painted = corrupt(
                     frame,
                     preset,
                     onto=onto,
                     cache=self._store,
-                    progress=lambda *_, number=number: report("thumbnails", number, len(names)),
+                    progress=lambda *_, number=number: report(
+                        Progress("thumbnails", number, len(names))
+                    ),
                 )
             except GlitchError as error:
                 _log.info("no thumbnail of %s: %s", name, error)
@@ -383,7 +374,7 @@ class Easel:
         recipe: Recipe,
         view: View,
         suffix: str,
-        report: Report,
+        report: OnProgress,
         *,
         called: str,
         seconds: float = 6.0,
@@ -400,7 +391,7 @@ class Easel:
             called: what the recipe is called, for the file's name.
             seconds: that a still is shown in a clip.
             scale: of a clip, as ``parse_scale`` takes it.
-            options: of ``corrupt_clip``.
+            options: fields of ``ExportOptions``.
 
         Raises:
             GlitchError: as of ``corrupt_picture`` and ``corrupt_clip``.
@@ -425,7 +416,7 @@ class Easel:
                 notes, size = (), (frame.shape[1], frame.shape[0])
                 length = ""
             elif not moves(suffix, still=source.kind == "still"):
-                report("painting", 0, None)
+                report(Progress("painting"))
                 frame, _, notes = corrupt_picture(
                     source.path, path, recipe, force=True, cache=self._store,
                     progress=_by_layer(recipe, report),
@@ -437,8 +428,9 @@ class Easel:
                     scale=scale,
                 )
                 done = corrupt_clip(
-                    source.path, path, recipe, selection, resume=True, force=True,
-                    cache=self._store, progress=report, **options,
+                    source.path, path, recipe, selection,
+                    ExportOptions(resume=True, force=True, **options),
+                    cache=self._store, progress=report,
                 )  # fmt: skip
                 notes = (*done.notes, *done.damage)
                 size = done.size
@@ -492,10 +484,13 @@ def _finest(recipe: Recipe) -> int:
     return max((max(layer.grid) for _, layer in recipe.painted), default=1)
 
 
-def _by_layer(recipe: Recipe, report: Report) -> Callable[[int, int, int], None]:
-    """Make what layers report to, as they learn."""
+def _by_layer(recipe: Recipe, report: OnProgress) -> OnProgress:
+    """Return a callback that names the layer that is learning, in words for the page."""
 
-    def progress(index: int, done: int, episodes: int) -> None:
-        report(f"layer {index + 1} of {len(recipe.layers)}: learning", done, episodes)
+    def progress(now: Progress) -> None:
+        if now.layer is not None:
+            stage = f"layer {now.layer + 1} of {len(recipe.layers)}: learning"
+            now = replace(now, stage=stage)
+        report(now)
 
     return progress

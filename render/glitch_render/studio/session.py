@@ -17,13 +17,14 @@ from typing import Any, TypeVar
 
 from glitch_gym.errors import GlitchError, Problem, RecipeError, SettingError
 from glitch_render.cache import Cache
+from glitch_render.progress import OnProgress
 from glitch_render.recipe.model import Recipe
 from glitch_render.recipe.paths import WantedPath, wanted_paths
 from glitch_render.recipe.presets import DEFAULT_PRESET, load_preset, preset_names
 from glitch_render.recipe.toml import parse_recipe, read_toml
 from glitch_render.studio.history import History
 from glitch_render.studio.image_cache import ImageCache
-from glitch_render.studio.jobs import Job, Report
+from glitch_render.studio.jobs import Job
 from glitch_render.studio.preview import Easel, Export, Shown, View, action_names, rephrase
 from glitch_render.studio.source import Source, open_source
 from glitch_render.studio.uploads import UploadLimits, Uploads, suffix_of
@@ -277,7 +278,7 @@ class Session:
 
     # Jobs
 
-    def start(self, name: str, work: Callable[[Report], T]) -> Job[T]:
+    def start(self, name: str, work: Callable[[OnProgress], T]) -> Job[T]:
         """Start a job; an older one of that name is stopped."""
         with self._lock:
             if name in self._jobs:
@@ -330,7 +331,7 @@ class Session:
             raise SettingError("nothing is open")
         return self.easel
 
-    def show(self, report: Report) -> Shown:
+    def show(self, report: OnProgress) -> Shown:
         """Make what the view shows of the source and the recipe as they are now.
 
         Raises:
@@ -339,7 +340,7 @@ class Session:
         """
         return self._opened().show(self.draft.recipe, self.view, report)
 
-    def make_thumbnails(self, report: Report) -> None:
+    def make_thumbnails(self, report: OnProgress) -> None:
         """Paint the source small by every preset, one after another, into ``thumbnails``."""
 
         def done(name: str, address: str) -> None:
@@ -353,7 +354,7 @@ class Session:
             done=done,
         )
 
-    def export(self, suffix: str, report: Report, **options: Any) -> Export:
+    def export(self, suffix: str, report: OnProgress, **options: Any) -> Export:
         """Render the source in full by the recipe as it is now; as ``Easel.export``."""
         self.exported = None
         self.exported = self._opened().export(

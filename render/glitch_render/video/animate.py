@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,18 +17,18 @@ from glitch_render.cache import Cache
 from glitch_render.episodes.episode import Episode
 from glitch_render.episodes.playback import EpisodeTimeline
 from glitch_render.layers import recipe_files
-from glitch_render.media.footage import is_footage
-from glitch_render.progress import ClipProgress, Progress
+from glitch_render.media.footage import Footage, is_footage
+from glitch_render.progress import OnProgress
 from glitch_render.recipe.model import Recipe
 from glitch_render.stills import corrupt_with_episode
 from glitch_render.video.painter import PaintedLayer, Painter, open_episode_painter
 from glitch_render.video.render import Report, check_clip_target, write_clip
-from glitch_render.video.selection import Selection, parse_scale
+from glitch_render.video.selection import ExportOptions, Selection, parse_scale
 
-__all__ = ["animate_still", "animation_selection", "check_speed", "open_animation_painter"]
+__all__ = ["Walk", "animate_still", "animation_selection", "check_speed", "open_animation_painter"]
 
 _REST = Fraction(3, 2)
-"""Seconds that the whole picture is shown at the end."""
+"""Seconds for which the whole picture is shown at the end."""
 
 
 class _Agents:
@@ -42,13 +42,13 @@ class _Agents:
 
     @property
     def frames_back(self) -> int:
-        """No frame of the past is looked at."""
+        """Number of earlier frames that the marks need: none."""
         return 0
 
     def paint(
         self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
     ) -> None:
-        """Put a mark on each cell where an agent is: white on dark, seen on any picture."""
+        """Mark each cell where an agent is: white on dark, to be seen on any picture."""
         for grid, cells, timeline in self._walks:
             steps = timeline.steps_by(frame)
             if steps == 0 or steps >= cells.shape[1]:
@@ -65,26 +65,45 @@ class _Agents:
                 pixels[max(0, y - half) : y + half, max(0, x - half) : x + half] = 255
 
 
-def check_speed(speed: Fraction | float) -> None:
-    """Refuse a speed that shows nothing, before anything is learned.
+@dataclass(frozen=True)
+class Walk:
+    """How a still is shown being eaten.
+
+    Args:
+        speed: steps a second.
+        agents: show where the agents are.
 
     Raises:
-        SettingError: below 0.01 steps a second, or beyond all sense.
+        SettingError: the speed is out of its range.
+    """
+
+    speed: float = 10.0
+    agents: bool = False
+
+    def __post_init__(self) -> None:
+        check_speed(self.speed)
+
+
+def check_speed(speed: Fraction | float) -> None:
+    """Refuse a speed that is out of its range.
+
+    Raises:
+        SettingError: the speed is below 0.01 or above 100,000 steps a second.
     """
     if not 0.01 <= speed <= 100_000:
         raise SettingError(f"speed must lie in 0.01…100,000 steps a second, not {float(speed):g}")
 
 
 def animation_selection(episode: Episode, selection: Selection, speed: Fraction) -> Selection:
-    """Say how long a still is to be shown for an episode: all its steps, and a rest.
+    """Return a selection that shows a still for all steps of an episode, and a rest.
 
     Args:
-        episode: to be shown.
+        episode: episode to show.
         selection: frames a second, 25 by default, and how large.
         speed: steps a second.
 
     Raises:
-        SettingError: a speed that is out of its range, or so slow that it takes over a day.
+        SettingError: the speed is out of its range, or so low that the clip lasts over a day.
     """
     check_speed(speed)
     steps = sum(layer.trajectories.cells.shape[1] for layer in episode.layers)
@@ -102,20 +121,23 @@ def open_animation_painter(
     *,
     speed: Fraction,
     agents: bool = False,
+    footage: Footage | None = None,
 ) -> Painter:
-    """Be ready to paint a still as it is being eaten; its last frame is the whole corruption.
+    """Return a painter of a still as it is being eaten; its last frame is the whole corruption.
 
     Args:
         source: the still.
-        episode: that corrupts it.
+        episode: episode that corrupts it.
         selection: from ``animation_selection``.
         speed: steps a second.
-        agents: show where they are.
+        agents: show where the agents are.
+        footage: the still, where it has been opened already with the selection's rate and
+            duration.
 
     Raises:
         GlitchError: the source is wrong, or a grid is finer than it.
     """
-    painter = open_episode_painter(source, episode, selection)
+    painter = open_episode_painter(source, episode, selection, footage=footage)
     width, height = painter.size
     rate = selection.rate or Fraction(25)
     layers = []
@@ -127,9 +149,9 @@ def open_animation_painter(
         )
         before += layer.trajectories.cells.shape[1]
     shown: tuple[PaintedLayer, ...] = tuple(layers)
-    painter.layers = (*shown, _Agents(episode, layers)) if agents else shown
-    painter.identity = f"{painter.identity} {speed} {agents}"
-    return painter
+    if agents:
+        shown = (*shown, _Agents(episode, layers))
+    return painter.with_layers(shown, f"{painter.identity} {speed} {agents}")
 
 
 def animate_still(
@@ -137,48 +159,51 @@ def animate_still(
     output: str | Path,
     recipe: Recipe,
     selection: Selection | None = None,
+    options: ExportOptions | None = None,
     *,
-    speed: float = 10.0,
-    agents: bool = False,
-    force: bool = False,
+    walk: Walk | None = None,
     cache: Cache | None = None,
-    learning: Progress | None = None,
-    progress: ClipProgress | None = None,
+    progress: OnProgress | None = None,
 ) -> Report:
     """Show a picture being eaten step by step, layer after layer, in a clip.
 
     Args:
         source: a picture, or ``sample:NAME``.
-        output: as of ``corrupt_clip``.
-        recipe: that corrupts it.
+        output: as for ``corrupt_clip``.
+        recipe: what to do.
         selection: frames a second, 25 by default, and how large it is shown.
-        speed: steps a second.
-        agents: show where they are.
-        force: replace an output that is there.
-        cache: where activations, rewards and tables are kept, and recalled from.
-        learning: called as layers learn.
-        progress: called with the stages of painting.
+        options: how the output is encoded and written.
+        walk: speed of the steps, and whether the agents are shown.
+        cache: cache of activations, rewards and tables.
+        progress: called as layers learn, and then with the stages painting and joining.
 
     Raises:
-        GlitchError: the source, the recipe or the output is wrong.
+        GlitchError: the source, the recipe, an option or the output is wrong.
+        Interrupted: as ``corrupt_clip``.
     """
-    check_speed(speed)
     if is_footage(source):
         raise SettingError(f"{source} moves already; give a still")
-    check_clip_target(output, source, named=recipe_files(recipe), force=force)
+    options, walk = options or ExportOptions(), walk or Walk()
+    check_clip_target(output, source, named=recipe_files(recipe), force=options.force)
     selection = selection or Selection()
     frame = read_picture(source).frame
     width, height = parse_scale(selection.scale, frame.shape[1], frame.shape[0])
     # Learned on the whole picture, so that a small animation shows what becomes of the large still
     shown = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
-    _, episode = corrupt_with_episode(frame, recipe, onto=shown, progress=learning, cache=cache)
-    pace = Fraction(speed).limit_denominator(1000)
+    _, episode = corrupt_with_episode(frame, recipe, onto=shown, progress=progress, cache=cache)
+    pace = Fraction(walk.speed).limit_denominator(1000)
+
+    def paint(footage: Footage, wanted: Selection) -> Painter:
+        return open_animation_painter(
+            source, episode, wanted, speed=pace, agents=walk.agents, footage=footage
+        )
+
     return write_clip(
         source,
         output,
-        lambda wanted: open_animation_painter(source, episode, wanted, speed=pace, agents=agents),
+        paint,
         animation_selection(episode, selection, pace),
-        force=force,
+        options,
         progress=progress,
         named=recipe_files(recipe),
     )

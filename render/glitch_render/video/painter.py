@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Protocol
 
@@ -25,17 +25,16 @@ from glitch_render.media.decode import deep_pixels_of, pixels_of
 from glitch_render.media.footage import Footage, open_footage
 from glitch_render.media.metadata import embedded_text
 from glitch_render.media.timing import FramePlan
-from glitch_render.progress import ClipProgress
+from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.keyframes import highest
 from glitch_render.recipe.model import Recipe
 from glitch_render.video.policies import Policies
 from glitch_render.video.scan import FootageScan, frames_from, plan_frames, scan_footage
-from glitch_render.video.selection import Selection, parse_scale
+from glitch_render.video.selection import SEGMENT, Selection, parse_scale
 from glitch_render.video.shots import Shots
 from glitch_render.video.timeline import LayerTimeline
 
 __all__ = [
-    "SEGMENT",
     "PaintedLayer",
     "Painter",
     "open_episode_painter",
@@ -44,22 +43,24 @@ __all__ = [
 ]
 
 
-SEGMENT = 250
-"""Frames of a segment. The output depends on it, and on no number of workers."""
-
-
 class PaintedLayer(Protocol):
     """A layer that can be painted on any frame of a clip."""
 
     @property
     def frames_back(self) -> int:
-        """How many frames of the past are of use."""
+        """Number of earlier frames that the layer's effects can use."""
         ...
 
     def paint(
         self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
     ) -> None:
-        """Paint the layer on the frame with a number, in place, given those before it."""
+        """Paint the layer on a frame, in place.
+
+        Args:
+            frame: number of the frame.
+            pixels: uint8 (height, width, 3), contiguous.
+            earlier: the frames before it as they came to this layer, the latest first.
+        """
         ...
 
 
@@ -68,14 +69,15 @@ class Painter:
     """Paints the frames of a clip: any range of them, whatever was painted before.
 
     Args:
-        footage: from ``open_footage``.
-        scan: through it.
-        plan: of the output's frames.
-        size: (width, height) of the frames.
-        layers: that are painted, one after another.
-        recipe: that says so, as text; it goes into the output.
-        identity: of all that decides what is painted.
-        activation_of: gives the activation that a frame's agents learned by.
+        footage: source of the frames, from ``open_footage``.
+        scan: what one look through the footage found, from ``scan_footage``.
+        plan: times and sources of the output's frames.
+        size: (width, height) of the frames, in pixels.
+        layers: layers to paint, in order.
+        recipe: text of the recipe, which is embedded in the output.
+        identity: text that differs wherever the painted frames may differ.
+        activation_of: function from a frame's number to the activation that its agents learned by;
+            ``None`` where nothing was learned.
     """
 
     footage: Footage
@@ -92,17 +94,36 @@ class Painter:
     _next: int = field(default=0, init=False)
 
     def _source_frame(self, number: int) -> av.VideoFrame:
-        """Return a frame of the footage; the one before it where it cannot be decoded any more."""
+        """Return a frame of the footage, or the last one before it that can be decoded."""
         if self._reader is None or (self._read is not None and self._read[0] > number):
             self._reader, self._read = frames_from(self.footage, self.scan, number), None
         while self._read is None or self._read[0] < number:
             following = next(self._reader, None)
             if following is None:
                 if self._read is None:
-                    raise PictureError(f"{self.footage.name} cannot be read at frame {number}")
+                    raise PictureError(f"cannot read frame {number} of {self.footage.name}")
                 return self._read[1]
             self._read = following
         return self._read[1]
+
+    @property
+    def begins(self) -> Fraction:
+        """Time of the source at which the first frame is shown, in seconds."""
+        return int(self.scan.times[0]) * self.footage.time_base
+
+    @property
+    def ends(self) -> Fraction:
+        """Time of the source at which the last frame ends, in seconds."""
+        return self.begins + self.plan.end * self.plan.time_base
+
+    def with_layers(self, layers: Sequence[PaintedLayer], identity: str) -> Painter:
+        """Return a painter of other layers on the same frames.
+
+        Args:
+            layers: layers to paint, in order.
+            identity: text that differs wherever the painted frames may differ.
+        """
+        return replace(self, layers=tuple(layers), identity=identity)
 
     def frame_at(self, time: Fraction) -> int:
         """Return the number of the frame that is shown at a time of the source.
@@ -110,16 +131,21 @@ class Painter:
         Raises:
             SettingError: the time is outside the clip.
         """
-        plan = self.plan
-        begins = int(self.scan.times[0]) * self.footage.time_base
-        ends = begins + plan.end * plan.time_base
-        if not begins <= time < ends:
+        if not self.begins <= time < self.ends:
             raise SettingError(
-                f"{float(time):g} s is outside the clip, which goes from {float(begins):g} to "
-                f"{float(ends):g} s"
+                f"{float(time):g} s is outside the clip, which lasts from {float(self.begins):g} "
+                f"to {float(self.ends):g} s"
             )
-        wanted = float((time - begins) / plan.time_base)
-        return int(np.searchsorted(plan.times, wanted + 1e-6, side="right")) - 1
+        wanted = float((time - self.begins) / self.plan.time_base)
+        return int(np.searchsorted(self.plan.times, wanted + 1e-6, side="right")) - 1
+
+    def nearest(self, time: Fraction) -> int:
+        """Return the number of the frame that is shown nearest to a time of the source."""
+        if time <= self.begins:
+            return 0
+        if time >= self.ends:
+            return len(self.plan) - 1
+        return self.frame_at(time)
 
     def untouched(self, frame: int) -> NDArray[np.uint8]:
         """Return a frame as it is before it is painted: uint8 (height, width, 3)."""
@@ -134,7 +160,7 @@ class Painter:
             self._reader, self._read = frames_from(self.footage, self.scan, number), None
 
     def _with_past(self, first: int) -> int:
-        """Return the frame to begin at, that layers which look back have what they look for."""
+        """Return the frame to start at, so that layers which look back find earlier frames."""
         frames_back = sum(layer.frames_back for layer in self.layers)
         if frames_back == 0 or (self._past and self._next == first):
             return first
@@ -142,14 +168,14 @@ class Painter:
         return max(0, first - frames_back)
 
     def _paint_layers(self, number: int, pixels: NDArray[np.uint8]) -> None:
-        """Paint all layers on a frame, in place, and keep what they may look back at."""
+        """Paint all layers on a frame, in place, and keep the frames that they may look back at."""
         past = self._past or tuple(deque(maxlen=0) for _ in self.layers)
         for layer, inputs in zip(self.layers, past, strict=True):
             if not layer.frames_back:
                 layer.paint(number, pixels)
                 continue
             came = pixels.copy()
-            # Nothing has moved yet on the first frame of a clip, and ever on a still
+            # No motion yet on a clip's first frame, nor ever on a still
             first = () if self.footage.kind == "still" else (came,)
             layer.paint(number, pixels, tuple(inputs) or first)
             if self.footage.kind != "still":
@@ -163,8 +189,8 @@ class Painter:
 
         Args:
             first: number of the first frame.
-            last: number after that of the last.
-            deep: give 16 bits; where nothing was painted, those of the source.
+            last: number of the frame after the last.
+            deep: yield 16 bits per channel; unpainted pixels keep those of the source.
 
         Yields:
             pixels (height, width, 3), and alpha (height, width) or None.
@@ -186,37 +212,45 @@ class Painter:
             yield np.where(painted, pixels.astype(np.uint16) * 257, source), alpha
 
 
+def _open(source: str, selection: Selection) -> Footage:
+    return open_footage(source, rate=selection.rate, duration=selection.duration)
+
+
 def open_painter(
     source: str,
     recipe: Recipe,
     selection: Selection | None = None,
     *,
+    footage: Footage | None = None,
     cache: Cache | None = None,
-    progress: ClipProgress | None = None,
+    progress: OnProgress | None = None,
 ) -> Painter:
-    """Look through a source, learn its policies, and be ready to paint.
+    """Scan a source and learn its policies; return a painter of its frames.
 
     Args:
         source: a clip, an animated picture, a folder or pattern of pictures, or a still.
         recipe: what to do.
         selection: which frames, and how large; by default all as they are.
-        cache: where looks, rewards and tables are kept, and recalled from.
+        footage: the source, where it has been opened already with the selection's rate and
+            duration.
+        cache: cache of scans, rewards and tables.
         progress: called with the stages looking and learning.
 
     Raises:
         GlitchError: the source, or a setting with this source, is wrong.
     """
     selection = selection or Selection()
-    footage = open_footage(source, rate=selection.rate, duration=selection.duration)
+    footage = footage or _open(source, selection)
     size = parse_scale(selection.scale, footage.width, footage.height)
-    # What cannot be is known before any work is done
+    # Refused before any work is done
     check_worlds(recipe)
     check_agents(sum(math.ceil(highest(layer.agents)) for _, layer in recipe.painted))
     masks = mask_digests(recipe)
 
     def looked(frames: int) -> None:
         if progress is not None:
-            progress("looking", frames, footage.n_frames if selection.start is None else None)
+            total = footage.n_frames if selection.start is None else None
+            progress(Progress("looking", frames, total))
 
     scan = scan_footage(
         footage, recipe, start=selection.start, end=selection.end, cache=cache, progress=looked
@@ -250,21 +284,24 @@ def open_episode_painter(
     episode: Episode,
     selection: Selection | None = None,
     *,
+    footage: Footage | None = None,
     cache: Cache | None = None,
 ) -> Painter:
-    """Look through a source, and be ready to replay an episode on it: a step a frame.
+    """Scan a source; return a painter that replays an episode on it, one step a frame.
 
     Args:
         source: a clip, an animated picture, a folder or pattern of pictures, or a still.
-        episode: to replay.
+        episode: episode to replay.
         selection: which frames, and how large; by default all as they are.
-        cache: where looks are kept, and recalled from.
+        footage: the source, where it has been opened already with the selection's rate and
+            duration.
+        cache: cache of scans.
 
     Raises:
         GlitchError: the source is wrong, or a grid is finer than it.
     """
     selection = selection or Selection()
-    footage = open_footage(source, rate=selection.rate, duration=selection.duration)
+    footage = footage or _open(source, selection)
     size = parse_scale(selection.scale, footage.width, footage.height)
     scan = scan_footage(footage, start=selection.start, end=selection.end, cache=cache)
     plan = plan_frames(footage, scan, selection.rate)
@@ -282,9 +319,20 @@ def preview_frame(
     selection: Selection | None = None,
     *,
     cache: Cache | None = None,
-    progress: ClipProgress | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Paint the frame that the export would show at a time of the source.
+    """Return the painted frame that the export would show at a time of the source.
+
+    Args:
+        source: a clip, an animated picture, a folder or pattern of pictures, or a still.
+        recipe: what to do.
+        at: time of the source, in seconds.
+        selection: which frames, and how large; by default all as they are.
+        cache: cache of scans, rewards and tables.
+        progress: called with the stages looking and learning.
+
+    Returns:
+        uint8 (height, width, 3), and its alpha (height, width) or ``None``.
 
     Raises:
         SettingError: the time is outside the clip.

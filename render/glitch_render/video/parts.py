@@ -22,9 +22,9 @@ from glitch_render.media.join import join_clip
 from glitch_render.media.metadata import RECIPE_KEY, embed_recipe
 from glitch_render.media.sound import Span
 from glitch_render.media.writer import PartWriter
-from glitch_render.progress import ClipProgress
+from glitch_render.progress import OnProgress, Progress
 from glitch_render.video.painter import Painter
-from glitch_render.video.selection import Selection
+from glitch_render.video.selection import ExportOptions, Selection
 
 __all__ = ["Interrupted", "join", "render_parts"]
 
@@ -40,8 +40,8 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C stopped a render whose finished segments are kept.
 
     Args:
-        kept: frames that are kept.
-        frames: of the output in all.
+        kept: number of frames that are kept.
+        frames: number of frames of the whole output.
     """
 
     def __init__(self, kept: int, frames: int) -> None:
@@ -59,13 +59,28 @@ def render_parts(
     painter: Painter,
     encoding: Encoding,
     selection: Selection,
-    segment: int,
-    resume: bool,
-    progress: ClipProgress | None,
+    options: ExportOptions,
+    progress: OnProgress | None,
 ) -> list[tuple[int, Path]]:
-    """Render the segments that are not there yet; gives the first frame and file of each."""
+    """Render the segments that are not there yet.
+
+    Args:
+        target: the output; its parts lie beside it.
+        painter: painter of the frames.
+        encoding: how they are encoded.
+        selection: which frames, and how large.
+        options: of these, ``segment`` and ``resume``.
+        progress: called with the stage painting.
+
+    Returns:
+        number of the first frame, and file, of each part, in order.
+
+    Raises:
+        Interrupted: Ctrl-C; finished segments are kept.
+        GlitchError: a frame cannot be read, painted or written.
+    """
     folder = _parts_folder(target)
-    plan = painter.plan
+    plan, segment = painter.plan, options.segment
     key = cache_key(
         digest=file_digest(painter.footage),
         selection=selection,
@@ -73,7 +88,7 @@ def render_parts(
         encoding=encoding,
         segment=segment,
     )
-    _prepare_folder(folder, key, resume)
+    _prepare_folder(folder, key, options.resume)
     firsts = range(0, len(plan), segment)
     parts = [(first, folder / f"part-{first:08d}{encoding.part_suffix}") for first in firsts]
     missing = [(first, path) for first, path in parts if not path.exists()]
@@ -81,7 +96,7 @@ def render_parts(
 
     def painted(frames: int) -> None:
         if progress is not None:
-            progress("painting", frames, len(plan))
+            progress(Progress("painting", frames, len(plan)))
 
     painted(done)
     try:
@@ -137,7 +152,7 @@ def _finish(writer: PartWriter, unfinished: Path, path: Path) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """Throw out what is not whole."""
+    """Delete unfinished parts."""
     for path in folder.glob("unfinished-*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -147,7 +162,7 @@ def _tidy(folder: Path) -> None:
 
 
 def _prepare_folder(folder: Path, key: str, resume: bool) -> None:
-    """Make the folder of parts, or take up the one that a stopped render of the same left."""
+    """Create the folder of parts, or reuse the one that a stopped render of the same left."""
     manifest = folder / _MANIFEST
     _check_parts_folder(folder, manifest)
     try:
@@ -167,7 +182,7 @@ def _prepare_folder(folder: Path, key: str, resume: bool) -> None:
 
 
 def _check_parts_folder(folder: Path, manifest: Path) -> None:
-    """Refuse a folder of parts that is not known to be ours, since it is going to be emptied.
+    """Refuse a folder of parts that may not be ours, since it is going to be emptied.
 
     Raises:
         OutputError: something else has the folder's name.
@@ -194,10 +209,23 @@ def join(
     selection: Selection,
     sound: bool,
 ) -> list[str]:
-    """Join parts into the output and move it into place; gives notes."""
+    """Join parts into the output and move it into place; return notes on the sound.
+
+    Args:
+        target: the output.
+        parts: from ``render_parts``.
+        painter: painter of the frames.
+        encoding: how the parts are encoded.
+        selection: which frames were painted.
+        sound: keep the footage's audio tracks.
+
+    Raises:
+        Interrupted: Ctrl-C; all frames are kept.
+        OutputError: the output cannot be written; all frames are kept.
+    """
     folder = _parts_folder(target)
     joined = folder / f"joined{target.suffix}"
-    footage, scan, notes = painter.footage, painter.scan, []
+    footage, notes = painter.footage, []
     try:
         if encoding.kind == "pictures":
             target.mkdir(exist_ok=True)
@@ -211,16 +239,14 @@ def join(
                 if painter.recipe:
                     embed_recipe(joined, painter.recipe)
             else:
-                begin = int(scan.times[0]) * footage.time_base
+                span = Span(painter.begins, selection.end, selection.start is not None)
                 notes = join_clip(
                     joined,
                     parts,
                     encoding,
                     painter.plan,
                     footage,
-                    sound=Span(begin, selection.end, selection.start is not None)
-                    if sound
-                    else None,
+                    sound=span if sound else None,
                     comment=f"{RECIPE_KEY}\n{painter.recipe}" if painter.recipe else "",
                 )
             joined.replace(target)

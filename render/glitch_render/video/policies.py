@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from glitch_agents.rollout import as_table
 from glitch_gym.dynamics import GridWorld
 from glitch_render.cache import Cache
 from glitch_render.layers import WarmStart, layer_policy, layer_world, table_key
-from glitch_render.progress import ClipProgress
+from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.model import Recipe
 from glitch_render.video.shots import Shots
 
@@ -20,7 +19,15 @@ __all__ = ["Policies"]
 
 
 class Policies:
-    """Worlds and policies of the layers of each shot, learned in the order of the shots."""
+    """Worlds and policies of the layers of each shot, learned in the order of the shots.
+
+    Args:
+        recipe: recipe with the layers.
+        shots: shots of the output.
+        size: (width, height) of the frames, in pixels.
+        cache: cache of rewards and tables.
+        progress: called with the stage learning, in hundredths of a policy.
+    """
 
     def __init__(
         self,
@@ -28,14 +35,14 @@ class Policies:
         shots: Shots,
         size: tuple[int, int],
         cache: Cache | None,
-        progress: ClipProgress | None,
+        progress: OnProgress | None,
     ) -> None:
         self._recipe = recipe
         self._shots = shots
         self._width, self._height = size
-        self._store = cache
+        self._cache = cache
         self._progress = progress
-        # Two shots at most: a film has thousands, and the store has the others
+        # Two shots at most: a film has thousands, and the cache has the others
         self._memory: OrderedDict[tuple[int, int], tuple[GridWorld, QTable]] = OrderedDict()
         self._keys: dict[tuple[int, int], str] = {}
         self._blank = np.broadcast_to(np.uint8(0), (self._height, self._width, 3))
@@ -51,7 +58,7 @@ class Policies:
                 world,
                 self._blank,
                 seed=seed,
-                cache=self._store,
+                cache=self._cache,
                 start=self._start(shot, index),
                 progress=self._report(shot),
             )
@@ -61,7 +68,7 @@ class Policies:
         return self._memory[shot, index]
 
     def learn_all(self) -> None:
-        """Learn every policy there is, shot by shot."""
+        """Learn every policy, shot by shot."""
         for shot in range(len(self._shots)):
             for index, _ in self._recipe.painted:
                 self(shot, index)
@@ -74,7 +81,7 @@ class Policies:
             self._height,
             self._width,
             seed=self._recipe.seed,
-            cache=self._store,
+            cache=self._cache,
         )
 
     def _start(self, shot: int, index: int) -> WarmStart | None:
@@ -102,13 +109,15 @@ class Policies:
                 )
         return self._keys[shot, index]
 
-    def _report(self, shot: int) -> Callable[[int, int, int], None]:
+    def _report(self, shot: int) -> OnProgress:
         numbers = [index for index, _ in self._recipe.painted]
         layers = len(numbers)
 
-        def report(index: int, done: int, episodes: int) -> None:
-            if self._progress is not None:
-                share = shot * layers + numbers.index(index) + done / episodes
-                self._progress("learning", round(100 * share), 100 * layers * len(self._shots))
+        def report(now: Progress) -> None:
+            if self._progress is None or now.layer is None or not now.total:
+                return
+            share = shot * layers + numbers.index(now.layer) + now.done / now.total
+            total = 100 * layers * len(self._shots)
+            self._progress(Progress("learning", round(100 * share), total))
 
         return report

@@ -1,4 +1,4 @@
-"""The whole path for a clip: footage, look, shots, policies, timelines, parts, output.
+"""The whole path for a clip: footage, scan, shots, policies, timelines, parts, output.
 
 A clip is rendered in segments of a fixed number of frames, each encoded alone. A segment can be
 rendered without those before it, and those that are finished are kept beside the output until it is
@@ -7,46 +7,44 @@ whole: so a render that was stopped goes on where it was.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from glitch_gym.errors import (
-    Hint,
-    PictureError,
-)
+from glitch_gym.errors import Hint, PictureError
 from glitch_gym.output import check_target
 from glitch_render.cache import Cache
-from glitch_render.layers import (
-    recipe_files,
-)
+from glitch_render.layers import recipe_files
 from glitch_render.media.codecs import Encoding, choose_encoding
-from glitch_render.media.footage import open_footage, source_files
+from glitch_render.media.footage import Footage, open_footage, source_files
 from glitch_render.media.formats import ANIMATIONS, CLIPS
-from glitch_render.progress import ClipProgress
+from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.model import Recipe
-from glitch_render.video.painter import SEGMENT, Painter, open_painter
+from glitch_render.video.painter import Painter, open_painter
 from glitch_render.video.parts import join, render_parts
-from glitch_render.video.selection import Selection, parse_scale
+from glitch_render.video.selection import ExportOptions, Selection, parse_scale
 
-__all__ = ["Report", "check_clip_target", "corrupt_clip", "write_clip"]
+__all__ = ["OpenPainter", "Report", "check_clip_target", "corrupt_clip", "write_clip"]
 
 
 _FASTEST_GIF = Fraction(50)
 
 
+OpenPainter = Callable[[Footage, Selection], Painter]
+"""Return the painter of what is selected of footage that is open."""
+
+
 @dataclass(frozen=True)
 class Report:
-    """What became of a clip.
+    """Summary of a finished render.
 
     Args:
-        frames: of the output.
-        seconds: that it lasts.
-        size: (width, height).
-        damage: what was wrong with the source.
-        notes: what was converted, or could not be carried.
+        frames: number of frames of the output.
+        seconds: duration of the output.
+        size: (width, height) of the output, in pixels.
+        damage: a line for each kind of damage that was found in the source.
+        notes: what was converted, or could not be carried over.
     """
 
     frames: int
@@ -62,13 +60,13 @@ def check_clip_target(
     """Refuse a clip's output that cannot or must not be written, before any work is done.
 
     Args:
-        output: of the clip.
-        source: that it is made of.
+        output: path of the clip, or of a folder for its frames.
+        source: source of the clip.
         named: further files that are read.
-        force: replace what is there.
+        force: replace an existing output.
 
     Raises:
-        OutputError: as of ``check_target``.
+        OutputError: as ``check_target``.
     """
     check_target(
         output,
@@ -84,17 +82,10 @@ def corrupt_clip(
     output: str | Path,
     recipe: Recipe,
     selection: Selection | None = None,
+    options: ExportOptions | None = None,
     *,
-    codec: str | None = None,
-    crf: int | None = None,
-    encoder_preset: str | None = None,
-    sound: bool = True,
-    strict: bool = False,
-    resume: bool = False,
-    force: bool = False,
-    segment: int = SEGMENT,
     cache: Cache | None = None,
-    progress: ClipProgress | None = None,
+    progress: OnProgress | None = None,
 ) -> Report:
     """Corrupt a clip by a recipe; the same clip and recipe give the same frames.
 
@@ -104,95 +95,86 @@ def corrupt_clip(
             folder for PNGs.
         recipe: what to do.
         selection: which frames, and how large; by default all as they are.
-        codec: of a clip; by default its suffix's.
-        crf: quality; lower is better.
-        encoder_preset: speed of the encoder.
-        sound: keep the source's audio tracks.
-        strict: refuse a source that is damaged.
-        resume: go on with a render of the same that was stopped.
-        force: replace an output that is there.
-        segment: frames of a segment.
-        cache: where looks, rewards and tables are kept, and recalled from.
-        progress: called with the stages.
+        options: how the output is encoded and written.
+        cache: cache of scans, rewards and tables.
+        progress: called with the stages looking, learning, painting and joining.
 
     Raises:
         GlitchError: the source, the recipe, an option or the output is wrong; nothing is left
             under the output's name.
-        Interrupted: Ctrl-C; finished segments are kept for ``resume``.
+        Interrupted: Ctrl-C; finished segments are kept for ``ExportOptions.resume``.
     """
 
-    def paint(selection: Selection) -> Painter:
-        return open_painter(source, recipe, selection, cache=cache, progress=progress)
+    def paint(footage: Footage, selection: Selection) -> Painter:
+        return open_painter(
+            source, recipe, selection, footage=footage, cache=cache, progress=progress
+        )
 
     return write_clip(
-        source, output, paint, selection, codec=codec, crf=crf, encoder_preset=encoder_preset,
-        sound=sound, strict=strict, resume=resume, force=force, segment=segment, progress=progress,
-        named=recipe_files(recipe),
-    )  # fmt: skip
+        source, output, paint, selection, options, progress=progress, named=recipe_files(recipe)
+    )
 
 
 def write_clip(
     source: str,
     output: str | Path,
-    paint: Callable[[Selection], Painter],
+    paint: OpenPainter,
     selection: Selection | None = None,
+    options: ExportOptions | None = None,
     *,
-    codec: str | None = None,
-    crf: int | None = None,
-    encoder_preset: str | None = None,
-    sound: bool = True,
-    strict: bool = False,
-    resume: bool = False,
-    force: bool = False,
-    segment: int = SEGMENT,
-    progress: ClipProgress | None = None,
+    progress: OnProgress | None = None,
     named: Sequence[str] = (),
 ) -> Report:
-    """Write what a painter paints as a clip; arguments and errors as of ``corrupt_clip``.
+    """Write what a painter paints as a clip.
 
     Args:
-        source: that is painted on.
-        output: to write.
-        paint: opens the painter.
-        selection: which frames, and how large.
-        codec: of a clip; by default its suffix's.
-        crf: quality; lower is better.
-        encoder_preset: speed of the encoder.
-        sound: keep the source's audio tracks.
-        strict: refuse a source that is damaged.
-        resume: go on with a render of the same that was stopped.
-        force: replace an output that is there.
-        segment: frames of a segment.
-        progress: called with the stages.
+        source: source of the clip.
+        output: as for ``corrupt_clip``.
+        paint: called with the open footage and the selection, once as a rule.
+        selection: which frames, and how large; by default all as they are.
+        options: how the output is encoded and written.
+        progress: called with the stages painting and joining.
         named: further files that are read, and so must not be written over.
+
+    Raises:
+        GlitchError: as ``corrupt_clip``.
+        Interrupted: as ``corrupt_clip``.
     """
     target = Path(output)
-    selection = selection or Selection()
-    check_clip_target(target, source, named=named, force=force)
-    footage = open_footage(source, rate=selection.rate, duration=selection.duration)
+    selection, options = selection or Selection(), options or ExportOptions()
+    check_clip_target(target, source, named=named, force=options.force)
+    footage, selection = _open_at_most(source, selection, _fastest(target))
     size = parse_scale(selection.scale, footage.width, footage.height)
 
     def encoding_at(rate: Fraction) -> Encoding:
-        heard = footage if sound else dataclasses.replace(footage, audio=())
+        heard = footage if options.sound else replace(footage, audio=())
         return choose_encoding(
-            target.suffix.lower(), heard, size, rate, codec=codec, crf=crf, preset=encoder_preset
+            target.suffix.lower(),
+            heard,
+            size,
+            rate,
+            codec=options.codec,
+            crf=options.crf,
+            preset=options.encoder_preset,
         )
 
-    # Chosen before the look, so that a wrong option is told at once
+    # Chosen before the scan, so that a wrong option is refused at once
     encoding_at(footage.rate)
-    painter = paint(selection)
+    painter = paint(footage, selection)
     damage = tuple(f"{footage.name} {line}" for line in painter.scan.damage)
-    if strict and damage:
+    if options.strict and damage:
         raise PictureError("; ".join(damage))
-    if target.suffix.lower() == ".gif" and painter.plan.rate > _FASTEST_GIF:
-        selection = dataclasses.replace(selection, rate=_FASTEST_GIF)
-        painter = paint(selection)
+    fastest = _fastest(target)
+    if fastest is not None and painter.plan.rate > fastest:
+        # Only an animation's average rate is not known before its scan
+        selection = replace(selection, rate=fastest)
+        painter = paint(footage, selection)
     encoding = encoding_at(painter.plan.rate)
     notes = [*footage.notes, *encoding.notes]
-    parts = render_parts(target, painter, encoding, selection, segment, resume, progress)
+    parts = render_parts(target, painter, encoding, selection, options, progress)
     if progress is not None:
-        progress("joining", 0, None)
-    notes += join(target, parts, painter, encoding, selection, sound)
+        progress(Progress("joining"))
+    notes += join(target, parts, painter, encoding, selection, options.sound)
     plan = painter.plan
     return Report(
         len(plan),
@@ -201,3 +183,20 @@ def write_clip(
         damage,
         tuple(notes),
     )
+
+
+def _fastest(target: Path) -> Fraction | None:
+    """Return the most frames a second that an output can show, if it has such a limit."""
+    return _FASTEST_GIF if target.suffix.lower() == ".gif" else None
+
+
+def _open_at_most(
+    source: str, selection: Selection, fastest: Fraction | None
+) -> tuple[Footage, Selection]:
+    """Open a source, its rate limited as far as it is known before the frames are scanned."""
+    if fastest is not None and selection.rate is not None and selection.rate > fastest:
+        selection = replace(selection, rate=fastest)
+    footage = open_footage(source, rate=selection.rate, duration=selection.duration)
+    if fastest is not None and selection.rate is None and footage.kind == "clip":
+        selection = replace(selection, rate=fastest if footage.rate > fastest else None)
+    return footage, selection

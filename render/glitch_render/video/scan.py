@@ -1,4 +1,8 @@
-"""One look through footage: times, cuts, and activations of sampled frames."""
+"""One scan of footage: times, cuts, and activations of sampled frames.
+
+The scan is kept in the cache. Everything after it knows each frame's time and number, so that any
+range of frames can be rendered alone.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +33,15 @@ __all__ = ["FootageScan", "frames_from", "plan_frames", "scan_footage"]
 
 
 _CUT = 20.0
-"""Mean absolute difference of grey thumbnails, 0…255, from which on two frames are two shots."""
+"""Mean absolute difference of grey thumbnails, 0…255, above which two frames are two shots."""
 
 
 _ABOVE_UNREST = 2.5
-"""And so many times the mean of the last changes: what rushes past the camera is no cut."""
+"""A cut also exceeds the mean of the last changes by this factor: fast motion is not a cut."""
 
 
 _SHORTEST_SHOT = 12
-"""Frames; a flash within so many frames of a cut is no cut of its own."""
+"""Frames; a flash within this distance of a cut is not another cut."""
 
 
 _LARGEST_MAP = 32
@@ -51,18 +55,18 @@ _MOST_FRAMES = 10_000_000
 
 @dataclass(frozen=True, eq=False)
 class FootageScan:
-    """What one look through footage found; frames are numbered from the first that is wanted.
+    """Result of scanning footage; frames are numbered from the first that is wanted.
 
     Args:
         times: int64 (frames,), in units of the footage's time base, ascending.
         end: time at which the last frame ends.
-        cuts: int64 (shots,), first frame of each shot; the first is 0.
+        cuts: int64 (shots,), first frame of each shot, starting with 0.
         samples: int64 (samples,), frames whose activation was computed, ascending.
-        of_best: float32 (samples, h, w), map of the predicted class, in [0, 1].
-        of_all: likewise, map of all classes by their probabilities.
-        since: time that the look began at; ``None`` for the start.
+        of_best: float32 (samples, h, w), maps of the predicted class, in [0, 1].
+        of_all: float32 (samples, h, w), maps of all classes by their probabilities, in [0, 1].
+        since: time at which the scan began, in units of the time base; ``None`` for the start.
         seekable: whether frames can be found again by their times.
-        damage: a line for each kind of damage.
+        damage: a line for each kind of damage, in words for the user.
     """
 
     times: NDArray[np.int64]
@@ -85,29 +89,29 @@ def _sample(
         of_best, of_all = class_activation_maps(pixels, source, weights=weights)
         return of_best.map, of_all.map
     found = Image.fromarray(compute_activation(pixels, source, weights=weights).map)
-    # Many are kept, and grids are coarse
+    # Kept small: there are many, and grids are coarse
     found.thumbnail((_LARGEST_MAP, _LARGEST_MAP), Image.Resampling.BOX)
     only = to_unit_range(np.asarray(found))
     return only, only
 
 
-def _look(
+def _scan(
     footage: Footage,
     recipe: Recipe | None,
     first: int | None,
     last: int | None,
     progress: Callable[[int], None] | None,
 ) -> FootageScan:
-    # A thread of its own for the activations: decoding goes on while the network is loaded and runs
+    # Activations have their own thread: decoding continues while the network is loaded and runs
     with ThreadPoolExecutor(1) as worker:
         try:
-            return _look_with(worker, footage, recipe, first, last, progress)
+            return _scan_with(worker, footage, recipe, first, last, progress)
         except BaseException:
             worker.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _look_with(
+def _scan_with(
     worker: ThreadPoolExecutor,
     footage: Footage,
     recipe: Recipe | None,
@@ -177,7 +181,7 @@ def _look_with(
 
 
 def _miss_the_end(footage: Footage, ended: int, damage: list[str]) -> None:
-    """Note it if the frames end well before the file says that they do."""
+    """Add a line on damage if the frames end well before the file states."""
     if footage.kind != "clip" or footage.length is None:
         return
     reached = float(ended * footage.time_base)
@@ -186,7 +190,7 @@ def _miss_the_end(footage: Footage, ended: int, damage: list[str]) -> None:
 
 
 def _sampled(recipe: Recipe | None) -> tuple[object, ...]:
-    """Return what the samples of a look depend on."""
+    """Return everything that the samples of a scan depend on."""
     if recipe is None or not is_activation_name(recipe.activation):
         return ()
     return recipe.activation, file_stamp(recipe.weights), recipe.cam_every
@@ -201,18 +205,19 @@ def scan_footage(
     cache: Cache | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> FootageScan:
-    """Look through footage once, or recall the look from the store.
+    """Scan footage once, or recall the scan from the cache.
 
     Args:
-        footage: from ``open_footage``.
-        recipe: its activation, weights and ``cam_every`` count; without one there are no samples.
-        start: seconds of the first frame that is wanted.
-        end: seconds before which the last one begins.
-        cache: where the look is kept.
-        progress: called with the number of frames that were looked at.
+        footage: footage to scan, from ``open_footage``.
+        recipe: recipe whose activation, weights and ``cam_every`` decide on the samples; without
+            one there are no samples.
+        start: time of the first frame that is wanted, in seconds.
+        end: time before which the last frame begins, in seconds.
+        cache: cache of scans.
+        progress: called with the number of frames that have been scanned.
 
     Raises:
-        PictureError: there are no frames.
+        PictureError: the footage has no readable frame in that range.
         GlitchError: as ``compute_activation``.
     """
     first = None if start is None else _first_at(start, footage.time_base)
@@ -220,7 +225,7 @@ def scan_footage(
     theirs = recipe is not None and recipe.activation not in ACTIVATIONS
     if cache is None or (theirs and _sampled(recipe)):
         # The code of a plug-in's activation may have changed, as that of its learner
-        return _look(footage, recipe, first, last, progress)
+        return _scan(footage, recipe, first, last, progress)
     key = cache_key(
         footage=dataclasses.replace(footage, paths=(), notes=()),
         digest=file_digest(footage),
@@ -236,7 +241,7 @@ def scan_footage(
             kept["times"], about["end"], kept["cuts"], kept["samples"], kept["of_best"],
             kept["of_all"], first, about["seekable"], tuple(about["damage"]),
         )  # fmt: skip
-    scan = _look(footage, recipe, first, last, progress)
+    scan = _scan(footage, recipe, first, last, progress)
     about = {"end": scan.end, "seekable": scan.seekable, "damage": scan.damage}
     cache.keep(
         "look",
@@ -256,7 +261,7 @@ def scan_footage(
 def frames_from(
     footage: Footage, scan: FootageScan, number: int
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decode the frames of a look again, from the one with a number on, with their numbers."""
+    """Yield numbers and frames of a scan again, from one frame on."""
     if not scan.seekable:
         for counted, (_, frame) in enumerate(decode(footage, scan.since)):
             if counted >= number:
@@ -270,7 +275,7 @@ def frames_from(
 
 
 def _first_at(seconds: Fraction, time_base: Fraction) -> int:
-    """The first time, in units of the time base, that is not before ``seconds``."""
+    """Return the first time not before ``seconds``, in units of the time base."""
     exact = seconds / time_base
     return -(-exact.numerator // exact.denominator)
 
@@ -279,12 +284,12 @@ def plan_frames(footage: Footage, scan: FootageScan, rate: Fraction | None = Non
     """Plan the frames of the output.
 
     Args:
-        footage: from ``open_footage``.
-        scan: through it.
+        footage: footage of the frames.
+        scan: scan of the footage.
         rate: frames a second; by default the footage's own frames at their own times.
 
     Raises:
-        PictureError: the output would have more frames than anybody renders.
+        PictureError: the output would have over 10,000,000 frames.
     """
     times = scan.times - scan.times[0]
     end = int(scan.end - scan.times[0])

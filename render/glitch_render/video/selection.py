@@ -1,4 +1,4 @@
-"""Which frames of a source are rendered, and how large."""
+"""Which frames of a source are rendered, how large, and how they are written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from fractions import Fraction
 
 from glitch_gym.errors import SettingError
 
-__all__ = ["Selection", "parse_rate", "parse_scale", "parse_seconds"]
+__all__ = ["SEGMENT", "ExportOptions", "Selection", "parse_rate", "parse_scale", "parse_seconds"]
+
+
+SEGMENT = 250
+"""Frames of a segment. The output depends on it, and on no number of workers."""
 
 
 _MAX_SIDE = 16_384
@@ -23,7 +27,7 @@ _SLOWEST, _FASTEST = Fraction(1, 100), Fraction(1000)
 _LONGEST_STILL = 86_400
 
 
-# No number that somebody means has more characters, and Python reads none of thousands of digits
+# No number that is meant has more characters, and Python reads none of thousands of digits
 _LONGEST_NUMBER = 32
 
 
@@ -32,11 +36,14 @@ class Selection:
     """Which frames of a source are rendered, and how large.
 
     Args:
-        start: seconds of the source at which to begin.
-        end: seconds of the source at which to end.
+        start: time of the source at which to begin, in seconds.
+        end: time of the source at which to end, in seconds.
         rate: frames a second; by default the source's own frames at their own times.
         scale: a size as ``parse_scale`` takes it.
-        duration: seconds that a still is shown.
+        duration: seconds for which a still is shown.
+
+    Raises:
+        SettingError: a value is out of its range, or the end comes before the start.
     """
 
     start: Fraction | None = None
@@ -66,6 +73,40 @@ class Selection:
             )
 
 
+@dataclass(frozen=True)
+class ExportOptions:
+    """How an output is encoded and written.
+
+    Args:
+        codec: codec of a clip: h264, hevc, vp9, av1, prores, mpeg4 or ffv1; by default the one
+            that suits the output's suffix.
+        crf: quality of h264, hevc, vp9 and av1; lower is better.
+        encoder_preset: speed of the encoder: ultrafast…veryslow for h264 and hevc, a number for
+            av1 and vp9.
+        sound: keep the source's audio tracks.
+        strict: refuse a source that is damaged.
+        resume: continue a stopped render of the same source, recipe and options.
+        force: replace an existing output.
+        segment: number of frames that are encoded together, and kept when a render is stopped.
+
+    Raises:
+        SettingError: a segment without frames.
+    """
+
+    codec: str | None = None
+    crf: int | None = None
+    encoder_preset: str | None = None
+    sound: bool = True
+    strict: bool = False
+    resume: bool = False
+    force: bool = False
+    segment: int = SEGMENT
+
+    def __post_init__(self) -> None:
+        if self.segment < 1:
+            raise SettingError(f"segment must be 1 frame or more, not {self.segment}")
+
+
 def _rounded(number: Fraction) -> str:
     try:
         return f"{float(number):g}"
@@ -81,7 +122,7 @@ def parse_rate(text: str) -> Fraction:
     """Read a number of frames a second, such as ``25``, ``29.97`` or ``30000/1001``.
 
     Raises:
-        SettingError: something else.
+        SettingError: the text is not a number of frames a second.
     """
     # An exponent could stand for a number that fills the memory
     if len(text) > _LONGEST_NUMBER or not re.fullmatch(r"[-+\d./\s]+", text):
@@ -96,7 +137,7 @@ def parse_seconds(text: str) -> Fraction:
     """Read a time: seconds, ``M:S`` or ``H:M:S``, with decimals.
 
     Raises:
-        SettingError: something else.
+        SettingError: the text is not a time.
     """
     if len(text) > _LONGEST_NUMBER or not re.fullmatch(
         r"(\d+:)?(\d+:)?\d+(\.\d*)?|\.\d+", text.strip()
@@ -114,15 +155,15 @@ def parse_scale(text: str | None, width: int, height: int) -> tuple[int, int]:
     """Read a size: a factor (``0.5``, ``50%``), a height (``720p``) or ``1280x720``.
 
     Args:
-        text: ``None`` keeps the size.
-        width: of the source, in pixels.
-        height: likewise.
+        text: size as it was written; ``None`` keeps the source's.
+        width: width of the source, in pixels.
+        height: height of the source, in pixels.
 
     Returns:
         (width, height).
 
     Raises:
-        SettingError: something else, or a size of nothing or too much.
+        SettingError: the text is not a size, or a side is outside 1…16,384 pixels.
     """
     if text is None:
         return width, height

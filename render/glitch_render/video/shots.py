@@ -1,8 +1,4 @@
-"""Shots: one look through footage for its frame times, its cuts, and its activation.
-
-The look is kept in the store. Everything after it knows each frame's time and number, so that any
-range of frames can be rendered alone.
-"""
+"""Shots: the activation that each shot's policy is learned from, and that of each frame."""
 
 from __future__ import annotations
 
@@ -23,16 +19,16 @@ class Shots:
     """The shots of an output, with the activation of each shot and of each of its frames.
 
     Args:
-        scan: through the footage.
-        plan: of the output's frames.
-        recipe: its activation and ``cam_smoothing`` count.
+        scan: scan of the footage.
+        plan: times and sources of the output's frames.
+        recipe: recipe with the activation and ``cam_smoothing``.
 
     Raises:
-        GlitchError: the recipe's mask picture cannot be read.
+        GlitchError: the picture that the recipe takes its activation from cannot be read.
     """
 
     def __init__(self, scan: FootageScan, plan: FramePlan, recipe: Recipe) -> None:
-        self._look = scan
+        self._scan = scan
         self._smoothing = recipe.cam_smoothing
         self._maps = scan.of_all if recipe.cam_smoothing > 0 else scan.of_best
         self._source = recipe.activation
@@ -60,10 +56,10 @@ class Shots:
 
     def _samples(self, shot: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         cut = self._shots[shot][1]
-        later = self._look.cuts[self._look.cuts > cut]
-        after = int(later[0]) if len(later) else len(self._look.times)
-        inside = (self._look.samples >= cut) & (self._look.samples < after)
-        return self._look.samples[inside], self._maps[inside]
+        later = self._scan.cuts[self._scan.cuts > cut]
+        after = int(later[0]) if len(later) else len(self._scan.times)
+        inside = (self._scan.samples >= cut) & (self._scan.samples < after)
+        return self._scan.samples[inside], self._maps[inside]
 
     def activation(self, shot: int) -> Activation:
         """Return the activation that a shot's policy is learned from: the mean over the shot."""

@@ -40,18 +40,18 @@ class LayerTimeline:
     """A layer that can be painted on the frames of a clip, in order, from any frame on.
 
     Args:
-        layer: its settings.
-        index: its place in the recipe, from 0; part of every random key.
-        plan: of the output's frames.
-        shots: of the output.
-        learned: worlds and policies.
-        height: of the frames, in pixels.
-        width: of the frames, in pixels.
-        seed: of the recipe.
+        layer: settings of the layer.
+        index: the layer's place in the recipe, from 0; part of every random key.
+        plan: times and sources of the output's frames.
+        shots: shots of the output.
+        learned: function that returns worlds and policies.
+        height: height of the frames, in pixels.
+        width: width of the frames, in pixels.
+        seed: the recipe's seed.
 
     Raises:
         GridError: the grid is finer than the frames.
-        SettingError: no activation of the clip lets any agent be born.
+        SettingError: the layer's agents are too many, or their trails too long.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class LayerTimeline:
         )
         self._trail = layer.trail
         if layer.preserve and layer.trail is None and self._canvas.has_pixel_ops:
-            # Work on pixels is done anew on every frame: without end it would only grow
+            # Pixel ops run again on every frame: an endless trail would grow without bound
             self._trail = _LIFETIMES * layer.lifetime if self._endless else None
         if layer.preserve:
             check_steps(self._agents, self._kept_steps())
@@ -96,7 +96,7 @@ class LayerTimeline:
         self._rewind(0)
 
     def _kept_steps(self) -> int:
-        """Count the steps that are kept of each agent: those of the trail, or work on pixels."""
+        """Return how many steps of each agent are kept: its trail, or all with pixel ops."""
         if self._trail is not None:
             return self._trail
         if self._canvas.has_pixel_ops:
@@ -105,7 +105,7 @@ class LayerTimeline:
 
     @property
     def _endless(self) -> bool:
-        """Whether there are agents as long as the clip lasts."""
+        """Whether there are agents for as long as the clip lasts."""
         return self._layer.repeat_agents or self._layer.respawn
 
     def _births_by_tick(self) -> NDArray[np.int64]:
@@ -125,9 +125,9 @@ class LayerTimeline:
         return born.astype(np.int64)
 
     def _rewind(self, tick: int) -> None:
-        """Forget all, to be taken up at a tick."""
+        """Start afresh at a tick."""
         layer = self._layer
-        self._crowd = Population(
+        self._population = Population(
             self._agents,
             lifetime=layer.lifetime,
             repeat=layer.repeat_agents,
@@ -146,14 +146,14 @@ class LayerTimeline:
         self._tick = tick
 
     def _ticks_by(self, frame: int) -> int:
-        """Count the ticks that are over when a frame is painted."""
+        """Return the number of ticks that are over when a frame is painted."""
         layer = self._layer
         if frame < layer.start:
             return 0
         return ((frame - layer.start) // layer.hold + 1) * layer.steps_per_frame
 
     def _first_needed(self, frame: int) -> int:
-        """The tick to walk from, that everything on a frame be as if walked from the first."""
+        """Return the latest tick from which a frame comes out as if walked from the first."""
         layer = self._layer
         if layer.preserve and self._trail is None:
             return 0
@@ -168,14 +168,14 @@ class LayerTimeline:
         return self._layer.start + tick // self._layer.steps_per_frame * self._layer.hold
 
     def seek(self, frame: int) -> None:
-        """Make ``frame`` the next to be painted."""
+        """Make ``frame`` the next one to paint."""
         if frame != self._next:
             self._next = frame
             self._rewind(self._first_needed(frame))
 
     @property
     def frames_back(self) -> int:
-        """How many frames of the past are of use."""
+        """Number of earlier frames that the layer's effects can use."""
         return self._canvas.frames_back
 
     def paint(
@@ -184,7 +184,7 @@ class LayerTimeline:
         """Paint the layer on a frame, in place.
 
         Args:
-            frame: its number; after ``seek``, or after the frame before it.
+            frame: number of the frame.
             pixels: uint8 (height, width, 3), contiguous.
             earlier: the frames before it as they came to this layer, the latest first.
         """
@@ -200,13 +200,13 @@ class LayerTimeline:
         )  # fmt: skip
 
     def _overlay_of(self, frame: int, height: int, width: int) -> Overlay:
-        """Say how the layer is laid over a frame; a mask is made anew only as it changes."""
+        """Return how the layer is laid over a frame; its mask is made again only if it changes."""
         layer = self._layer
         by_activation = layer.mask_above is not None or layer.mask_below is not None
         activation = self._shots.activation_at(frame) if by_activation else None
         digest = "" if activation is None else activation.digest
         if self._masked is None or self._masked[0] != digest:
-            # Without a threshold no activation is looked at
+            # Without a threshold the activation does not matter
             shown = np.zeros((1, 1), np.float32) if activation is None else activation.map
             made = layer_overlay(layer, shown, height, width, seconds=0.0)
             self._masked = (digest, made.mask)
@@ -214,13 +214,13 @@ class LayerTimeline:
         return Overlay(opacity, layer.blend, self._masked[1])
 
     def _take_steps(self) -> None:
-        """Let a tick's steps be taken, and put on the canvas what is to be seen of them."""
+        """Take a tick's steps, and stamp those that are shown on the canvas."""
         layer = self._layer
         frame = self._frame_of(self._tick)
         first, last = self._tick, self._tick + layer.steps_per_frame
         self._tick = last
         if self._all_over(first):
-            # Nothing is added any more; what was there stays, fades with the trail, or is gone
+            # Nothing is added any more; earlier stamps stay, fade with the trail, or are gone
             if layer.preserve and self._trail is not None:
                 for _ in range(first, last):
                     self._remember(-1, -1)
@@ -234,7 +234,7 @@ class LayerTimeline:
         if not layer.preserve:
             self._canvas.clear()
         for tick in range(first, last):
-            cells, actions = self._crowd.advance(tick, starts, active)
+            cells, actions = self._population.advance(tick, starts, active)
             if layer.preserve and self._trail is not None:
                 self._remember(cells, actions)
             else:
@@ -243,7 +243,7 @@ class LayerTimeline:
             self._stamp_recent()
 
     def _remember(self, cells: NDArray[np.int32] | int, actions: NDArray[np.int32] | int) -> None:
-        """Keep a step as the latest of the trail's; the oldest goes."""
+        """Append a step to the trail, and drop the oldest."""
         for rows, newest in zip(self._recent, (cells, actions), strict=True):
             rows[:-1] = rows[1:]
             rows[-1] = newest
@@ -254,7 +254,7 @@ class LayerTimeline:
         self._canvas.stamp(cells, actions, self._tick - len(cells) - self._born, check=False)
 
     def _all_over(self, tick: int) -> bool:
-        """Return whether every agent has lived its life for good."""
+        """Return whether every agent's life is over for good."""
         layer = self._layer
         if self._endless:
             return False
@@ -262,7 +262,7 @@ class LayerTimeline:
         return born.size == 0 or tick >= int(born.max()) + layer.lifetime
 
     def _follow(self, frame: int) -> None:
-        """Take up the policy of the frame's shot, with the weights of the frame's time."""
+        """Switch to the policy of the frame's shot, with the weights of the frame's time."""
         layer, shot = self._layer, self._shots.shot_of(frame)
         seconds = self._plan.seconds(frame)
         weights = {name: value_at(one.weight, seconds) for name, one in layer.effects.items()}
@@ -272,7 +272,7 @@ class LayerTimeline:
             return
         self._following = now
         self._world, policy = self._learned(shot, self._index)
-        self._crowd.follow(
+        self._population.follow(
             self._world,
             policy,
             explore=explore,
@@ -280,7 +280,7 @@ class LayerTimeline:
         )
 
     def _starts(self, frame: int) -> NDArray[np.int32]:
-        """Find where agents can be born on a frame."""
+        """Return the cells where agents can be born on a frame."""
         layer = self._layer
         if layer.born_above is None and layer.born_below is None:
             return self._world.picture_cells
@@ -289,7 +289,7 @@ class LayerTimeline:
         return births(self._world, mapped, layer.born_above, layer.born_below)
 
     def check_births(self) -> None:
-        """Refuse a layer that nobody can ever be born in.
+        """Refuse a layer in which no agent can ever be born.
 
         Raises:
             SettingError: no activation of the clip is within ``born_above`` and ``born_below``.
