@@ -179,4 +179,4 @@ def encode_error(path: Path, error: Exception) -> OutputError:
     """Return the error of an encoder in words."""
     if isinstance(error, OSError):
         return write_error(path, error)
-    return OutputError(f"cannot write {path}: {_short(error)}")
+    return OutputError(f"cannot write {path}: {_short(error)}", path=str(path))

@@ -1,15 +1,14 @@
-"""An easel: a source on which recipes are tried, with what was made of it last.
+"""The preview: a source on which recipes are tried, and its pictures for the page.
 
-It knows of no page and no session: it is given a recipe and a view, and gives pictures.
+Nothing here knows of the page or the session: recipes and views come in, pictures go out.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from threading import RLock
@@ -23,25 +22,22 @@ from glitch_gym.actions import ActionSet
 from glitch_gym.activation.base import Activation
 from glitch_gym.errors import GlitchError, SettingError
 from glitch_gym.grid import fit_grid
-from glitch_gym.picture import Picture
 from glitch_render.cache import Cache
 from glitch_render.layers import frame_activation
-from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
-from glitch_render.media.pictures import preview_size, resized, write_picture
+from glitch_render.media.pictures import preview_size, resized
 from glitch_render.plots.figures import draw_grid
 from glitch_render.plots.layer import plot_layer
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.recipe.presets import load_preset, preset_names
-from glitch_render.stills import corrupt, corrupt_picture
+from glitch_render.stills import corrupt
 from glitch_render.studio.image_cache import ImageCache
 from glitch_render.studio.jobs import Report
-from glitch_render.studio.source import LONGEST, Source, clock
+from glitch_render.studio.source import LONGEST, Source
 from glitch_render.video.animate import animate_still
 from glitch_render.video.painter import Painter, open_painter
-from glitch_render.video.render import corrupt_clip
 from glitch_render.video.selection import Selection
 
-__all__ = ["Easel", "Export", "Shown", "View", "action_names", "moves", "rephrase"]
+__all__ = ["Shown", "View", "Workspace", "action_names", "by_layer"]
 
 _log = logging.getLogger("glitch_gym.studio")
 
@@ -103,31 +99,14 @@ class Shown:
     caption: str = ""
 
 
-@dataclass(frozen=True)
-class Export:
-    """A file that can be downloaded.
-
-    Args:
-        path: of the file.
-        name: under which it is downloaded.
-        notes: what was converted, or could not be carried.
-        summary: a line on what it is.
-    """
-
-    path: Path
-    name: str
-    notes: tuple[str, ...]
-    summary: str
-
-
-class Easel:
+class Workspace:
     """A source on which recipes are tried.
 
     Args:
-        source: that is opened.
-        album: where the page finds pictures.
-        folder: for files of its own.
-        cache: where activations, rewards and tables are kept, and recalled from.
+        source: the source.
+        album: the pictures that the page can fetch.
+        folder: a folder for temporary files.
+        cache: the cache of activations, rewards and tables.
     """
 
     def __init__(
@@ -136,7 +115,7 @@ class Easel:
         self.source = source
         self._album = album
         self._folder = folder
-        self._store = cache
+        self.cache = cache
         self._painter: tuple[tuple[Any, ...], Painter] | None = None
         self._painting = RLock()
         self._result: tuple[Recipe, NDArray[np.uint8]] | None = None
@@ -149,16 +128,13 @@ class Easel:
             GlitchError: a setting does not go with the source.
             Stopped: by ``report``.
         """
-        try:
-            if view.kind == "walk":
-                return self._show_walk(recipe, report)
-            if view.kind != "result":
-                return self._show_study(recipe, view, report)
-            if self.source.kind == "still":
-                return self._show_still(recipe, view, report)
-            return self._show_frame(recipe, view, report)
-        except GlitchError as error:
-            raise rephrase(error, {self.source.path: self.source.name}) from error
+        if view.kind == "walk":
+            return self._show_walk(recipe, report)
+        if view.kind != "result":
+            return self._show_study(recipe, view, report)
+        if self.source.kind == "still":
+            return self._show_still(recipe, view, report)
+        return self._show_frame(recipe, view, report)
 
     def _show_still(self, recipe: Recipe, view: View, report: Report) -> Shown:
         source, picture = self.source, self.source.picture
@@ -179,8 +155,8 @@ class Easel:
                 recipe,
                 onto=onto,
                 activation=activation,
-                cache=self._store,
-                progress=_by_layer(recipe, report),
+                cache=self.cache,
+                progress=by_layer(recipe, report),
             )
             self._result = result = (recipe, painted)
         painted = result[1]
@@ -207,7 +183,7 @@ class Easel:
     def _activation(self, recipe: Recipe, report: Report) -> Activation:
         assert self.source.picture is not None
         report("looking", 0, None)
-        return frame_activation(self.source.picture.frame, recipe, cache=self._store)
+        return frame_activation(self.source.picture.frame, recipe, cache=self.cache)
 
     def _with_grid(self, frame: NDArray[np.uint8], recipe: Recipe, view: View) -> NDArray[np.uint8]:
         if not view.grid:
@@ -222,7 +198,7 @@ class Easel:
         key = (recipe, view.selection)
         if self._painter is None or self._painter[0] != key:
             opened = open_painter(
-                self.source.path, recipe, view.selection, cache=self._store, progress=report
+                self.source.path, recipe, view.selection, cache=self.cache, progress=report
             )
             self._painter = (key, opened)
         return self._painter[1]
@@ -260,6 +236,21 @@ class Easel:
             f"frame {number + 1} of {len(painter.plan)}, at {seconds:.2f} s",
         )
 
+    def paint_frame(
+        self, recipe: Recipe, view: View, report: Report
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Return the frame of a clip that is looked at, painted in full, and its alpha channel.
+
+        Raises:
+            GlitchError: the clip or a setting is wrong.
+            Stopped: by ``report``.
+        """
+        with self._painting:
+            painter = self._open_painter(recipe, view, report)
+            number = self._frame_time(painter, view)
+            pixels, alpha = next(painter.frames(number, number + 1))
+        return pixels.astype(np.uint8, copy=False), alpha
+
     def _study_frame(
         self, recipe: Recipe, view: View, report: Report
     ) -> tuple[NDArray[np.uint8], Activation]:
@@ -284,8 +275,8 @@ class Easel:
             view.layer,
             action=action if view.kind == "rewards" else None,
             activation=activation,
-            cache=self._store,
-            progress=_by_layer(recipe, report),
+            cache=self.cache,
+            progress=by_layer(recipe, report),
         )
         if view.kind == "activation":
             drawn = resized(drawn, *preview_size(*drawn.shape[:2], longest=LONGEST))
@@ -319,8 +310,8 @@ class Easel:
                 Selection(scale=f"{width}x{height}"),
                 speed=20,
                 agents=True,
-                cache=self._store,
-                learning=_by_layer(recipe, report),
+                cache=self.cache,
+                learning=by_layer(recipe, report),
                 progress=report,
             )
             content = path.read_bytes()
@@ -369,7 +360,7 @@ class Easel:
                     frame,
                     preset,
                     onto=onto,
-                    cache=self._store,
+                    cache=self.cache,
                     progress=lambda *_, number=number: report("thumbnails", number, len(names)),
                 )
             except GlitchError as error:
@@ -377,109 +368,6 @@ class Easel:
                 continue
             small = resized(painted, *preview_size(*painted.shape[:2], longest=_THUMBNAIL))
             done(name, self._album.keep(small))
-
-    def export(
-        self,
-        recipe: Recipe,
-        view: View,
-        suffix: str,
-        report: Report,
-        *,
-        called: str,
-        seconds: float = 6.0,
-        scale: str | None = None,
-        **options: Any,
-    ) -> Export:
-        """Render the source in full by the recipe, as the command line would.
-
-        Args:
-            recipe: to render by.
-            view: that is looked at, with the range of a clip.
-            suffix: of the file; a clip's ``frame.png`` is the frame that is looked at.
-            report: of the stages.
-            called: what the recipe is called, for the file's name.
-            seconds: that a still is shown in a clip.
-            scale: of a clip, as ``parse_scale`` takes it.
-            options: of ``corrupt_clip``.
-
-        Raises:
-            GlitchError: as of ``corrupt_picture`` and ``corrupt_clip``.
-            Stopped: by ``report``; nothing is left behind but what an export of the same goes on
-                with.
-        """
-        source = self.source
-        ending = suffix.removeprefix("frame")
-        # One place for all, so that an export that was stopped is gone on with
-        path = self._folder / f"export{ending}"
-        path.unlink(missing_ok=True)
-        name = f"{source.stem}-{called}{ending}"
-        notes: tuple[str, ...]
-        try:
-            if suffix.startswith("frame"):
-                with self._painting:
-                    painter = self._open_painter(recipe, view, report)
-                    number = self._frame_time(painter, view)
-                    pixels, alpha = next(painter.frames(number, number + 1))
-                frame = pixels.astype(np.uint8, copy=False)
-                write_picture(path, frame, like=Picture(frame, alpha), recipe=recipe, force=True)
-                notes, size = (), (frame.shape[1], frame.shape[0])
-                length = ""
-            elif not moves(suffix, still=source.kind == "still"):
-                report("painting", 0, None)
-                frame, _, notes = corrupt_picture(
-                    source.path, path, recipe, force=True, cache=self._store,
-                    progress=_by_layer(recipe, report),
-                )  # fmt: skip
-                size, length = (frame.shape[1], frame.shape[0]), ""
-            else:
-                selection = replace(
-                    view.selection if source.kind == "clip" else Selection(duration=seconds),
-                    scale=scale,
-                )
-                done = corrupt_clip(
-                    source.path, path, recipe, selection, resume=True, force=True,
-                    cache=self._store, progress=report, **options,
-                )  # fmt: skip
-                notes = (*done.notes, *done.damage)
-                size = done.size
-                length = f" · {done.frames} frames, {clock(done.seconds)}"
-        except GlitchError as error:
-            theirs = {source.path: source.name}
-            raise rephrase(error, theirs, parts=str(path.parent), whole=name) from error
-        megabytes = path.stat().st_size / 1e6
-        summary = f"{name} · {size[0]}×{size[1]}{length} · {megabytes:.1f} MB"
-        return Export(path, name, notes, summary)
-
-
-def rephrase(
-    error: GlitchError, words: dict[str, str], *, parts: str = "", whole: str = ""
-) -> GlitchError:
-    """Return an error in words that a person on the page knows.
-
-    Args:
-        error: as it was raised.
-        words: what is said in place of what.
-        parts: a folder whose files are all ``whole`` to the person.
-        whole: its name.
-    """
-    said = str(error)
-    if parts:
-        said = re.sub(rf"{re.escape(parts)}/\S*?(?=[:\s]|$)", whole, said)
-    for theirs, ours in words.items():
-        said = said.replace(theirs, ours)
-    return type(error)(said)
-
-
-def moves(suffix: str, *, still: bool) -> bool:
-    """Return whether an export is a clip or an animation.
-
-    Args:
-        suffix: as ``Session.export`` takes it.
-        still: whether it is made of a still: its ``.webp`` is a picture.
-    """
-    if suffix.startswith("frame"):
-        return False
-    return suffix in (*CLIPS, *ANIMATIONS) and not (still and suffix in SUFFIXES)
 
 
 def action_names(layer: Layer) -> tuple[str, ...]:
@@ -492,7 +380,7 @@ def _finest(recipe: Recipe) -> int:
     return max((max(layer.grid) for _, layer in recipe.painted), default=1)
 
 
-def _by_layer(recipe: Recipe, report: Report) -> Callable[[int, int, int], None]:
+def by_layer(recipe: Recipe, report: Report) -> Callable[[int, int, int], None]:
     """Make what layers report to, as they learn."""
 
     def progress(index: int, done: int, episodes: int) -> None:

@@ -124,7 +124,8 @@ def _serve(taken: socket.socket, sessions: Sessions, browser: bool, opening: str
         ) from error
     from fastapi import FastAPI
 
-    from glitch_render.studio.layout import build_page, page_css, page_theme
+    from glitch_render.studio.layout import page_css, page_theme
+    from glitch_render.studio.wiring import build_page
 
     locks = Locks(taken.getsockname()[1])
     page = build_page(sessions, opening)
@@ -179,6 +180,7 @@ def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
     from glitch_gym.samples import SAMPLES
     from glitch_render.media.pictures import encode_picture, preview_size, resized
     from glitch_render.studio.masks import keep_mask
+    from glitch_render.studio.status import error_message
 
     def session(token: str) -> Session:
         found = sessions.by_token(token)
@@ -237,7 +239,7 @@ def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
         try:
             return JSONResponse({"path": await run_in_threadpool(keep_mask, path)})
         except GlitchError as error:
-            return JSONResponse({"error": str(error).replace(path, name)})
+            return JSONResponse({"error": error_message(error, {path: name})})
         finally:
             shutil.rmtree(Path(path).parent, ignore_errors=True)
 

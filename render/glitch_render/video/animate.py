@@ -164,7 +164,7 @@ def animate_still(
     """
     check_speed(speed)
     if is_footage(source):
-        raise SettingError(f"{source} moves already; give a still")
+        raise SettingError(f"{source} moves already; give a still", path=source)
     check_clip_target(output, source, named=recipe_files(recipe), force=force)
     selection = selection or Selection()
     frame = read_picture(source).frame

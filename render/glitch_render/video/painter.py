@@ -99,7 +99,10 @@ class Painter:
             following = next(self._reader, None)
             if following is None:
                 if self._read is None:
-                    raise PictureError(f"{self.footage.name} cannot be read at frame {number}")
+                    raise PictureError(
+                        f"{self.footage.name} cannot be read at frame {number}",
+                        path=self.footage.name,
+                    )
                 return self._read[1]
             self._read = following
         return self._read[1]
