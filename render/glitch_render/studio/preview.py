@@ -50,15 +50,15 @@ Range = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class View:
-    """What of the picture is looked at.
+    """What a tab looks at.
 
     Args:
-        kind: the result, or what stands behind it.
-        layer: whose grid, rewards, policy or paths, from 0.
-        action: whose rewards; the first by default.
+        kind: the result, or one of the steps behind it.
+        layer: index of the layer whose grid, rewards, policy or paths are shown, from 0.
+        action: name of the action whose rewards are shown; by default the first.
         grid: whether the layer's grid is drawn.
-        at: of a clip, seconds of the source.
-        span: of a clip, seconds of the source that are rendered.
+        at: time in a clip, in seconds of the source.
+        span: range of a clip that is rendered, in seconds of the source.
     """
 
     kind: Kind = "result"
@@ -83,12 +83,12 @@ class Shown:
     """What the page shows of a view.
 
     Args:
-        kind: a picture beside what it was before, a picture alone, or a clip.
+        kind: a picture with its original, a picture alone, or a clip.
         image: address of the picture or the clip.
-        before: address of what it was before.
-        width: in pixels.
-        height: likewise.
-        caption: a line on what it is.
+        before: address of the original.
+        width: width of the picture in pixels.
+        height: height of the picture in pixels.
+        caption: a line that describes it.
     """
 
     kind: Literal["compare", "picture", "clip"]
@@ -122,10 +122,15 @@ class Workspace:
         self._untouched: tuple[tuple[Any, ...], str] = ((), "")
 
     def show(self, recipe: Recipe, view: View, report: Report) -> Shown:
-        """Make what a view shows of the source and a recipe.
+        """Paint or draw what a view shows of the source and a recipe.
+
+        Args:
+            recipe: the recipe that is being edited.
+            view: the view.
+            report: called with each stage; may raise ``Stopped``.
 
         Raises:
-            GlitchError: a setting does not go with the source.
+            GlitchError: a setting does not fit the source.
             Stopped: by ``report``.
         """
         if view.kind == "walk":
@@ -145,7 +150,7 @@ class Workspace:
         alpha = picture.alpha
         if alpha is not None and small is not None:
             alpha = np.asarray(Image.fromarray(alpha).resize((small.shape[1], small.shape[0])))
-        # Taken once: the work of a newer change may put its own in its place meanwhile
+        # Read once: a newer job may replace it concurrently
         result = self._result
         if result is None or result[0] != recipe:
             activation = self._activation(recipe, report)
@@ -175,7 +180,7 @@ class Workspace:
     def _before(
         self, frame: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, key: tuple[Any, ...]
     ) -> str:
-        """Keep what was before, once for as long as it is the same."""
+        """Return the address of the original, which is kept once as long as it is the same."""
         if self._untouched[0] != key or not self._album.use(self._untouched[1]):
             self._untouched = (key, self._album.keep(frame, alpha))
         return self._untouched[1]
@@ -194,7 +199,7 @@ class Workspace:
         return draw_grid(frame, grid)
 
     def _open_painter(self, recipe: Recipe, view: View, report: Report) -> Painter:
-        """Be ready to paint the clip; to be called while ``_painting`` is held."""
+        """Return the clip's painter; call it while ``_painting`` is held."""
         key = (recipe, view.selection)
         if self._painter is None or self._painter[0] != key:
             opened = open_painter(
@@ -204,7 +209,7 @@ class Workspace:
         return self._painter[1]
 
     def _frame_time(self, painter: Painter, view: View) -> int:
-        """Return the number of the frame that is looked at: the nearest that there is."""
+        """Return the number of the frame nearest to the view's time."""
         footage, plan = painter.footage, painter.plan
         begins = int(painter.scan.times[0]) * footage.time_base
         at = Fraction(view.at).limit_denominator(1_000_000) - begins
@@ -298,7 +303,7 @@ class Workspace:
     def _show_walk(self, recipe: Recipe, report: Report) -> Shown:
         source = self.source
         if source.picture is None:
-            raise SettingError("a clip walks as it plays: render a range of it under Export")
+            raise SettingError("Walk is for stills; to see a clip in motion, export a range")
         cells = _finest(recipe)
         height, width = preview_size(source.height, source.width, longest=_WALK_SIDE, cells=cells)
         path = self._folder / f"walk-{self._album.next_number()}.mp4"
@@ -332,11 +337,11 @@ class Workspace:
         """Paint the source small by every preset, one after another.
 
         Args:
-            recipe: that is being edited, with whose painter a clip's frame is found.
-            view: that is looked at.
-            report: of the stages.
-            busy: says whether something else is being waited for, which comes first.
-            done: called with each preset's name, and the address of its picture.
+            recipe: the recipe that is being edited; its painter finds a clip's frame.
+            view: the present view.
+            report: called with each stage; may raise ``Stopped``.
+            busy: returns whether other work is being waited for, which comes first.
+            done: called with each preset's name and the address of its picture.
         """
         source = self.source
         if source.picture is not None:
@@ -376,12 +381,12 @@ def action_names(layer: Layer) -> tuple[str, ...]:
 
 
 def _finest(recipe: Recipe) -> int:
-    """Count the cells of the finest grid along its longer side."""
+    """Return the number of cells along the longer side of the finest grid."""
     return max((max(layer.grid) for _, layer in recipe.painted), default=1)
 
 
 def by_layer(recipe: Recipe, report: Report) -> Callable[[int, int, int], None]:
-    """Make what layers report to, as they learn."""
+    """Return the callback of ``corrupt`` that reports which layer is learning."""
 
     def progress(index: int, done: int, episodes: int) -> None:
         report(f"layer {index + 1} of {len(recipe.layers)}: learning", done, episodes)

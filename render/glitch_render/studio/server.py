@@ -1,4 +1,4 @@
-"""The server of the studio: this machine only, one folder for all files, gone when it stops."""
+"""The studio's server: on this machine only, with one folder that is removed when it stops."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _GRACE = 1
 
 
 class PortError(GlitchError):
-    """The port cannot be listened on."""
+    """The port is not available."""
 
 
 def _listen(port: int) -> socket.socket:
-    """Take the port, before anything that takes time.
+    """Bind the port, before anything slow.
 
     Raises:
-        PortError: somebody has it.
+        PortError: the port is taken.
     """
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # On Windows the usual option would let another program have the same port
@@ -70,16 +70,16 @@ def open_studio(
     """Serve the studio until it is stopped.
 
     Args:
-        port: on 127.0.0.1.
-        browser: open the page in the user's browser.
+        port: port on 127.0.0.1.
+        browser: whether to open the page in the user's browser.
         opening: a picture or clip that a new tab opens.
-        cache: where activations, rewards and tables are kept, and recalled from.
-        learners: those that were given by hand, by the names that recipes have for them.
-        largest_upload: the most bytes of a file that is uploaded.
+        cache: the cache of activations, rewards and tables.
+        learners: custom learners by the names that recipes use.
+        largest_upload: size limit of an uploaded file in bytes.
 
     Raises:
         PortError: the port is taken.
-        GlitchError: what is to be opened cannot be.
+        GlitchError: ``opening`` cannot be opened.
         MissingExtraError: gradio is not installed.
         KeyboardInterrupt: Ctrl-C; nothing is left behind.
     """
@@ -91,7 +91,7 @@ def open_studio(
     except OSError as error:
         taken.close()
         raise OutputError(f"no folder for temporary files: {error.strerror}") from error
-    # Where gradio, and whoever else asks for a temporary file, puts it
+    # Where Gradio and every library put their temporary files
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -162,15 +162,12 @@ def _serve(taken: socket.socket, sessions: Sessions, browser: bool, opening: str
 
 
 def _not_cut_short(record: logging.LogRecord) -> bool:
-    """Leave out that a page's connection was cut short, which is how a stop looks from inside."""
+    """Drop ``CancelledError`` records, which are logged during shutdown."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
-    """Let the page fetch its pictures, its recipe and what it exported, and upload files.
-
-    None of these are named by a path.
-    """
+    """Add the routes for pictures, recipes, downloads and uploads; none of them takes a path."""
     from fastapi import HTTPException
     from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
     from starlette.concurrency import run_in_threadpool

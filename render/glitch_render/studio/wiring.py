@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -52,27 +53,26 @@ def build_page(sessions: Sessions, opening: str | None) -> gr.Blocks:
 
 def wire(page: gr.Blocks, components: Components, handlers: Handlers) -> None:
     """Connect every event of the page with its handler."""
-    for event, handler, inputs, outputs, options in _openings(page, components, handlers):
-        opens = _connect(event, handler, inputs, outputs, options, handlers, components)
-        shown = _shown_after(opens, handlers, components)
-        painting = _ui_stream(handlers.paint_thumbnails, handlers, components)
+    wires = _Wires(components, handlers)
+    for row in _openings(page, components, handlers):
+        painting = wires.stream(handlers.paint_thumbnails)
+        shown = wires.show_after(wires.connect(*row))
         shown.then(painting, None, components.presets, **_USUAL)
-    for event, handler, inputs, outputs, options in _changes(components, handlers):
-        changed = _connect(event, handler, inputs, outputs, options, handlers, components)
-        _shown_after(changed, handlers, components)
-    _connect(
-        components.kind.input, handlers.set_format, ("kind",),
-        ("seconds", "size", "sound", "status"), _USUAL, handlers, components,
-    )  # fmt: skip
+    for row in _changes(components, handlers):
+        wires.show_after(wires.connect(*row))
+    options = ("seconds", "size", "sound")
+    wires.connect(
+        components.kind.input, handlers.set_format, ("kind",), (*options, "status"), _USUAL
+    )
     components.export.click(
-        _ui_stream(handlers.export, handlers, components),
-        components.named(("kind", "seconds", "size", "sound")),
+        wires.stream(handlers.export),
+        components.named(("kind", *options)),
         components.named(("export", "cancel", "exporting", "download")),
         **_SINGLE,
     )
 
     def cancel(request: gr.Request) -> None:
-        handlers.cancel(_session(handlers, request))
+        handlers.cancel(wires.session(request))
 
     def unload(request: gr.Request) -> None:
         handlers.unload(str(request.session_hash))
@@ -80,7 +80,7 @@ def wire(page: gr.Blocks, components: Components, handlers: Handlers) -> None:
     async def listen(request: gr.Request) -> AsyncIterator[None]:
         # Gradio drops the event stream when idle and can lose a concurrent request, so one event
         # always stays open
-        session = _session(handlers, request)
+        session = wires.session(request)
         yield
         while not session.closed:
             await asyncio.sleep(1)
@@ -134,65 +134,72 @@ def _without(names: Iterable[str], *left_out: str) -> tuple[str, ...]:
     return tuple(name for name in names if name not in left_out)
 
 
-def _session(handlers: Handlers, request: gr.Request) -> Session:
-    return handlers.session(str(request.session_hash))
+@dataclass(frozen=True)
+class _Wires:
+    """What makes functions for Gradio out of handlers.
 
-
-def _ui(updates: Mapping[str, Any], components: Components) -> dict[Any, Any]:
-    """Return updates as Gradio takes them."""
-
-    def value(given: Any) -> Any:
-        if given is UNCHANGED:
-            return gr.skip()
-        return gr.update(**given) if isinstance(given, Properties) else given
-
-    return {getattr(components, name): value(given) for name, given in updates.items()}
-
-
-def _connect(
-    event: Any,
-    handler: Callable[..., Updates],
-    inputs: tuple[str, ...],
-    outputs: tuple[str, ...],
-    options: dict[str, Any],
-    handlers: Handlers,
-    components: Components,
-) -> Any:
-    """Have an event call a handler, and return what further events can follow.
-
-    A choice in a row of small pictures has no inputs; what was chosen comes with the event.
+    Args:
+        components: the parts of the page.
+        handlers: the handlers of its events.
     """
-    emptied = dict.fromkeys(name for name in outputs if name in _FILES)
 
-    def answer(request: gr.Request, *values: Any) -> dict[Any, Any]:
-        session = _session(handlers, request)
-        try:
-            updates = handler(session, *values)
-        except Exception as error:
-            updates = handlers.refuse(session, error) | emptied
-        return _ui(updates, components)
+    components: Components
+    handlers: Handlers
 
-    def answer_choice(request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
-        return answer(request, event._data)
+    def session(self, request: gr.Request) -> Session:
+        """Return the session of the tab that sends a request."""
+        return self.handlers.session(str(request.session_hash))
 
-    chooses = handler in (handlers.choose_preset, handlers.choose_sample)
-    called = answer_choice if chooses else answer
-    return event(called, components.named(inputs), components.named(outputs), **options)
+    def connect(
+        self,
+        event: Any,
+        handler: Callable[..., Updates],
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        options: dict[str, Any],
+    ) -> Any:
+        """Connect the event of a ``Row``, and return what further events can follow.
 
+        A choice in a row of small pictures has no inputs; what was chosen comes with the event.
+        """
+        emptied = dict.fromkeys(name for name in outputs if name in _FILES)
 
-def _ui_stream(
-    handler: Callable[..., Iterator[Updates]], handlers: Handlers, components: Components
-) -> Callable[..., Iterator[dict[Any, Any]]]:
-    """Return a handler that takes time as Gradio calls it."""
+        def answer(request: gr.Request, *values: Any) -> dict[Any, Any]:
+            session = self.session(request)
+            try:
+                updates = handler(session, *values)
+            except Exception as error:
+                updates = self.handlers.refuse(session, error) | emptied
+            return self._ui(updates)
 
-    def answer(request: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
-        for updates in handler(_session(handlers, request), *values):
-            yield _ui(updates, components)
+        def answer_choice(request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
+            return answer(request, event._data)
 
-    return answer
+        chooses = handler in (self.handlers.choose_preset, self.handlers.choose_sample)
+        called = answer_choice if chooses else answer
+        named = self.components.named
+        return event(called, named(inputs), named(outputs), **options)
 
+    def stream(self, handler: Callable[..., Iterator[Updates]]) -> Callable[..., Any]:
+        """Return the function for a handler that takes time."""
 
-def _shown_after(event: Any, handlers: Handlers, components: Components) -> Any:
-    """Show each change by work of its own, which stops that of the change before."""
-    showing = _ui_stream(handlers.show, handlers, components)
-    return event.then(showing, None, components.named(("stage", "status")), **_USUAL)
+        def answer(request: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
+            for updates in handler(self.session(request), *values):
+                yield self._ui(updates)
+
+        return answer
+
+    def show_after(self, event: Any) -> Any:
+        """Show each change by work of its own, which stops that of the change before."""
+        shown = self.components.named(("stage", "status"))
+        return event.then(self.stream(self.handlers.show), None, shown, **_USUAL)
+
+    def _ui(self, updates: Mapping[str, Any]) -> dict[Any, Any]:
+        """Return updates as Gradio takes them."""
+
+        def value(given: Any) -> Any:
+            if given is UNCHANGED:
+                return gr.skip()
+            return gr.update(**given) if isinstance(given, Properties) else given
+
+        return {getattr(self.components, name): value(given) for name, given in updates.items()}
