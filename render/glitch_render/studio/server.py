@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,21 +169,25 @@ def _not_cut_short(record: logging.LogRecord) -> bool:
 def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
     """Add the routes for pictures, recipes, downloads and uploads; none of them takes a path."""
     from fastapi import HTTPException
-    from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-    from starlette.concurrency import run_in_threadpool
-    from starlette.requests import Request
-
-    from glitch_gym.picture import read_picture
-    from glitch_gym.samples import SAMPLES
-    from glitch_render.media.pictures import encode_picture, preview_size, resized
-    from glitch_render.studio.masks import keep_mask
-    from glitch_render.studio.status import error_message
 
     def session(token: str) -> Session:
         found = sessions.by_token(token)
         if found is None:
             raise HTTPException(404, "this tab is closed")
         return found
+
+    _add_reads(app, root, session)
+    _add_uploads(app, root, session)
+
+
+def _add_reads(app: Any, root: str, session: Callable[[str], Session]) -> None:
+    """Add the routes by which the page fetches what a session has."""
+    from fastapi import HTTPException
+    from fastapi.responses import FileResponse, Response
+
+    from glitch_gym.picture import read_picture
+    from glitch_gym.samples import SAMPLES
+    from glitch_render.media.pictures import encode_picture, preview_size, resized
 
     def shown(token: str, name: str) -> Response:
         found = session(token).album.find(name)
@@ -218,6 +222,21 @@ def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
             raise HTTPException(404, "this export is no longer kept")
         return FileResponse(exported.path, filename=exported.name)
 
+    app.add_api_route(f"{root}/shown/{{token}}/{{name}}", shown)
+    app.add_api_route(f"{root}/sample/{{name}}", sample)
+    app.add_api_route(f"{root}/recipe/{{token}}", recipe)
+    app.add_api_route(f"{root}/download/{{token}}/{{number}}", download)
+
+
+def _add_uploads(app: Any, root: str, session: Callable[[str], Session]) -> None:
+    """Add the routes by which the page sends files."""
+    from fastapi.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+
+    from glitch_render.studio.masks import keep_mask
+    from glitch_render.studio.status import error_message
+
     async def upload(request: Request) -> Response:
         # A header of its own, which no page elsewhere can send: the tab, whose limits apply
         uploads = session(request.headers.get("x-studio-tab", "")).uploads
@@ -236,7 +255,9 @@ def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
         try:
             return JSONResponse({"path": await run_in_threadpool(keep_mask, path)})
         except GlitchError as error:
-            return JSONResponse({"error": error_message(error, {path: name})})
+            return JSONResponse(
+                {"error": error_message(error, {path: name, str(Path(path).resolve()): name})}
+            )
         finally:
             shutil.rmtree(Path(path).parent, ignore_errors=True)
 
@@ -245,10 +266,6 @@ def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
         return Response(status_code=204)
 
     app.add_route(f"{root}/gradio_api/file={{path:path}}", no_file)
-    app.add_api_route(f"{root}/shown/{{token}}/{{name}}", shown)
-    app.add_api_route(f"{root}/sample/{{name}}", sample)
-    app.add_api_route(f"{root}/recipe/{{token}}", recipe)
-    app.add_api_route(f"{root}/download/{{token}}/{{number}}", download)
     # In front of gradio's, which would take in anything from anybody
     app.add_route(f"{root}/gradio_api/upload", upload, methods=["POST"])
     app.add_route(f"{root}/mask", mask, methods=["POST"])
