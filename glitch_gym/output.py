@@ -169,4 +169,4 @@ def write_error(output: Path, error: OSError) -> OutputError:
         errno.EROFS: "the disk is read-only",
         errno.ENAMETOOLONG: "the name is too long for the file system",
     }.get(error.errno or 0, error.strerror or str(error))
-    return OutputError(f"cannot write {output}: {reason}")
+    return OutputError(f"cannot write {output}: {reason}", path=str(output))

@@ -98,16 +98,18 @@ def decoding_error(path: str | Path, error: Exception) -> PictureError:
     if any(isinstance(cause, UnidentifiedImageError) for cause in causes) or (
         "can not handle" in str(error)
     ):
-        return PictureError(f"{path} is not a picture that can be read")
+        return PictureError(f"{path} is not a picture that can be read", path=str(path))
     # The others are about the inside of a plug-in, which tells nobody anything
     meant = isinstance(error, OSError | SyntaxError | ValueError | EOFError)
-    return PictureError(f"{path} is damaged or cut short" + (f" ({error})" if meant else ""))
+    detail = f" ({error})" if meant else ""
+    return PictureError(f"{path} is damaged or cut short{detail}", path=str(path))
 
 
 def _too_large(path: str | Path) -> PictureError:
     return PictureError(
         f"{path} has more than {(Image.MAX_IMAGE_PIXELS or 0) // 1_000_000} megapixels, which is "
-        f"beyond the limit that protects against decompression bombs; shrink it first"
+        f"beyond the limit that protects against decompression bombs; shrink it first",
+        path=str(path),
     )
 
 
@@ -149,7 +151,7 @@ def pillow_warnings() -> Iterator[None]:
 
 def _read_file(path: Path) -> Picture:
     if check_file(path, "picture", error=PictureError) == 0:
-        raise PictureError(f"{path} is empty (0 bytes)")
+        raise PictureError(f"{path} is empty (0 bytes)", path=str(path))
     try:
         with pillow_warnings():
             return _decode(path)
@@ -184,14 +186,19 @@ def _decode(path: Path) -> Picture:
         mode = str(metadata.get("mode", "RGB"))
         if file._image.format == "EPS":
             # Pillow would have Ghostscript, if it is installed, run the program that it is
-            raise PictureError(f"{path} is PostScript, which is a program; make it a PNG first")
+            raise PictureError(
+                f"{path} is PostScript, which is a program; make it a PNG first", path=str(path)
+            )
         if is_animated(file._image):
             raise PictureError(
-                f"{path} is animated ({file._image.n_frames} frames); a still is wanted here"
+                f"{path} is animated ({file._image.n_frames} frames); a still is wanted here",
+                path=str(path),
             )
         deep = mode.startswith(("I", "F"))
         if mode == "F":
-            raise PictureError(f"{path} holds floating-point values; convert it to 8 bits first")
+            raise PictureError(
+                f"{path} holds floating-point values; convert it to 8 bits first", path=str(path)
+            )
         if deep or _png_bit_depth(path) == 16:
             notes.append("16 bits per channel reduced to 8")
         if mode == "CMYK":

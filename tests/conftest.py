@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 from pathlib import Path
 
@@ -104,21 +103,28 @@ def playwright():
         yield driver
 
 
+@pytest.fixture(scope="module")
+def browsers(playwright):
+    """Browsers of a module's tests, one for each set of arguments."""
+    from support.browser import Browsers
+
+    opened = Browsers(playwright)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def browser(playwright, request):
-    """A browser of the test's own; one that hangs is killed, so that the test fails and ends.
+def browser(browsers, request):
+    """A browser; the contexts that a test opens in it are its own, and end with it.
 
-    A test that is parametrized with it can give further arguments to Chromium.
+    One that hangs is killed, so that the test fails and ends, and the next has another. A test that
+    is parametrized with it can give further arguments to Chromium.
     """
-    from support.browser import CHROMIUM, WEBCAM, WITHOUT_SANDBOX
-
-    mark = f"--glitch-gym-test={os.getpid()}"
-    more = getattr(request, "param", [])
-    opened = playwright.chromium.launch(
-        executable_path=CHROMIUM, args=[*WITHOUT_SANDBOX, *WEBCAM, *more, mark]
-    )
-    clock = threading.Timer(_LONGEST, subprocess.run, [["pkill", "-9", "-f", "--", mark]])
+    opened, process = browsers.get(tuple(getattr(request, "param", ())))
+    clock = threading.Timer(_LONGEST, os.kill, [process, signal.SIGKILL])
     clock.start()
     yield opened
     clock.cancel()
-    opened.close()
+    if opened.is_connected():
+        for context in opened.contexts:
+            context.close()

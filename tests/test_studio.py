@@ -21,6 +21,7 @@ from support.browser import (
     studio,
 )
 from support.clips import film, make_clip, scene, sound_packets
+from support.disk import small_disk
 
 from glitch_gym.picture import read_picture
 from glitch_render.media.metadata import RECIPE_KEY
@@ -28,8 +29,8 @@ from glitch_render.recipe.files import read_recipe
 from glitch_render.recipe.presets import load_preset
 from glitch_render.recipe.toml import parse_recipe, read_toml
 
-# A browser, its driver and a server are many clocks on two cores: what fails is tried once more
-pytestmark = pytest.mark.flaky(reruns=1)
+# One worker has all that needs a browser
+pytestmark = pytest.mark.xdist_group("studio")
 
 
 @pytest.fixture(scope="module")
@@ -431,6 +432,22 @@ def test_a_still_becomes_a_clip_of_its_agents(tab, photo, tmp_path):
 
 
 def test_an_export_is_cancelled_and_the_next_one_works(tab, clip, tmp_path):
+    tab.open(clip)
+    tab.write_recipe(QUICK.replace("iterations = 300", "iterations = 80_000_000"))
+    tab.says("learning")
+    tab.tab("Export")
+    tab.page.click("#export-button")
+    tab.says("learning", "#exporting")
+    tab.page.click("#cancel")
+    tab.says("the export was stopped", "#exporting")
+    assert tab.page.locator("#export-button").is_enabled()
+    with tab.shows_anew():
+        tab.write_recipe(QUICK)
+    assert tab.export(tmp_path, "MP4").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_an_export_is_cancelled_between_frames_and_the_next_one_works(tab, clip, tmp_path):
     tab.open(film("bigbuckbunny"))
     tab.tab("Export")
     tab.page.click("#export-button")
@@ -450,11 +467,10 @@ def test_a_newer_change_stops_the_work_of_an_older_one(tab):
     slow = QUICK.replace("iterations = 300", "iterations = 80_000_000")
     tab.write_recipe(slow)
     tab.says("layer 1 of 1: learning")
-    began = time.monotonic()
     with tab.shows_anew():
         tab.write_recipe(QUICK)
-    assert time.monotonic() - began < 20, "some eighty million episodes take minutes"
-    assert "chelsea" in tab.says("chelsea")
+    assert "chelsea" in tab.says("chelsea"), "the older one says nothing any more"
+    assert saved(tab).layers[0].iterations == 300
 
 
 def test_a_mask_is_uploaded_and_stays_where_the_recipe_finds_it(browser, tmp_path, photo):
@@ -720,31 +736,27 @@ def test_a_clip_of_two_hours_opens_with_a_range(tab, tmp_path):
     assert "long" in tab.page.locator("#about").inner_text()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small disk")
+@pytest.mark.slow
 def test_a_disk_that_fills_during_an_export_is_told_and_nothing_stays(browser, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1500k", "none", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("this machine does not let tests mount a disk")
-    try:
-        with studio(tmp_path, film("bigbuckbunny"), temporary=disk) as one:
-            tab = Page(browser.new_page(), one)
-            tab.says("frame \\d+ of 132")
-            tab.tab("Export")
-            tab.page.click("#export-button")
-            assert "the disk is full" in tab.says("disk", "#exporting", 120_000)
-            assert "/" not in tab.says("disk", "#exporting")
-            assert one.files() == []
-            with tab.shows_anew():
-                tab.page.click("#presets button[data-name=mosaic]")
-            tab.page.close()
-            assert one.stop() == 130
-            assert one.files() == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    with (
+        small_disk(tmp_path / "disk", 1500) as disk,
+        studio(tmp_path, film("bigbuckbunny"), temporary=disk) as one,
+    ):
+        tab = Page(browser.new_page(), one)
+        tab.says("frame \\d+ of 132")
+        tab.tab("Export")
+        tab.page.click("#export-button")
+        assert "the disk is full" in tab.says("disk", "#exporting", 120_000)
+        assert "/" not in tab.says("disk", "#exporting")
+        assert one.files() == []
+        with tab.shows_anew():
+            tab.page.click("#presets button[data-name=mosaic]")
+        tab.page.close()
+        assert one.stop() == 130
+        assert one.files() == []
 
 
+@pytest.mark.slow
 def test_a_browser_that_closes_during_a_render_stops_it(browser, tmp_path):
     with studio(tmp_path, film("bigbuckbunny")) as one:
         tab = Page(browser.new_page(), one)
@@ -764,6 +776,7 @@ def test_a_browser_that_closes_during_a_render_stops_it(browser, tmp_path):
         again.page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_nothing_is_left_when_the_studio_is_stopped_in_the_middle_of_work(
     browser, tmp_path, kind, code
@@ -774,9 +787,7 @@ def test_nothing_is_left_when_the_studio_is_stopped_in_the_middle_of_work(
         tab.tab("Export")
         tab.page.click("#export-button")
         tab.says("frame \\d+ of 132", "#exporting")
-        began = time.monotonic()
         assert one.stop(kind) == code
-        assert time.monotonic() - began < 15
         assert list(one.folder.iterdir()) == []
         assert "Traceback" not in one.said.read_text()
         tab.page.close()

@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from glitch_gym.errors import SettingError
 from glitch_render.studio import events, locks, uploads
 
 pytest.importorskip("gradio")
+
+# One worker has all that needs a browser
+pytestmark = pytest.mark.xdist_group("studio")
 
 SECRET = "the quick brown fox"
 FOREIGN = "evil.example"
@@ -278,6 +282,7 @@ def test_every_answer_forbids_frames_foreign_content_and_guessing(running):
     assert scripts.count("'sha256-") == page.count(b"<script>") + page.count(b"<script data-")
 
 
+@pytest.mark.slow
 def test_only_what_the_page_asks_for_is_open_of_all_that_the_framework_has(running):
     listing = """
 import json, gradio
@@ -615,6 +620,16 @@ def test_uploads_go_with_their_tab(tmp_path):
                 break
             time.sleep(0.1)
         assert one.files() == []
+
+
+@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_nothing_is_left_when_the_studio_is_stopped(tmp_path, kind, code):
+    with studio(tmp_path) as one:
+        assert upload(one, a_tab(one, "left"), ("a.png", b"1"))[0] == 200
+        assert one.files() != []
+        assert one.stop(kind) == code
+        assert list(one.folder.iterdir()) == []
+        assert "Traceback" not in one.said.read_text()
 
 
 def test_the_size_of_uploads_is_the_users_choice(browser, tmp_path, photo):

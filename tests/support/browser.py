@@ -45,6 +45,36 @@ agents = 60
 WEBCAM = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
+class Browsers:
+    """Chromium, opened once for each set of arguments.
+
+    Args:
+        playwright: the driver.
+    """
+
+    def __init__(self, playwright):
+        self._playwright = playwright
+        self._opened = {}
+
+    def get(self, arguments=()):
+        """Return a browser and the id of its process; one that was killed is replaced."""
+        found = self._opened.get(arguments)
+        if found is None or not found[0].is_connected():
+            browser = self._playwright.chromium.launch(
+                executable_path=CHROMIUM, args=[*WITHOUT_SANDBOX, *WEBCAM, *arguments]
+            )
+            session = browser.new_browser_cdp_session()
+            processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+            session.detach()
+            (process,) = (one["id"] for one in processes if one["type"] == "browser")
+            self._opened[arguments] = browser, process
+        return self._opened[arguments]
+
+    def close(self):
+        for browser, _ in self._opened.values():
+            browser.close()
+
+
 def require_chromium():
     """Skip where there is no browser."""
     if CHROMIUM is None:

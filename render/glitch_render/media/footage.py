@@ -136,7 +136,9 @@ def source_files(source: str) -> list[Path]:
         try:
             return [one for one in Path(source).iterdir() if one.suffix.lower() in PICTURES]
         except OSError as error:
-            raise PictureError(f"cannot read {source}: {error.strerror or error}") from error
+            raise PictureError(
+                f"cannot read {source}: {error.strerror or error}", path=source
+            ) from error
     if not _is_pattern(source):
         return [Path(source)]
     if len(source) > _LONGEST_PATTERN:
@@ -170,7 +172,7 @@ def open_footage(
                 source_files(source), f"the {what} {source}", rate or _DEFAULT_RATE
             )
         if check_file(path, "picture or clip", error=PictureError) == 0:
-            raise PictureError(f"{source} is empty (0 bytes)")
+            raise PictureError(f"{source} is empty (0 bytes)", path=source)
         if is_footage(source):
             try:
                 with Image.open(path) as image:
@@ -188,7 +190,9 @@ def _open_still(source: str, rate: Fraction, duration: float | None) -> Footage:
     picture = read_picture(source)
     if duration is None:
         raise SettingError(
-            f"{source} is a still: say for how many seconds it is to be shown", hint=Hint.DURATION
+            f"{source} is a still: say for how many seconds it is to be shown",
+            hint=Hint.DURATION,
+            path=source,
         )
     height, width = picture.frame.shape[:2]
     return Footage(
@@ -286,13 +290,18 @@ def open_container(path: Path) -> Any:
         return av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as error:
         if path.suffix.lower() in PICTURES:
-            raise PictureError(f"{path} is not a picture that can be read") from error
+            raise PictureError(
+                f"{path} is not a picture that can be read", path=str(path)
+            ) from error
         raise PictureError(
             f"{path} is not a clip or picture that can be read, or it is damaged: a clip that was "
-            f"cut off while it was written often lacks its index"
+            f"cut off while it was written often lacks its index",
+            path=str(path),
         ) from error
     except OSError as error:
-        raise PictureError(f"cannot read {path}: {error.strerror or error}") from error
+        raise PictureError(
+            f"cannot read {path}: {error.strerror or error}", path=str(path)
+        ) from error
 
 
 def video_stream(container: Any, path: Path) -> Any:
@@ -306,7 +315,7 @@ def video_stream(container: Any, path: Path) -> Any:
     streams = [one for one in container.streams.video if not int(one.disposition) & attached]
     if not streams:
         heard = " (only sound)" if container.streams.audio else ""
-        raise PictureError(f"{path} has no video stream{heard}")
+        raise PictureError(f"{path} has no video stream{heard}", path=str(path))
     return streams[0]
 
 
@@ -317,7 +326,9 @@ def _open_clip(path: Path) -> Footage:
         raise
     except Exception as error:
         # A header that lies gives FFmpeg's errors, or numbers that PyAV does not take
-        raise PictureError(f"{path} is damaged: its header cannot be right ({error})") from error
+        raise PictureError(
+            f"{path} is damaged: its header cannot be right ({error})", path=str(path)
+        ) from error
 
 
 def _probe_clip(path: Path) -> Footage:
@@ -325,16 +336,19 @@ def _probe_clip(path: Path) -> Footage:
         stream = video_stream(container, path)
         context = stream.codec_context
         if context is None or not context.name:
-            raise PictureError(f"{path}: its video codec is not known to this FFmpeg")
+            raise PictureError(
+                f"{path}: its video codec is not known to this FFmpeg", path=str(path)
+            )
         width, height = int(context.width), int(context.height)
         if width < 1 or height < 1 or context.format is None:
-            raise PictureError(f"{path} holds no frame that can be read")
+            raise PictureError(f"{path} holds no frame that can be read", path=str(path))
         check_pixels(path, width, height)
         turns = _quarter_turns(path)
         if context.color_trc in HDR_TRANSFERS:
             raise PictureError(
                 f"{path} is HDR ({HDR_TRANSFERS[context.color_trc]}): corrupted as it is it would "
-                f"look washed out; convert it to SDR (BT.709) first"
+                f"look washed out; convert it to SDR (BT.709) first",
+                path=str(path),
             )
         keyed = alpha_beside(stream)
         components = context.format.components

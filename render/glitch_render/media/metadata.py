@@ -183,7 +183,7 @@ def text_of_clip(path: Path) -> str | None:
             found = {key.lower(): value for key, value in container.metadata.items()}
     except Exception as error:
         # FFmpeg's errors, and whatever PyAV meets in a header that lies
-        raise RecipeError(f"{path} is not a clip that can be read") from error
+        raise RecipeError(f"{path} is not a clip that can be read", path=str(path)) from error
     head, _, text = found.get("comment", "").partition("\n")
     return text if head == RECIPE_KEY else None
 
@@ -210,10 +210,12 @@ def text_of_picture(path: Path) -> str | None:
                 text = comment[8:] if isinstance(comment, bytes) else None
     except Exception as error:
         # Pillow's plug-ins raise errors of a dozen kinds on damaged files
-        raise RecipeError(f"{path} is not a picture that can be read") from error
+        raise RecipeError(f"{path} is not a picture that can be read", path=str(path)) from error
     if isinstance(text, bytes):
         try:
             text = text.decode()
         except UnicodeDecodeError as error:
-            raise RecipeError(f"the recipe in {path} is damaged: it is not text") from error
+            raise RecipeError(
+                f"the recipe in {path} is damaged: it is not text", path=str(path)
+            ) from error
     return str(text) if text else None

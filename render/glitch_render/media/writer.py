@@ -180,4 +180,4 @@ def encode_error(path: Path, error: Exception) -> OutputError:
     """Return the error to raise for a failure of the encoder or the disk."""
     if isinstance(error, OSError):
         return write_error(path, error)
-    return OutputError(f"cannot write {path}: {_short(error)}")
+    return OutputError(f"cannot write {path}: {_short(error)}", path=str(path))

@@ -31,7 +31,8 @@ def recipe_text(path: str | Path) -> str:
     text = text_of_clip(path) if suffix in CLIPS else text_of_picture(path)
     if not text:
         raise RecipeError(
-            f"{path} carries no recipe: was it made, or saved again, by another program?"
+            f"{path} carries no recipe: was it made, or saved again, by another program?",
+            path=str(path),
         )
     return text
 

@@ -1,4 +1,4 @@
-"""What the page sends to the server, checked before anyone acts on it."""
+"""Checks of what the page sends to the server, before it is acted on."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def accept_event(body: bytes, uploads_of: Callable[[str], Container[str]]) -> by
 
     Args:
         body: the JSON that was sent.
-        uploads_of: called with the name of a tab, gives the paths of what was uploaded there; no
-            other file can be named.
+        uploads_of: returns the paths of a tab's uploads by the tab's name; no other file can be
+            named.
 
     Raises:
         EventError: it is not an event of the page, or names a file that was not uploaded.
@@ -119,8 +119,8 @@ def checked(app: ASGIApp, path: str, accept: Callable[[bytes], bytes]) -> ASGIAp
 
     Args:
         app: the application.
-        path: to which events are posted.
-        accept: gives the body that is passed on, or raises ``EventError``.
+        path: path to which events are posted.
+        accept: returns the body that is passed on, or raises ``EventError``.
     """
 
     async def passing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Undo and redo: what was, what is, and what was undone."""
+"""Undo and redo."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _LONGEST = 500
 
 @dataclass
 class History(Generic[T]):
-    """A value with what it was before.
+    """A value with its earlier and its undone states.
 
     Args:
-        now: the value.
+        now: the present value.
     """
 
     now: T
@@ -26,12 +26,12 @@ class History(Generic[T]):
     _touched: str = field(default="", init=False)
 
     def put(self, value: T, touched: str = "") -> None:
-        """Take a new value; what was undone is forgotten.
+        """Set a new value, and forget what was undone.
 
         Args:
-            value: to be had.
-            touched: what was changed. Changes of one and the same thing, such as those on a
-                slider's way, are one step of ``undo``; nothing is the same as ``""``.
+            value: the new value.
+            touched: name of what was changed. Consecutive changes of the same thing, such as those
+                of a moving slider, are one step of ``undo``; ``""`` is never the same.
         """
         if value == self.now:
             return
@@ -42,7 +42,7 @@ class History(Generic[T]):
         self.now, self._touched = value, touched
 
     def settle(self) -> None:
-        """Let the next change be a step of its own, whatever it touches."""
+        """Make the next change a step of its own, whatever it touches."""
         self._touched = ""
 
     @property
@@ -52,11 +52,11 @@ class History(Generic[T]):
 
     @property
     def can_redo(self) -> bool:
-        """Whether anything can be done again."""
+        """Whether anything can be redone."""
         return bool(self._after)
 
     def undo(self) -> T:
-        """Go a step back, if there is one; gives the value."""
+        """Go a step back, if possible, and return the value."""
         if self._before:
             self._after.append(self.now)
             self.now = self._before.pop()
@@ -64,7 +64,7 @@ class History(Generic[T]):
         return self.now
 
     def redo(self) -> T:
-        """Do again what was undone, if anything was; gives the value."""
+        """Restore the last undone value, if any, and return the value."""
         if self._after:
             self._before.append(self.now)
             self.now = self._after.pop()

@@ -1,4 +1,4 @@
-"""An album: the pictures that a page can fetch, by addresses of their own, the newest kept."""
+"""The pictures that a page can fetch, each by an address of its own; the newest are kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ImageCache:
     """Pictures in memory.
 
     Args:
-        address: that the addresses of its pictures begin with.
+        address: common beginning of the addresses of its pictures.
     """
 
     def __init__(self, address: str) -> None:
@@ -30,13 +30,13 @@ class ImageCache:
         self._number = 0
 
     def next_number(self) -> int:
-        """Return a number that was not given before."""
+        """Return a number that was not returned before."""
         with self._lock:
             self._number += 1
             return self._number
 
     def keep(self, frame: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None) -> str:
-        """Keep a frame, as JPEG, or as PNG where it is transparent; gives its address."""
+        """Keep a frame as JPEG, or as PNG where it is transparent, and return its address."""
         buffer = io.BytesIO()
         if alpha is None:
             Image.fromarray(frame).save(buffer, "jpeg", quality=_QUALITY, subsampling=0)
@@ -46,7 +46,7 @@ class ImageCache:
         return self.keep_bytes(buffer.getvalue(), kind, f"image/{kind}")
 
     def keep_bytes(self, content: bytes, suffix: str, kind: str) -> str:
-        """Keep a file's bytes, whose type is ``kind``; gives its address."""
+        """Keep a file's bytes, whose media type is ``kind``, and return its address."""
         name = f"{self.next_number()}.{suffix}"
         with self._lock:
             self._kept[name] = (content, kind)
@@ -55,12 +55,12 @@ class ImageCache:
         return f"{self._address}/{name}"
 
     def find(self, name: str) -> tuple[bytes, str] | None:
-        """Return the bytes and the type of what is kept under the last part of an address."""
+        """Return the bytes and media type kept under the last part of an address, or ``None``."""
         with self._lock:
             return self._kept.get(name)
 
     def use(self, address: str) -> bool:
-        """Let something be among the newest again; says whether it is still kept."""
+        """Mark an entry as recently used; return whether it is still cached."""
         name = address.rpartition("/")[2]
         with self._lock:
             if name not in self._kept:

@@ -16,17 +16,17 @@ __all__ = ["keep_mask"]
 def keep_mask(path: str) -> str:
     """Keep a picture that was uploaded as a mask, among the user's own files.
 
-    A recipe names its masks by their paths, so they must outlive the page. The name is made of what
-    the picture shows, and of nothing of the upload's own. Other accounts cannot read it.
+    A recipe names its masks by their paths, so they must outlive the page. The file's name depends
+    on the pixels alone, and other accounts cannot read it.
 
     Args:
-        path: of the upload.
+        path: path of the upload.
 
     Returns:
         the path of the mask.
 
     Raises:
-        PictureError: not a picture, or no upload.
+        PictureError: it is not a picture or not an upload.
         OutputError: it cannot be kept.
     """
     from platformdirs import user_data_path

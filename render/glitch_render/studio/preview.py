@@ -1,12 +1,11 @@
-"""An easel: a source on which recipes are tried, with what was made of it last.
+"""The preview: a source on which recipes are tried, and its pictures for the page.
 
-It knows of no page and no session: it is given a recipe and a view, and gives pictures.
+Nothing here knows of the page or the session: recipes and views come in, pictures go out.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,25 +22,22 @@ from glitch_gym.actions import ActionSet
 from glitch_gym.activation.base import Activation
 from glitch_gym.errors import GlitchError, SettingError
 from glitch_gym.grid import fit_grid
-from glitch_gym.picture import Picture
 from glitch_render.cache import Cache
 from glitch_render.layers import frame_activation
-from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
-from glitch_render.media.pictures import preview_size, resized, write_picture
+from glitch_render.media.pictures import preview_size, resized
 from glitch_render.plots.figures import draw_grid
 from glitch_render.plots.layer import plot_layer
 from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.recipe.presets import load_preset, preset_names
-from glitch_render.stills import corrupt, corrupt_picture
+from glitch_render.stills import corrupt
 from glitch_render.studio.image_cache import ImageCache
-from glitch_render.studio.source import LONGEST, Source, clock
+from glitch_render.studio.source import LONGEST, Source
 from glitch_render.video.animate import Walk, animate_still
 from glitch_render.video.painter import Painter, open_painter
-from glitch_render.video.render import corrupt_clip
-from glitch_render.video.selection import ExportOptions, Selection
+from glitch_render.video.selection import Selection
 
-__all__ = ["Easel", "Export", "Shown", "View", "action_names", "moves", "rephrase"]
+__all__ = ["Shown", "View", "Workspace", "action_names", "by_layer"]
 
 _log = logging.getLogger("glitch_gym.studio")
 
@@ -54,15 +50,15 @@ Range = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class View:
-    """What of the picture is looked at.
+    """What a tab looks at.
 
     Args:
-        kind: the result, or what stands behind it.
-        layer: whose grid, rewards, policy or paths, from 0.
-        action: whose rewards; the first by default.
+        kind: the result, or one of the steps behind it.
+        layer: index of the layer whose grid, rewards, policy or paths are shown, from 0.
+        action: name of the action whose rewards are shown; by default the first.
         grid: whether the layer's grid is drawn.
-        at: of a clip, seconds of the source.
-        span: of a clip, seconds of the source that are rendered.
+        at: time in a clip, in seconds of the source.
+        span: range of a clip that is rendered, in seconds of the source.
     """
 
     kind: Kind = "result"
@@ -87,12 +83,12 @@ class Shown:
     """What the page shows of a view.
 
     Args:
-        kind: a picture beside what it was before, a picture alone, or a clip.
+        kind: a picture with its original, a picture alone, or a clip.
         image: address of the picture or the clip.
-        before: address of what it was before.
-        width: in pixels.
-        height: likewise.
-        caption: a line on what it is.
+        before: address of the original.
+        width: width of the picture in pixels.
+        height: height of the picture in pixels.
+        caption: a line that describes it.
     """
 
     kind: Literal["compare", "picture", "clip"]
@@ -103,31 +99,14 @@ class Shown:
     caption: str = ""
 
 
-@dataclass(frozen=True)
-class Export:
-    """A file that can be downloaded.
-
-    Args:
-        path: of the file.
-        name: under which it is downloaded.
-        notes: what was converted, or could not be carried.
-        summary: a line on what it is.
-    """
-
-    path: Path
-    name: str
-    notes: tuple[str, ...]
-    summary: str
-
-
-class Easel:
+class Workspace:
     """A source on which recipes are tried.
 
     Args:
-        source: that is opened.
-        album: where the page finds pictures.
-        folder: for files of its own.
-        cache: where activations, rewards and tables are kept, and recalled from.
+        source: the source.
+        album: the pictures that the page can fetch.
+        folder: a folder for temporary files.
+        cache: the cache of activations, rewards and tables.
     """
 
     def __init__(
@@ -136,29 +115,31 @@ class Easel:
         self.source = source
         self._album = album
         self._folder = folder
-        self._store = cache
+        self.cache = cache
         self._painter: tuple[tuple[Any, ...], Painter] | None = None
         self._painting = RLock()
         self._result: tuple[Recipe, NDArray[np.uint8]] | None = None
         self._untouched: tuple[tuple[Any, ...], str] = ((), "")
 
     def show(self, recipe: Recipe, view: View, report: OnProgress) -> Shown:
-        """Make what a view shows of the source and a recipe.
+        """Paint or draw what a view shows of the source and a recipe.
+
+        Args:
+            recipe: the recipe that is being edited.
+            view: the view.
+            report: called with each stage; may raise ``Stopped``.
 
         Raises:
-            GlitchError: a setting does not go with the source.
+            GlitchError: a setting does not fit the source.
             Stopped: by ``report``.
         """
-        try:
-            if view.kind == "walk":
-                return self._show_walk(recipe, report)
-            if view.kind != "result":
-                return self._show_study(recipe, view, report)
-            if self.source.kind == "still":
-                return self._show_still(recipe, view, report)
-            return self._show_frame(recipe, view, report)
-        except GlitchError as error:
-            raise rephrase(error, {self.source.path: self.source.name}) from error
+        if view.kind == "walk":
+            return self._show_walk(recipe, report)
+        if view.kind != "result":
+            return self._show_study(recipe, view, report)
+        if self.source.kind == "still":
+            return self._show_still(recipe, view, report)
+        return self._show_frame(recipe, view, report)
 
     def _show_still(self, recipe: Recipe, view: View, report: OnProgress) -> Shown:
         source, picture = self.source, self.source.picture
@@ -169,7 +150,7 @@ class Easel:
         alpha = picture.alpha
         if alpha is not None and small is not None:
             alpha = np.asarray(Image.fromarray(alpha).resize((small.shape[1], small.shape[0])))
-        # Taken once: the work of a newer change may put its own in its place meanwhile
+        # Read once: a newer job may replace it concurrently
         result = self._result
         if result is None or result[0] != recipe:
             activation = self._activation(recipe, report)
@@ -179,8 +160,8 @@ class Easel:
                 recipe,
                 onto=onto,
                 activation=activation,
-                cache=self._store,
-                progress=_by_layer(recipe, report),
+                cache=self.cache,
+                progress=by_layer(recipe, report),
             )
             self._result = result = (recipe, painted)
         painted = result[1]
@@ -199,7 +180,7 @@ class Easel:
     def _before(
         self, frame: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, key: tuple[Any, ...]
     ) -> str:
-        """Keep what was before, once for as long as it is the same."""
+        """Return the address of the original, which is kept once as long as it is the same."""
         if self._untouched[0] != key or not self._album.use(self._untouched[1]):
             self._untouched = (key, self._album.keep(frame, alpha))
         return self._untouched[1]
@@ -207,7 +188,7 @@ class Easel:
     def _activation(self, recipe: Recipe, report: OnProgress) -> Activation:
         assert self.source.picture is not None
         report(Progress("looking"))
-        return frame_activation(self.source.picture.frame, recipe, cache=self._store)
+        return frame_activation(self.source.picture.frame, recipe, cache=self.cache)
 
     def _with_grid(self, frame: NDArray[np.uint8], recipe: Recipe, view: View) -> NDArray[np.uint8]:
         if not view.grid:
@@ -218,17 +199,17 @@ class Easel:
         return draw_grid(frame, grid)
 
     def _open_painter(self, recipe: Recipe, view: View, report: OnProgress) -> Painter:
-        """Be ready to paint the clip; to be called while ``_painting`` is held."""
+        """Return the clip's painter; call it while ``_painting`` is held."""
         key = (recipe, view.selection)
         if self._painter is None or self._painter[0] != key:
             opened = open_painter(
-                self.source.path, recipe, view.selection, cache=self._store, progress=report
+                self.source.path, recipe, view.selection, cache=self.cache, progress=report
             )
             self._painter = (key, opened)
         return self._painter[1]
 
     def _frame_time(self, painter: Painter, view: View) -> int:
-        """Return the number of the frame that is looked at: the nearest that there is."""
+        """Return the number of the frame nearest to the view's time."""
         return painter.nearest(Fraction(view.at).limit_denominator(1_000_000))
 
     def _show_frame(self, recipe: Recipe, view: View, report: OnProgress) -> Shown:
@@ -250,6 +231,21 @@ class Easel:
             self.source.height,
             f"frame {number + 1} of {len(painter.plan)}, at {seconds:.2f} s",
         )
+
+    def paint_frame(
+        self, recipe: Recipe, view: View, report: OnProgress
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Return the frame of a clip that is looked at, painted in full, and its alpha channel.
+
+        Raises:
+            GlitchError: the clip or a setting is wrong.
+            Stopped: by ``report``.
+        """
+        with self._painting:
+            painter = self._open_painter(recipe, view, report)
+            number = self._frame_time(painter, view)
+            pixels, alpha = next(painter.frames(number, number + 1))
+        return pixels.astype(np.uint8, copy=False), alpha
 
     def _study_frame(
         self, recipe: Recipe, view: View, report: OnProgress
@@ -275,8 +271,8 @@ class Easel:
             view.layer,
             action=action if view.kind == "rewards" else None,
             activation=activation,
-            cache=self._store,
-            progress=_by_layer(recipe, report),
+            cache=self.cache,
+            progress=by_layer(recipe, report),
         )
         if view.kind == "activation":
             drawn = resized(drawn, *preview_size(*drawn.shape[:2], longest=LONGEST))
@@ -298,7 +294,7 @@ class Easel:
     def _show_walk(self, recipe: Recipe, report: OnProgress) -> Shown:
         source = self.source
         if source.picture is None:
-            raise SettingError("a clip walks as it plays: render a range of it under Export")
+            raise SettingError("Walk is for stills; to see a clip in motion, export a range")
         cells = _finest(recipe)
         height, width = preview_size(source.height, source.width, longest=_WALK_SIDE, cells=cells)
         path = self._folder / f"walk-{self._album.next_number()}.mp4"
@@ -309,8 +305,8 @@ class Easel:
                 recipe,
                 Selection(scale=f"{width}x{height}"),
                 walk=Walk(speed=20, agents=True),
-                cache=self._store,
-                progress=_by_layer(recipe, report),
+                cache=self.cache,
+                progress=by_layer(recipe, report),
             )
             content = path.read_bytes()
         finally:
@@ -330,11 +326,11 @@ class Easel:
         """Paint the source small by every preset, one after another.
 
         Args:
-            recipe: that is being edited, with whose painter a clip's frame is found.
-            view: that is looked at.
-            report: of the stages.
-            busy: says whether something else is being waited for, which comes first.
-            done: called with each preset's name, and the address of its picture.
+            recipe: the recipe that is being edited; its painter finds a clip's frame.
+            view: the present view.
+            report: called with each stage; may raise ``Stopped``.
+            busy: returns whether other work is being waited for, which comes first.
+            done: called with each preset's name and the address of its picture.
         """
         source = self.source
         if source.picture is not None:
@@ -358,7 +354,7 @@ class Easel:
                     frame,
                     preset,
                     onto=onto,
-                    cache=self._store,
+                    cache=self.cache,
                     progress=lambda *_, number=number: report(
                         Progress("thumbnails", number, len(names))
                     ),
@@ -369,110 +365,6 @@ class Easel:
             small = resized(painted, *preview_size(*painted.shape[:2], longest=_THUMBNAIL))
             done(name, self._album.keep(small))
 
-    def export(
-        self,
-        recipe: Recipe,
-        view: View,
-        suffix: str,
-        report: OnProgress,
-        *,
-        called: str,
-        seconds: float = 6.0,
-        scale: str | None = None,
-        **options: Any,
-    ) -> Export:
-        """Render the source in full by the recipe, as the command line would.
-
-        Args:
-            recipe: to render by.
-            view: that is looked at, with the range of a clip.
-            suffix: of the file; a clip's ``frame.png`` is the frame that is looked at.
-            report: of the stages.
-            called: what the recipe is called, for the file's name.
-            seconds: that a still is shown in a clip.
-            scale: of a clip, as ``parse_scale`` takes it.
-            options: fields of ``ExportOptions``.
-
-        Raises:
-            GlitchError: as of ``corrupt_picture`` and ``corrupt_clip``.
-            Stopped: by ``report``; nothing is left behind but what an export of the same goes on
-                with.
-        """
-        source = self.source
-        ending = suffix.removeprefix("frame")
-        # One place for all, so that an export that was stopped is gone on with
-        path = self._folder / f"export{ending}"
-        path.unlink(missing_ok=True)
-        name = f"{source.stem}-{called}{ending}"
-        notes: tuple[str, ...]
-        try:
-            if suffix.startswith("frame"):
-                with self._painting:
-                    painter = self._open_painter(recipe, view, report)
-                    number = self._frame_time(painter, view)
-                    pixels, alpha = next(painter.frames(number, number + 1))
-                frame = pixels.astype(np.uint8, copy=False)
-                write_picture(path, frame, like=Picture(frame, alpha), recipe=recipe, force=True)
-                notes, size = (), (frame.shape[1], frame.shape[0])
-                length = ""
-            elif not moves(suffix, still=source.kind == "still"):
-                report(Progress("painting"))
-                frame, _, notes = corrupt_picture(
-                    source.path, path, recipe, force=True, cache=self._store,
-                    progress=_by_layer(recipe, report),
-                )  # fmt: skip
-                size, length = (frame.shape[1], frame.shape[0]), ""
-            else:
-                selection = replace(
-                    view.selection if source.kind == "clip" else Selection(duration=seconds),
-                    scale=scale,
-                )
-                done = corrupt_clip(
-                    source.path, path, recipe, selection,
-                    ExportOptions(resume=True, force=True, **options),
-                    cache=self._store, progress=report,
-                )  # fmt: skip
-                notes = (*done.notes, *done.damage)
-                size = done.size
-                length = f" · {done.frames} frames, {clock(done.seconds)}"
-        except GlitchError as error:
-            theirs = {source.path: source.name}
-            raise rephrase(error, theirs, parts=str(path.parent), whole=name) from error
-        megabytes = path.stat().st_size / 1e6
-        summary = f"{name} · {size[0]}×{size[1]}{length} · {megabytes:.1f} MB"
-        return Export(path, name, notes, summary)
-
-
-def rephrase(
-    error: GlitchError, words: dict[str, str], *, parts: str = "", whole: str = ""
-) -> GlitchError:
-    """Return an error in words that a person on the page knows.
-
-    Args:
-        error: as it was raised.
-        words: what is said in place of what.
-        parts: a folder whose files are all ``whole`` to the person.
-        whole: its name.
-    """
-    said = str(error)
-    if parts:
-        said = re.sub(rf"{re.escape(parts)}/\S*?(?=[:\s]|$)", whole, said)
-    for theirs, ours in words.items():
-        said = said.replace(theirs, ours)
-    return type(error)(said)
-
-
-def moves(suffix: str, *, still: bool) -> bool:
-    """Return whether an export is a clip or an animation.
-
-    Args:
-        suffix: as ``Session.export`` takes it.
-        still: whether it is made of a still: its ``.webp`` is a picture.
-    """
-    if suffix.startswith("frame"):
-        return False
-    return suffix in (*CLIPS, *ANIMATIONS) and not (still and suffix in SUFFIXES)
-
 
 def action_names(layer: Layer) -> tuple[str, ...]:
     """Return the names of a layer's actions."""
@@ -480,11 +372,11 @@ def action_names(layer: Layer) -> tuple[str, ...]:
 
 
 def _finest(recipe: Recipe) -> int:
-    """Count the cells of the finest grid along its longer side."""
+    """Return the number of cells along the longer side of the finest grid."""
     return max((max(layer.grid) for _, layer in recipe.painted), default=1)
 
 
-def _by_layer(recipe: Recipe, report: OnProgress) -> OnProgress:
+def by_layer(recipe: Recipe, report: OnProgress) -> OnProgress:
     """Return a callback that names the layer that is learning, in words for the page."""
 
     def progress(now: Progress) -> None:

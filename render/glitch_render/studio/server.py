@@ -1,4 +1,4 @@
-"""The server of the studio: this machine only, one folder for all files, gone when it stops."""
+"""The studio's server: on this machine only, with one folder that is removed when it stops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +34,14 @@ _GRACE = 1
 
 
 class PortError(GlitchError):
-    """The port cannot be listened on."""
+    """The port is not available."""
 
 
 def _listen(port: int) -> socket.socket:
-    """Take the port, before anything that takes time.
+    """Bind the port, before anything slow.
 
     Raises:
-        PortError: somebody has it.
+        PortError: the port is taken.
     """
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # On Windows the usual option would let another program have the same port
@@ -70,16 +70,16 @@ def open_studio(
     """Serve the studio until it is stopped.
 
     Args:
-        port: on 127.0.0.1.
-        browser: open the page in the user's browser.
+        port: port on 127.0.0.1.
+        browser: whether to open the page in the user's browser.
         opening: a picture or clip that a new tab opens.
-        cache: where activations, rewards and tables are kept, and recalled from.
-        learners: those that were given by hand, by the names that recipes have for them.
-        largest_upload: the most bytes of a file that is uploaded.
+        cache: the cache of activations, rewards and tables.
+        learners: custom learners by the names that recipes use.
+        largest_upload: size limit of an uploaded file in bytes.
 
     Raises:
         PortError: the port is taken.
-        GlitchError: what is to be opened cannot be.
+        GlitchError: ``opening`` cannot be opened.
         MissingExtraError: gradio is not installed.
         KeyboardInterrupt: Ctrl-C; nothing is left behind.
     """
@@ -91,7 +91,7 @@ def open_studio(
     except OSError as error:
         taken.close()
         raise OutputError(f"no folder for temporary files: {error.strerror}") from error
-    # Where gradio, and whoever else asks for a temporary file, puts it
+    # Where Gradio and every library put their temporary files
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -124,7 +124,8 @@ def _serve(taken: socket.socket, sessions: Sessions, browser: bool, opening: str
         ) from error
     from fastapi import FastAPI
 
-    from glitch_render.studio.layout import build_page, page_css, page_theme
+    from glitch_render.studio.layout import page_css, page_theme
+    from glitch_render.studio.wiring import build_page
 
     locks = Locks(taken.getsockname()[1])
     page = build_page(sessions, opening)
@@ -161,30 +162,32 @@ def _serve(taken: socket.socket, sessions: Sessions, browser: bool, opening: str
 
 
 def _not_cut_short(record: logging.LogRecord) -> bool:
-    """Leave out that a page's connection was cut short, which is how a stop looks from inside."""
+    """Drop ``CancelledError`` records, which are logged during shutdown."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
-    """Let the page fetch its pictures, its recipe and what it exported, and upload files.
-
-    None of these are named by a path.
-    """
+    """Add the routes for pictures, recipes, downloads and uploads; none of them takes a path."""
     from fastapi import HTTPException
-    from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-    from starlette.concurrency import run_in_threadpool
-    from starlette.requests import Request
-
-    from glitch_gym.picture import read_picture
-    from glitch_gym.samples import SAMPLES
-    from glitch_render.media.pictures import encode_picture, preview_size, resized
-    from glitch_render.studio.masks import keep_mask
 
     def session(token: str) -> Session:
         found = sessions.by_token(token)
         if found is None:
             raise HTTPException(404, "this tab is closed")
         return found
+
+    _add_reads(app, root, session)
+    _add_uploads(app, root, session)
+
+
+def _add_reads(app: Any, root: str, session: Callable[[str], Session]) -> None:
+    """Add the routes by which the page fetches what a session has."""
+    from fastapi import HTTPException
+    from fastapi.responses import FileResponse, Response
+
+    from glitch_gym.picture import read_picture
+    from glitch_gym.samples import SAMPLES
+    from glitch_render.media.pictures import encode_picture, preview_size, resized
 
     def shown(token: str, name: str) -> Response:
         found = session(token).album.find(name)
@@ -219,6 +222,21 @@ def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
             raise HTTPException(404, "this export is no longer kept")
         return FileResponse(exported.path, filename=exported.name)
 
+    app.add_api_route(f"{root}/shown/{{token}}/{{name}}", shown)
+    app.add_api_route(f"{root}/sample/{{name}}", sample)
+    app.add_api_route(f"{root}/recipe/{{token}}", recipe)
+    app.add_api_route(f"{root}/download/{{token}}/{{number}}", download)
+
+
+def _add_uploads(app: Any, root: str, session: Callable[[str], Session]) -> None:
+    """Add the routes by which the page sends files."""
+    from fastapi.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+
+    from glitch_render.studio.masks import keep_mask
+    from glitch_render.studio.status import error_message
+
     async def upload(request: Request) -> Response:
         # A header of its own, which no page elsewhere can send: the tab, whose limits apply
         uploads = session(request.headers.get("x-studio-tab", "")).uploads
@@ -237,7 +255,9 @@ def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
         try:
             return JSONResponse({"path": await run_in_threadpool(keep_mask, path)})
         except GlitchError as error:
-            return JSONResponse({"error": str(error).replace(path, name)})
+            return JSONResponse(
+                {"error": error_message(error, {path: name, str(Path(path).resolve()): name})}
+            )
         finally:
             shutil.rmtree(Path(path).parent, ignore_errors=True)
 
@@ -246,10 +266,6 @@ def _add_routes(app: Any, root: str, sessions: Sessions) -> None:
         return Response(status_code=204)
 
     app.add_route(f"{root}/gradio_api/file={{path:path}}", no_file)
-    app.add_api_route(f"{root}/shown/{{token}}/{{name}}", shown)
-    app.add_api_route(f"{root}/sample/{{name}}", sample)
-    app.add_api_route(f"{root}/recipe/{{token}}", recipe)
-    app.add_api_route(f"{root}/download/{{token}}/{{number}}", download)
     # In front of gradio's, which would take in anything from anybody
     app.add_route(f"{root}/gradio_api/upload", upload, methods=["POST"])
     app.add_route(f"{root}/mask", mask, methods=["POST"])

@@ -1,6 +1,6 @@
 """What one tab of the browser has open: a source, a recipe with its past, a view, and its jobs.
 
-Nothing here knows of the page: it takes plain values and gives plain values.
+Nothing here knows of the page: plain values come in and go out.
 """
 
 from __future__ import annotations
@@ -10,26 +10,29 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, TypeVar
 
-from glitch_gym.errors import GlitchError, Problem, RecipeError, SettingError
+from glitch_gym.errors import Problem, RecipeError, SettingError
 from glitch_render.cache import Cache
 from glitch_render.progress import OnProgress
 from glitch_render.recipe.model import Recipe
 from glitch_render.recipe.paths import WantedPath, wanted_paths
 from glitch_render.recipe.presets import DEFAULT_PRESET, load_preset, preset_names
 from glitch_render.recipe.toml import parse_recipe, read_toml
+from glitch_render.studio.events import as_whole
+from glitch_render.studio.export import Export, ExportChoice, export
 from glitch_render.studio.history import History
 from glitch_render.studio.image_cache import ImageCache
 from glitch_render.studio.jobs import Job
-from glitch_render.studio.preview import Easel, Export, Shown, View, action_names, rephrase
+from glitch_render.studio.preview import Shown, View, Workspace, action_names
 from glitch_render.studio.source import Source, open_source
+from glitch_render.studio.status import Status, status
 from glitch_render.studio.uploads import UploadLimits, Uploads, suffix_of
 
-__all__ = ["Draft", "Question", "Session", "Sessions"]
+__all__ = ["Draft", "Question", "Screen", "Session", "Sessions"]
 
 T = TypeVar("T")
 
@@ -41,9 +44,9 @@ class Draft:
     """A recipe as it is being written.
 
     Args:
-        text: in TOML.
-        recipe: what it says.
-        preset: that it is, unchanged.
+        text: the recipe in TOML.
+        recipe: the recipe itself.
+        preset: name of the preset that it equals, if it equals one.
     """
 
     text: str
@@ -53,10 +56,10 @@ class Draft:
 
 @dataclass(frozen=True)
 class Question:
-    """A recipe from inside a picture or clip that waits for leave to open files.
+    """A recipe from inside a picture or clip that asks for permission to open files.
 
     Args:
-        text: in TOML.
+        text: the recipe in TOML.
         wanted: the files.
     """
 
@@ -68,14 +71,45 @@ class Question:
         return f"this recipe came inside a picture or clip, and wants to open\n{files}"
 
 
+@dataclass
+class Screen:
+    """What a tab shows.
+
+    Args:
+        stage: the picture, as the page's script takes it.
+        status: the line below it.
+        shows: what the picture was made of, as ``Session.wanted`` returned it.
+        failed: whether the last change was wrong.
+        heard: number of the last change that came from each part of the page.
+    """
+
+    stage: dict[str, Any] = field(default_factory=lambda: {"kind": "empty"})
+    status: Status = field(default_factory=lambda: status("nothing is open"))
+    shows: object = None
+    failed: bool = False
+    heard: dict[str, int] = field(default_factory=dict)
+
+    def is_news(self, part: str, value: Mapping[str, Any]) -> bool:
+        """Return whether a change is newer than those before: they can arrive out of order."""
+        number = as_whole(value.get("sent", 0), "the number of a change")
+        if number <= self.heard.get(part, 0):
+            return False
+        self.heard[part] = number
+        return True
+
+    def refuse(self, wrong: Status) -> None:
+        """Show what is wrong with a change; the picture stays."""
+        self.failed, self.shows, self.status = True, None, wrong
+
+
 class Session:
     """What one tab has open.
 
     Args:
-        folder: for its files; made anew, and gone with ``close``.
-        cache: where activations, rewards and tables are kept, and recalled from.
-        learners: those that were given by hand, as ``parse_recipe`` takes them.
-        limits: how much may be uploaded.
+        folder: parent of the session's own folder, which ``close`` removes.
+        cache: the cache of activations, rewards and tables.
+        learners: custom learners by name, as ``parse_recipe`` takes them.
+        limits: limits of what may be uploaded.
     """
 
     def __init__(
@@ -91,7 +125,9 @@ class Session:
         self.uploads = Uploads(self.folder / "uploads", limits or UploadLimits())
         self.cache = cache
         self.album = ImageCache(f"shown/{self.token}")
-        self.easel: Easel | None = None
+        self.workspace: Workspace | None = None
+        self.screen = Screen()
+        self.names: dict[str, str] = {}
         self.view = View()
         self.history = History(_preset_draft(DEFAULT_PRESET))
         self.problems: tuple[Problem, ...] = ()
@@ -109,23 +145,25 @@ class Session:
     @property
     def source(self) -> Source | None:
         """What is open."""
-        return None if self.easel is None else self.easel.source
+        return None if self.workspace is None else self.workspace.source
 
     def open(self, path: str, name: str) -> Source:
-        """Open a picture or a clip; what was open before is closed.
+        """Open a picture or a clip, and close what was open before.
+
+        Args:
+            path: path of the file, or ``sample:NAME``.
+            name: name that the person knows it by; it stands in ``names`` from now on.
 
         Raises:
             GlitchError: it cannot be read; what was open stays open.
         """
-        try:
-            source = open_source(path, name)
-        except GlitchError as error:
-            raise rephrase(error, {path: name}) from error
+        self.names[path] = name
+        source = open_source(path, name)
         before = self.source
         self.question = None
         self.stop("preview", "thumbnails", "export")
         with self._lock:
-            self.easel = Easel(source, self.album, self.folder, self.cache)
+            self.workspace = Workspace(source, self.album, self.folder, self.cache)
             self.view = replace(
                 self.view, kind="result", at=source.first_time, span=source.first_range
             )
@@ -135,13 +173,13 @@ class Session:
         return source
 
     def keep_upload(self, path: str) -> tuple[str, str]:
-        """Take a file that was uploaded in this tab into the session's folder.
+        """Move a file that was uploaded in this tab into the session's folder.
 
         Args:
-            path: where the upload lies.
+            path: path of the upload.
 
         Returns:
-            where it lies now, and the name that the person gave it.
+            its new path, and the name that the person gave it.
 
         Raises:
             PictureError: it was not uploaded in this tab.
@@ -151,23 +189,25 @@ class Session:
         shutil.move(path, target)
         with contextlib.suppress(OSError):
             Path(path).parent.rmdir()
+        self.names[str(target)] = name
         return str(target), name
 
     def forget_problems(self) -> None:
-        """Let the recipe be what it was before what was wrong."""
+        """Return to the last valid recipe."""
         self.problems, self.unread = (), None
 
     def forget_upload(self, path: str) -> None:
-        """Throw an upload out that is of no use."""
+        """Delete an upload that is no longer needed."""
         if Path(path).parent == self.folder:
             Path(path).unlink(missing_ok=True)
+            self.names.pop(path, None)
 
     def look(self, **changes: Any) -> None:
         """Change the view."""
         self.view = replace(self.view, **changes)
 
     def settle(self) -> None:
-        """Let the next change of the recipe be a step of its own."""
+        """Make the next change of the recipe a step of its own."""
         self.history.settle()
 
     # The recipe
@@ -178,13 +218,13 @@ class Session:
         return self.history.now
 
     def take_data(self, data: dict[str, Any], touched: str = "") -> bool:
-        """Take a recipe as plain data, as the layers' form gives it; says whether it is right.
+        """Apply a recipe as plain data, as the layers' form has it; return whether it is valid.
 
-        What is wrong with it is in ``problems``, and the recipe stays what it was.
+        What is wrong with an invalid one is in ``problems``, and the recipe stays what it was.
 
         Args:
-            data: as ``parse_recipe`` takes it.
-            touched: what was changed; changes of one thing are one step of ``undo``.
+            data: the recipe, as ``parse_recipe`` takes it.
+            touched: name of what was changed; changes of one thing are one step of ``undo``.
         """
         try:
             recipe = parse_recipe(json.loads(json.dumps(data)), learners=self._learners)
@@ -195,12 +235,12 @@ class Session:
         return True
 
     def take_text(self, text: str, *, inside: bool = False) -> bool:
-        """Take a recipe as TOML; says whether it is right, as ``take_data`` does.
+        """Apply a recipe in TOML; return whether it is valid, as ``take_data`` does.
 
         Args:
-            text: in TOML.
-            inside: whether it came inside a picture or clip. Then one that names files is not
-                taken, but stands in ``question`` until ``allow`` is called.
+            text: the recipe in TOML.
+            inside: whether it came inside a picture or clip. One that names files is then not
+                applied, but stands in ``question`` until ``allow`` is called.
         """
         self.question = None
         try:
@@ -219,23 +259,23 @@ class Session:
         return True
 
     def allow(self) -> bool:
-        """Take the recipe that is asked about, and let it open its files; says whether it did."""
+        """Apply the recipe of ``question`` with its files; return whether it was applied."""
         question = self.question
         return question is not None and self.take_text(question.text)
 
     def take_preset(self, name: str) -> None:
-        """Take a preset.
+        """Apply a preset.
 
         Raises:
-            SettingError: unknown.
+            SettingError: the name is not known.
         """
         self._put(_preset_draft(name), "")
 
     def take_seed(self, seed: int, touched: str = "") -> None:
-        """Take another seed.
+        """Set the seed.
 
         Raises:
-            SettingError: not a seed.
+            SettingError: it is not a valid seed.
         """
         data = self.draft.recipe.model_dump(mode="json", exclude_none=True)
         if not self.take_data(data | {"seed": seed}, touched):
@@ -244,16 +284,16 @@ class Session:
             raise SettingError(message)
 
     def roll(self) -> None:
-        """Take a seed by chance."""
+        """Pick a random seed."""
         self.take_seed(secrets.randbelow(1_000_000))
 
     def undo(self) -> None:
-        """Go back to the recipe before."""
+        """Go back to the recipe before the last change."""
         self.history.undo()
         self._settled()
 
     def redo(self) -> None:
-        """Do again what was undone."""
+        """Restore the last recipe that was undone."""
         self.history.redo()
         self._settled()
 
@@ -279,7 +319,7 @@ class Session:
     # Jobs
 
     def start(self, name: str, work: Callable[[OnProgress], T]) -> Job[T]:
-        """Start a job; an older one of that name is stopped."""
+        """Start a job, and stop an older one of that name."""
         with self._lock:
             if name in self._jobs:
                 self._jobs[name].stop()
@@ -305,7 +345,7 @@ class Session:
         return any(not job.wait(0) for job in jobs)
 
     def close(self) -> None:
-        """Stop all work, and let nothing of the session lie about."""
+        """Stop all work, and remove the session's files."""
         self.closed = True
         with self._lock:
             jobs = list(self._jobs.values())
@@ -318,7 +358,7 @@ class Session:
     # What is shown
 
     def wanted(self) -> tuple[Any, ...]:
-        """Return all that decides what ``show`` makes: the same is the same picture."""
+        """Return everything that ``show`` depends on: equal values give the same picture."""
         view = self.view
         if view.kind == "result" and not view.grid:
             view = replace(view, layer=0)
@@ -326,13 +366,13 @@ class Session:
             view = replace(view, action=None)
         return (self.source, self.draft.recipe, view)
 
-    def _opened(self) -> Easel:
-        if self.easel is None:
+    def _opened(self) -> Workspace:
+        if self.workspace is None:
             raise SettingError("nothing is open")
-        return self.easel
+        return self.workspace
 
     def show(self, report: OnProgress) -> Shown:
-        """Make what the view shows of the source and the recipe as they are now.
+        """Paint or draw what the view shows of the present source and recipe.
 
         Raises:
             GlitchError: nothing is open, or a setting does not go with it.
@@ -354,16 +394,16 @@ class Session:
             done=done,
         )
 
-    def export(self, suffix: str, report: OnProgress, **options: Any) -> Export:
-        """Render the source in full by the recipe as it is now; as ``Easel.export``."""
+    def export(self, choice: ExportChoice, report: OnProgress) -> Export:
+        """Render the source in full by the recipe as it is now; see ``export.export``."""
+        workspace, draft = self._opened(), self.draft
         self.exported = None
-        self.exported = self._opened().export(
-            self.draft.recipe,
-            self.view,
-            suffix,
-            report,
-            called=self.draft.preset or "glitched",
-            **options,
+        ending = choice.suffix.removeprefix("frame")
+        name = f"{workspace.source.stem}-{draft.preset or 'glitched'}{ending}"
+        folder = self.folder / "export"
+        self.names[str(folder)] = name
+        self.exported = export(
+            workspace, draft.recipe, self.view, choice, report, folder=folder, name=name
         )
         return self.exported
 
@@ -372,10 +412,10 @@ class Sessions:
     """The sessions of all tabs.
 
     Args:
-        folder: for their files.
-        cache: where activations, rewards and tables are kept, and recalled from.
-        learners: those that were given by hand, as ``parse_recipe`` takes them.
-        limits: how much each tab may upload.
+        folder: folder for their files.
+        cache: the cache of activations, rewards and tables.
+        learners: custom learners by name, as ``parse_recipe`` takes them.
+        limits: limits of what each tab may upload.
     """
 
     def __init__(
@@ -386,14 +426,14 @@ class Sessions:
         limits: UploadLimits | None = None,
     ) -> None:
         self._folder = folder
-        self._store = cache
+        self._cache = cache
         self._learners = learners
         self._limits = limits
         self._lock = Lock()
         self._by_tab: dict[str, Session] = {}
 
     def of(self, tab: str) -> Session:
-        """Return the session of a tab, made anew if it has none.
+        """Return the session of a tab, which is made if there is none yet.
 
         Raises:
             SettingError: too many tabs are open.
@@ -402,16 +442,16 @@ class Sessions:
             if tab not in self._by_tab:
                 if len(self._by_tab) >= _MOST_TABS:
                     raise SettingError(f"{_MOST_TABS} tabs are open: close one")
-                self._by_tab[tab] = Session(self._folder, self._store, self._learners, self._limits)
+                self._by_tab[tab] = Session(self._folder, self._cache, self._learners, self._limits)
             return self._by_tab[tab]
 
     def uploads_of(self, tab: str) -> Container[str]:
-        """Return the paths of what was uploaded in a tab and not opened yet."""
+        """Return the paths of the uploads of a tab that are not opened yet."""
         with self._lock:
             return self._by_tab[tab].uploads if tab in self._by_tab else ()
 
     def by_token(self, token: str) -> Session | None:
-        """Return the session with a token, if there is one."""
+        """Return the session with a token, or ``None``."""
         with self._lock:
             return next(
                 (
@@ -430,7 +470,7 @@ class Sessions:
             session.close()
 
     def close(self) -> None:
-        """Close all."""
+        """Close all sessions."""
         for tab in list(self._by_tab):
             self.end(tab)
 

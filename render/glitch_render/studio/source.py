@@ -1,4 +1,4 @@
-"""What is opened in the studio: a still or a clip, with what there is to know of it."""
+"""The source that is opened in the studio: a still or a clip, and its properties."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from glitch_render.recipe.files import recipe_text
 __all__ = ["LONGEST", "LONG_CLIP", "Source", "clock", "open_source"]
 
 LONGEST = 1920
-"""Pixels of the longer side of what the page shows; what is larger is shown smaller."""
+"""Longest side of a picture on the page, in pixels; larger ones are scaled down."""
 
 LONG_CLIP = 120.0
 """Seconds from which on a clip is opened with a range, since each frame of it is looked through."""
@@ -28,17 +28,17 @@ _FIRST_RANGE = 20.0
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What is opened.
+    """A still or a clip that is open.
 
     Args:
-        path: to be read, or ``sample:NAME``.
-        name: what the person calls it.
+        path: path of the file, or ``sample:NAME``.
+        name: name that the person knows it by.
         kind: a still or a clip.
-        width: in pixels.
-        height: likewise.
-        picture: of a still.
-        footage: of a clip.
-        recipe: text of the recipe that it was made by, if it is ours.
+        width: width of the source in pixels.
+        height: height of the source in pixels.
+        picture: the picture of a still.
+        footage: the footage of a clip.
+        recipe: text of the recipe that the file carries, if it carries one.
     """
 
     path: str
@@ -57,7 +57,7 @@ class Source:
 
     @property
     def seconds(self) -> float | None:
-        """How long a clip lasts, where its file says so."""
+        """Length of a clip in seconds, where its file states one."""
         if self.footage is None:
             return None
         if self.footage.length is None and self.footage.n_frames is not None:
@@ -78,13 +78,13 @@ class Source:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was converted on the way in."""
+        """Remarks on what was converted when it was read."""
         if self.picture is not None:
             return self.picture.notes
         return self.footage.notes if self.footage is not None else ()
 
     def describe(self) -> str:
-        """Say in a line what it is."""
+        """Return a line with its name, size and length."""
         size = f"{self.name} · {self.width}×{self.height}"
         if self.footage is None:
             return size
@@ -96,7 +96,7 @@ class Source:
         """Return a still as the page shows it, or ``None`` where that is the still itself.
 
         Args:
-            cells: of the finest grid, along its longer side.
+            cells: number of cells along the longer side of the finest grid.
         """
         if self.picture is None:
             return None
@@ -107,7 +107,7 @@ class Source:
 
 
 def clock(seconds: float) -> str:
-    """Write a time: ``4.2 s``, ``1:05`` or ``2:00:00``."""
+    """Return a time as text: ``4.2 s``, ``1:05`` or ``2:00:00``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -116,11 +116,11 @@ def clock(seconds: float) -> str:
 
 
 def open_source(path: str, name: str) -> Source:
-    """Find out what a file is, and read it if it is a still.
+    """Return a file as a source; a still is read, a clip only probed.
 
     Args:
-        path: of the file, or ``sample:NAME``.
-        name: what the person calls it.
+        path: path of the file, or ``sample:NAME``.
+        name: name that the person knows it by.
 
     Raises:
         GlitchError: it is neither a picture nor a clip, or is damaged.
@@ -137,7 +137,7 @@ def open_source(path: str, name: str) -> Source:
 
 
 def _recipe_in(path: str) -> str | None:
-    """Return the recipe that a file of ours carries."""
+    """Return the text of the recipe that a file carries, or ``None``."""
     if path.startswith("sample:") or not Path(path).suffix:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a tab uploads: taken in within limits, private, and gone if nothing comes of it."""
+"""Uploads of a tab: limited, private, and removed if they are never opened."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UploadError(GlitchError):
 
     Args:
         message: what is too much.
-        status: of the answer, as HTTP counts.
+        status: HTTP status of the answer.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -129,7 +129,7 @@ class Uploads:
         """Note a file that is complete, under the name that the person gave it; returns its path.
 
         Args:
-            path: in a folder that ``receiving`` gave.
+            path: path of the file, in a folder that ``receiving`` returned.
             name: as it came.
         """
         with self._lock:
@@ -137,7 +137,7 @@ class Uploads:
         return str(path)
 
     def claim(self, path: str) -> str:
-        """Let an upload be opened, once.
+        """Release an upload to be opened, once.
 
         Returns:
             the name that the person gave it.
@@ -152,7 +152,7 @@ class Uploads:
         return name
 
     def forget(self, path: str) -> None:
-        """Throw an upload out that nobody opened; one that was opened stays."""
+        """Delete an upload that was never opened; one that was opened stays."""
         with self._lock:
             waited = self._names.pop(path, None) is not None
         if waited:
@@ -179,7 +179,7 @@ async def receive_upload(request: Request, uploads: Uploads) -> str:
 
     Args:
         request: whose body is the form.
-        uploads: of the tab.
+        uploads: the uploads of the tab.
 
     Raises:
         UploadError: it is too large, one too many, or no form with a file.

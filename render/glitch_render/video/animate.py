@@ -182,7 +182,7 @@ def animate_still(
         Interrupted: as ``corrupt_clip``.
     """
     if is_footage(source):
-        raise SettingError(f"{source} moves already; give a still")
+        raise SettingError(f"{source} moves already; give a still", path=source)
     options, walk = options or ExportOptions(), walk or Walk()
     check_clip_target(output, source, named=recipe_files(recipe), force=options.force)
     selection = selection or Selection()

@@ -101,7 +101,10 @@ class Painter:
             following = next(self._reader, None)
             if following is None:
                 if self._read is None:
-                    raise PictureError(f"cannot read frame {number} of {self.footage.name}")
+                    raise PictureError(
+                        f"cannot read frame {number} of {self.footage.name}",
+                        path=self.footage.name,
+                    )
                 return self._read[1]
             self._read = following
         return self._read[1]

@@ -138,7 +138,9 @@ def render_parts(
             raise Interrupted(kept, len(plan)) from None
         if isinstance(error, GlitchError) and kept:
             raise OutputError(
-                f"{error} ({kept} of {len(plan)} frames are kept)", hint=Hint.RESUME
+                f"{error} ({kept} of {len(plan)} frames are kept)",
+                hint=Hint.RESUME,
+                path=error.path,
             ) from error
         if isinstance(error, OSError):
             raise write_error(target, error) from error
@@ -197,7 +199,8 @@ def _check_parts_folder(folder: Path, manifest: Path) -> None:
     if not ours:
         raise OutputError(
             f"{folder} is in the way: the parts of the output go there, and it holds something "
-            f"else; move it away"
+            f"else; move it away",
+            path=str(folder),
         )
 
 
@@ -260,7 +263,9 @@ def join(
             error = write_error(target, error)
         if isinstance(error, OutputError):
             said = str(error).replace(str(joined), str(target))
-            raise OutputError(f"{said} (all frames are kept)", hint=Hint.RESUME) from error
+            raise OutputError(
+                f"{said} (all frames are kept)", hint=Hint.RESUME, path=str(target)
+            ) from error
         raise
     shutil.rmtree(folder, ignore_errors=True)
     return notes

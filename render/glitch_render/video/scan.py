@@ -160,7 +160,9 @@ def _scan_with(
     maps.extend(one.result() for one in waiting)
     if not times:
         where = " there" if first is not None or last is not None else ""
-        raise PictureError(f"{footage.name} has no frame that can be read{where}")
+        raise PictureError(
+            f"{footage.name} has no frame that can be read{where}", path=footage.name
+        )
     if ended is None:
         step = times[-1] - times[-2] if len(times) > 1 else 0
         usual = max(1, round(1 / (footage.rate * footage.time_base)))
@@ -303,7 +305,8 @@ def plan_frames(footage: Footage, scan: FootageScan, rate: Fraction | None = Non
     if count > _MOST_FRAMES:
         raise PictureError(
             f"{footage.name} lasts {float(end * footage.time_base):,.0f} s, which is more than "
-            f"{_MOST_FRAMES:,} frames at {float(rate):g} a second: choose a start and an end"
+            f"{_MOST_FRAMES:,} frames at {float(rate):g} a second: choose a start and an end",
+            path=footage.name,
         )
     unit = footage.time_base * rate
     # Frame k is shown from k / rate on: the last of the footage's that has begun by then
