@@ -78,7 +78,7 @@ def _choose(ties: NDArray[np.uint64], state: int, skip: int) -> int:
 
 @borrowing
 def _highest(table: NDArray[np.float32], state: int, n_actions: int) -> np.float32:
-    """Return the highest value of a state: four maxima side by side, which need not wait in line."""
+    """Return the highest value of a state: four maxima side by side, so that none waits."""
     a = b = c = d = table[state, 2]
     whole = n_actions & ~3
     for place in range(2, 2 * whole + 2, 8):
