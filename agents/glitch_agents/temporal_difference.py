@@ -195,7 +195,7 @@ def _value_of_next(
         value = epsilon * total / n_actions + (1.0 - epsilon) * _best(q, state)
     else:
         value = _best(q, state)
-    return value
+    return float(value)
 
 
 @inlined
