@@ -13,9 +13,10 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glitch_gym.checks import whole_number
-from glitch_gym.compilation import compiled
+from glitch_gym.compilation import compiled, inlined
 
 __all__ = [
     "below",
@@ -24,6 +25,7 @@ __all__ = [
     "draw",
     "draw_py",
     "generator",
+    "pick",
     "stream",
     "unit",
 ]
@@ -79,7 +81,7 @@ def stream(key: np.uint64, index: int) -> np.uint64:
 
 @compiled
 def draw(key: np.uint64, counter: int) -> np.uint64:
-    """Give draw number ``counter`` under ``key``: 64 uniform bits."""
+    """Return draw number ``counter`` under ``key``: 64 uniform bits."""
     return _mix(np.uint64(key) + (np.uint64(counter) + _ONE) * _GOLDEN)
 
 
@@ -100,8 +102,29 @@ def below(bits: np.uint64, n: int) -> int:
     return int(np.int64(((bits >> _S32) * np.uint64(n)) >> _S32))
 
 
+@inlined
+def pick(
+    cumulative: NDArray[np.float64], state: int, first: int, count: int, bits: np.uint64
+) -> int:
+    """Pick a column of a table of cumulative probabilities with 64 uniform bits.
+
+    Args:
+        cumulative: float64 (n_states, n_columns).
+        state: row of the table.
+        first: first of the columns to pick from.
+        count: number of columns to pick from, whose cumulative probabilities end at 1.
+        bits: 64 uniform bits.
+    """
+    level = unit(bits)
+    column = first
+    # The last column needs no comparison: rounding may have left its sum below 1
+    while column < first + count - 1 and cumulative[state, column] <= level:
+        column += 1
+    return column
+
+
 def draw_py(key: int, counter: int) -> int:
-    """Return what ``draw`` does, in plain Python, which one draw loads no compiled code for."""
+    """Return what ``draw`` returns, in plain Python, for where loading compiled code costs more."""
     z = (key + (counter + 1) * int(_GOLDEN)) & _ALL
     z = (z ^ (z >> 30)) * int(_MIX_1) & _ALL
     z = (z ^ (z >> 27)) * int(_MIX_2) & _ALL
@@ -109,5 +132,5 @@ def draw_py(key: int, counter: int) -> int:
 
 
 def below_py(bits: int, n: int) -> int:
-    """Return what ``below`` gives, in plain Python."""
+    """Return what ``below`` returns, in plain Python."""
     return (bits >> 32) * n >> 32

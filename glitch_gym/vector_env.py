@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections import deque
+from collections import deque, namedtuple
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from glitch_gym.actions import ActionSet
 from glitch_gym.checks import checked_actions, checked_probabilities, shown, whole_number
-from glitch_gym.compilation import compiled
+from glitch_gym.compilation import borrowing, compiled, inlined
 from glitch_gym.dynamics import EXIT, LIFETIME
 from glitch_gym.env import GlitchGridEnv, episode_key
 from glitch_gym.errors import SettingError
 from glitch_gym.policy import HasProbabilities
-from glitch_gym.randomness import below, draw, stream, unit
+from glitch_gym.randomness import below, draw, pick, stream
 
 __all__ = ["GlitchGridVectorEnv", "VectorRollout"]
 
@@ -37,13 +38,45 @@ _MODES = {
 }
 
 
-@compiled
+WorldTables = namedtuple("WorldTables", ["successors", "rewards", "starts"])
+WorldTables.__doc__ = """What compiled code knows of a world.
+
+Args:
+    successors: int32 (n_cells, n_moves), the cell that each move leads to, or ``EXIT``.
+    rewards: float32 (n_cells, n_actions).
+    starts: int32 (n_starts,), cells that episodes start in.
+"""
+
+Agents = namedtuple("Agents", ["cells", "steps", "done", "keys", "episodes"])
+Agents.__doc__ = """The state of all agents.
+
+Args:
+    cells: int64 (num_envs,), the cell of each agent.
+    steps: int32 (num_envs,), steps of its present episode.
+    done: bool (num_envs,), whether that episode is over and waits for a reset.
+    keys: uint64 (num_envs,), key of its draws.
+    episodes: int64 (num_envs,), number of its next episode.
+"""
+
+Choice = namedtuple("Choice", ["actions", "cumulative"])
+Choice.__doc__ = """How a rollout chooses actions: uniformly at random if both arrays are empty.
+
+Args:
+    actions: int64 (n_cells,), the action in each cell; or empty.
+    cumulative: float64 (n_cells, n_actions), cumulative probabilities of the actions; or empty.
+"""
+
+Record = namedtuple("Record", ["observations", "actions", "rewards", "terminations", "truncations"])
+"""The arrays of a ``VectorRollout``."""
+
+
+@inlined
 def _start(starts: NDArray[np.int32], key: np.uint64, episode: int) -> int:
     return int(starts[below(draw(key, episode), starts.shape[0])])
 
 
-@compiled
-def _place(
+@borrowing
+def _begin_episodes(
     starts: NDArray[np.int32],
     chosen: NDArray[np.bool_],
     cells: NDArray[np.int64],
@@ -59,30 +92,34 @@ def _place(
 @compiled
 def _step(
     successors: NDArray[np.int32],
-    rewards: NDArray[np.float32],
+    table: NDArray[np.float32],
     starts: NDArray[np.int32],
     actions: NDArray[np.int64],
     lifetime: int,
     mode: int,
     cells: NDArray[np.int64],
     steps: NDArray[np.int32],
-    over: NDArray[np.bool_],
+    done: NDArray[np.bool_],
     keys: NDArray[np.uint64],
     episodes: NDArray[np.int64],
-    gained: NDArray[np.float64],
+    rewards: NDArray[np.float64],
     terminated: NDArray[np.bool_],
     truncated: NDArray[np.bool_],
     final: NDArray[np.int64],
 ) -> int:
-    """Step every agent by the dynamics' tables, and reset by the mode.
+    """Step every agent by the world's tables, and reset by the mode.
 
-    Gives how many episodes ended, or −1 if an action is none; then nothing is done.
+    Return the number of episodes that ended, or −1, with no state changed, if any action is
+    invalid.
 
-    All agents step first, those too who wait for a reset, in several short loops without a branch:
-    look-ups then overlap, the rest is vectorised, and no branch that is guessed wrongly throws away
-    what is under way. Ends and resets come after.
+    All agents step first, including those that wait for a reset, in several short loops without a
+    branch: look-ups then overlap, the rest is vectorised, and no mispredicted branch discards work
+    in flight. Ends and resets come after.
+
+    The arguments are not bundled: of a call for few agents, unpacking bundles would be the larger
+    part.
     """
-    n_actions = np.uint64(rewards.shape[1])
+    n_actions = np.uint64(table.shape[1])
     last_move = np.uint64(successors.shape[1] - 1)
     wrong = np.uint64(0)
     for i in range(actions.shape[0]):
@@ -91,25 +128,25 @@ def _step(
     if wrong != np.uint64(0):
         return -1
     for i in range(actions.shape[0]):
-        gained[i] = rewards[np.uint64(cells[i]), np.uint64(actions[i])]
+        rewards[i] = table[np.uint64(cells[i]), np.uint64(actions[i])]
     for i in range(actions.shape[0]):
         # The number of moves is 4 or 8: the lower bits of an action are its move
-        there = successors[np.uint64(cells[i]), np.uint64(actions[i]) & last_move]
-        leaves = there == EXIT
+        successor = successors[np.uint64(cells[i]), np.uint64(actions[i]) & last_move]
+        leaves = successor == EXIT
         terminated[i] = leaves
-        cells[i] = cells[i] if leaves else there
+        cells[i] = cells[i] if leaves else successor
     for i in range(actions.shape[0]):
         lived = steps[i] + 1
         steps[i] = lived
         truncated[i] = lived >= lifetime
     ended = 0
     for i in range(actions.shape[0]):
-        if over[i]:
+        if done[i]:
             cells[i] = _start(starts, keys[i], episodes[i])
             episodes[i] += 1
             steps[i] = 0
-            over[i] = False
-            gained[i] = 0.0
+            done[i] = False
+            rewards[i] = 0.0
             terminated[i] = False
             truncated[i] = False
         elif terminated[i] | truncated[i]:
@@ -120,70 +157,60 @@ def _step(
                 episodes[i] += 1
                 steps[i] = 0
             else:
-                over[i] = True
+                done[i] = True
     return ended
 
 
-@compiled
+@borrowing
 def _rollout(
-    successors: NDArray[np.int32],
-    rewards: NDArray[np.float32],
-    starts: NDArray[np.int32],
-    choice: NDArray[np.int64],
-    cumulative: NDArray[np.float64],
+    world: WorldTables,
+    choice: Choice,
     lifetime: int,
-    cells: NDArray[np.int64],
-    steps: NDArray[np.int32],
-    keys: NDArray[np.uint64],
-    episodes: NDArray[np.int64],
+    agents: Agents,
     first: int,
     last: int,
-    observations: NDArray[np.int32],
-    actions: NDArray[np.int32],
-    gained: NDArray[np.float32],
-    terminated: NDArray[np.bool_],
-    truncated: NDArray[np.bool_],
+    record: Record,
 ) -> None:
-    """Walk the agents [first, last); arrays are (steps, agents)."""
+    """Walk the agents [first, last); the arrays of the record are (steps, agents)."""
+    successors, rewards, starts = world
+    cells, steps, keys, episodes = agents.cells, agents.steps, agents.keys, agents.episodes
     n_actions = rewards.shape[1]
-    for t in range(actions.shape[0]):
+    n_steps = record.actions.shape[0]
+    for t in range(n_steps):
         for i in range(first, last):
             cell = cells[i]
-            observations[t, i] = cell
-            if choice.shape[0] > 0:
-                action = choice[cell]
+            record.observations[t, i] = cell
+            if choice.actions.shape[0] > 0:
+                action = choice.actions[cell]
             else:
-                # The draws of an episode that is under way hang on the one that placed its agent
+                # The draws of a running episode are keyed by the one that placed its agent
                 bits = draw(stream(keys[i], episodes[i]), steps[i])
-                if cumulative.shape[0] == 0:
+                if choice.cumulative.shape[0] == 0:
                     action = below(bits, n_actions)
                 else:
-                    level = unit(bits)
-                    action = 0
-                    while action < n_actions - 1 and cumulative[cell, action] <= level:
-                        action += 1
-            there = successors[cell, action & (successors.shape[1] - 1)]
+                    action = pick(choice.cumulative, cell, 0, n_actions, bits)
+            successor = successors[cell, action & (successors.shape[1] - 1)]
             lived = steps[i] + 1
-            leaves = there == EXIT
+            leaves = successor == EXIT
             late = lived >= lifetime
-            actions[t, i] = action
-            gained[t, i] = rewards[cell, action]
-            terminated[t, i] = leaves
-            truncated[t, i] = late
+            record.actions[t, i] = action
+            record.rewards[t, i] = rewards[cell, action]
+            record.terminations[t, i] = leaves
+            record.truncations[t, i] = late
             if leaves or late:
                 cells[i] = _start(starts, keys[i], episodes[i])
                 episodes[i] += 1
                 steps[i] = 0
             else:
-                cells[i] = there
+                cells[i] = successor
                 steps[i] = lived
     for i in range(first, last):
-        observations[actions.shape[0], i] = cells[i]
+        record.observations[n_steps, i] = cells[i]
 
 
 @dataclass(frozen=True, eq=False)
 class VectorRollout:
-    """What all agents saw and did, step by step, with episodes reset on the way.
+    """All agents' observations and actions, step by step, with episodes reset on the way.
 
     Args:
         observations: int32 (steps + 1, num_envs), the cell before each step; after the end of an
@@ -204,22 +231,22 @@ class VectorRollout:
 class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
     """Many agents on one picture, stepped and reset in one compiled loop.
 
-    What it observes, its actions, its rewards and its endings are those of ``GlitchGridEnv``; equal
-    seeds and actions give equal results, bit for bit.
+    Its observations, actions, rewards and endings are those of ``GlitchGridEnv``; equal seeds and
+    actions give equal results, bit for bit.
 
     Args:
-        num_envs: how many agents, at least 1.
-        max_episode_steps: the lifetime; ``gym.make_vec`` gives the registered 20.
+        num_envs: number of agents, at least 1.
+        max_episode_steps: the lifetime; ``gym.make_vec`` passes the registered 20.
         autoreset_mode: ``"NextStep"`` (default), ``"SameStep"`` or ``"Disabled"``, or an
             ``AutoresetMode``.
-        masks: put ``action_mask`` into the infos (they cost more than the step itself).
+        masks: whether to put ``action_mask`` into the infos (masks cost more than the step itself).
         lifetime: a shorter lifetime, as in ``GlitchGridEnv``.
         env: a scalar environment whose world, picture and observation are shared; it takes the
             place of the settings, and is not stepped.
         kwargs: every other setting of ``GlitchGridEnv``.
 
     Raises:
-        SettingError: a setting out of its range.
+        SettingError: a setting is out of range.
     """
 
     def __init__(
@@ -264,18 +291,18 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         self._masks = masks
         self._cells = np.zeros(num_envs, np.int64)
         self._steps = np.zeros(num_envs, np.int32)
-        self._over = np.zeros(num_envs, np.bool_)
+        self._done = np.zeros(num_envs, np.bool_)
         self._keys = np.zeros(num_envs, np.uint64)
         self._episodes = np.zeros(num_envs, np.int64)
         self._seeded = False
         self._begun = False
-        # The last steps of all agents, which the picture is drawn from
+        # The last steps of all agents, from which the picture is drawn
         self._walks: deque[tuple[NDArray[np.int64], NDArray[np.int64]]] = deque(
             maxlen=self.lifetime
         )
 
     @property
-    def actions(self) -> Any:
+    def actions(self) -> ActionSet:
         """The actions, with ``encode``, ``decode`` and ``names``."""
         return self.world.actions
 
@@ -326,12 +353,13 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         """Begin new episodes, of all agents or of those in ``options["reset_mask"]``.
 
         Args:
-            seed: agent i is seeded by seed + i; or a seed for each, ``None`` for none.
-            options: ``"cell"``, (row, col), places all of them; ``"reset_mask"``, bool (num_envs,),
-                says whom to reset.
+            seed: seed of agent 0, from which agent i has seed + i; or a sequence with a seed, or
+                ``None``, for each agent.
+            options: ``"cell"``, (row, col), the cell that all of them start in; ``"reset_mask"``,
+                bool (num_envs,), the agents to reset.
 
         Raises:
-            SettingError: bad options or seeds.
+            SettingError: the options or seeds are invalid.
         """
         options = {} if options is None else options
         if not isinstance(options, Mapping):
@@ -347,16 +375,16 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             ):
                 raise SettingError(f"reset_mask must be a bool array ({self.num_envs},)")
             if not chosen.any():
-                raise SettingError("reset_mask is false everywhere: nobody is to be reset")
+                raise SettingError("reset_mask is false everywhere: choose at least one agent")
             if not self._begun and not chosen.all():
                 raise gym.error.ResetNeeded("the first reset must be of all agents")
         cell = self._single.chosen_cell(options)
         self._seed(seed, chosen)
-        _place(self.world.picture_cells, chosen, self._cells, self._keys, self._episodes)
+        _begin_episodes(self.world.picture_cells, chosen, self._cells, self._keys, self._episodes)
         if cell is not None:
             self._cells[chosen] = cell
         self._steps[chosen] = 0
-        self._over[chosen] = False
+        self._done[chosen] = False
         self._begun = True
         infos: dict[str, Any] = {}
         if self._masks:
@@ -378,20 +406,20 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             observations, rewards (float64), terminations, truncations (bool) and infos, all new.
 
         Raises:
-            SettingError: actions of another shape or type, or outside the action space.
+            SettingError: the actions have another shape or type, or lie outside the action space.
             gymnasium.error.ResetNeeded: before the first reset; or, with autoreset disabled, for an
                 agent whose episode is over.
         """
         given = self._checked(actions)
         if not self._begun:
             raise gym.error.ResetNeeded("call reset() before step()")
-        if self._mode == _DISABLED and self._over.any():
+        if self._mode == _DISABLED and self._done.any():
             raise gym.error.ResetNeeded(
-                f"the episode of agent {int(self._over.argmax())} is over: "
+                f"the episode of agent {int(self._done.argmax())} is over: "
                 f"reset(options={{'reset_mask': terminations | truncations}})"
             )
         n = self.num_envs
-        gained = np.empty(n, np.float64)
+        rewards = np.empty(n, np.float64)
         terminated = np.empty(n, np.bool_)
         truncated = np.empty(n, np.bool_)
         final = np.empty(n, np.int64)
@@ -405,10 +433,10 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             self._mode,
             self._cells,
             self._steps,
-            self._over,
+            self._done,
             self._keys,
             self._episodes,
-            gained,
+            rewards,
             terminated,
             truncated,
             final,
@@ -426,7 +454,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             infos = self._mask_infos(np.ones(n, np.bool_))
         if ended and self._mode == _SAME_STEP:
             infos |= self._final_infos(terminated | truncated, final)
-        return self._observe(self._cells), gained, terminated, truncated, infos
+        return self._observe(self._cells), rewards, terminated, truncated, infos
 
     def _checked(self, actions: Any) -> NDArray[np.int64]:
         try:
@@ -439,14 +467,14 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 f"{given.shape}"
             )
         if given.dtype == np.uint64:
-            # The largest would turn into negative numbers, and be reported as such
+            # The largest would wrap to negative numbers, and be reported as such
             given = np.minimum(given, np.uint64(np.iinfo(np.int64).max))
         return np.ascontiguousarray(given, np.int64)
 
     def _stamped(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
         known = np.clip(actions, 0, self.world.actions.n - 1)
-        there = self.world.next_state[self._cells, known].astype(np.int64)
-        return np.where((there == self._cells) | self._over, EXIT, there)
+        successors = self.world.next_state[self._cells, known].astype(np.int64)
+        return np.where((successors == self._cells) | self._done, EXIT, successors)
 
     def _final_infos(self, ended: NDArray[np.bool_], final: NDArray[np.int64]) -> dict[str, Any]:
         last = np.full(self.num_envs, None, object)
@@ -481,18 +509,18 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
     ) -> VectorRollout:
         """Step all agents many times inside compiled code; episodes are reset on the way.
 
-        It goes on from where the agents are, and leaves them where they arrive. The result does not
-        depend on the number of threads.
+        It continues from where the agents are, and leaves them where they arrive. The result does
+        not depend on the number of threads.
 
         Args:
-            policy: something with ``probabilities()``; an integer array (n_cells,) with the action
+            policy: a policy with ``probabilities()``; an integer array (n_cells,) with the action
                 for each cell; or ``None`` for uniformly random actions.
-            steps: at least 1.
-            threads: how many share the work.
+            steps: number of steps, at least 1.
+            threads: number of threads that share the work.
 
         Raises:
-            SettingError: a policy of another shape, with actions outside the action space, or with
-                rows that are not probabilities; no steps or threads, or more steps than fit.
+            SettingError: the policy has another shape, actions outside the action space, or rows
+                that are not probabilities; there are no steps or threads, or more steps than fit.
             gymnasium.error.ResetNeeded: before the first reset, or where an episode is over.
         """
         steps = whole_number("steps", steps, least=1)
@@ -500,16 +528,47 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         if steps * self.num_envs > _MOST_ROLLED_OUT:
             raise SettingError(
                 f"{steps:,} steps of {self.num_envs:,} agents are too many at once: take at most "
-                f"{max(1, _MOST_ROLLED_OUT // self.num_envs):,}, and go on from there"
+                f"{max(1, _MOST_ROLLED_OUT // self.num_envs):,}, and continue from there"
             )
-        if not self._begun or (self._mode == _DISABLED and self._over.any()):
+        if not self._begun or (self._mode == _DISABLED and self._done.any()):
             raise gym.error.ResetNeeded("call reset() before rollout()")
-        n, n_actions = self.num_envs, self.world.actions.n
-        choice = np.empty(0, np.int64)
-        cumulative = np.empty((0, 0))
-        shape = (self.world.grid.n_cells, n_actions)
+        choice = self._choice(policy)
+        n = self.num_envs
+        record = Record(
+            np.empty((steps + 1, n), np.int32),
+            np.empty((steps, n), np.int32),
+            np.empty((steps, n), np.float32),
+            np.empty((steps, n), np.bool_),
+            np.empty((steps, n), np.bool_),
+        )
+
+        world = WorldTables(self.world.successors, self.world.rewards, self.world.picture_cells)
+        agents = Agents(self._cells, self._steps, self._done, self._keys, self._episodes)
+
+        def walk(first: int, last: int) -> None:
+            _rollout(world, choice, self.lifetime, agents, first, last, record)
+
+        # Under NEXT_STEP, episodes that ended in the last step wait for this reset
+        _begin_episodes(
+            self.world.picture_cells, self._done, self._cells, self._keys, self._episodes
+        )
+        self._steps[self._done] = 0
+        self._done[:] = False
+        self._walks.clear()
+        edges = [n * part // threads for part in range(threads + 1)]
+        if threads == 1:
+            walk(0, n)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(walk, edges[:-1], edges[1:]))
+        return VectorRollout(*record)
+
+    def _choice(self, policy: HasProbabilities | NDArray[np.integer[Any]] | None) -> Choice:
+        """Return how compiled code chooses actions by a policy."""
+        actions, cumulative = np.empty(0, np.int64), np.empty((0, 0))
+        shape = (self.world.grid.n_cells, self.world.actions.n)
         if isinstance(policy, np.ndarray):
-            choice = checked_actions(policy, *shape)
+            actions = checked_actions(policy, *shape)
         elif policy is not None:
             if not callable(getattr(policy, "probabilities", None)):
                 raise SettingError(
@@ -518,53 +577,13 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 )
             probs = checked_probabilities(policy.probabilities(), shape)
             if (probs.max(axis=1) == 1).all():
-                choice = probs.argmax(axis=1).astype(np.int64)
+                actions = probs.argmax(axis=1).astype(np.int64)
             else:
                 cumulative = np.cumsum(probs, axis=1)
-        result = VectorRollout(
-            np.empty((steps + 1, n), np.int32),
-            np.empty((steps, n), np.int32),
-            np.empty((steps, n), np.float32),
-            np.empty((steps, n), np.bool_),
-            np.empty((steps, n), np.bool_),
-        )
-
-        def walk(first: int, last: int) -> None:
-            _rollout(
-                self.world.successors,
-                self.world.rewards,
-                self.world.picture_cells,
-                choice,
-                cumulative,
-                self.lifetime,
-                self._cells,
-                self._steps,
-                self._keys,
-                self._episodes,
-                first,
-                last,
-                result.observations,
-                result.actions,
-                result.rewards,
-                result.terminations,
-                result.truncations,
-            )
-
-        # Under NEXT_STEP, episodes that ended in the last step wait for this reset
-        _place(self.world.picture_cells, self._over, self._cells, self._keys, self._episodes)
-        self._steps[self._over] = 0
-        self._over[:] = False
-        self._walks.clear()
-        edges = [n * part // threads for part in range(threads + 1)]
-        if threads == 1:
-            walk(0, n)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(walk, edges[:-1], edges[1:]))
-        return result
+        return Choice(actions, cumulative)
 
     def render(self) -> Any:
-        """One picture, as all agents together have left it in their present episodes.
+        """Return one picture, as all agents together have left it in their present episodes.
 
         Returns:
             uint8 (height, width, 3) with every agent's cell marked; text for ``"ansi"``.
@@ -582,7 +601,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         cells = np.full((self.num_envs, length), -1, np.int32)
         actions = np.full((self.num_envs, length), -1, np.int32)
         for t, (stamped, taken) in enumerate(self._walks):
-            # By the step of the episode, which is what random colours hang on
+            # By the step of the episode, which keys the random colours
             step = self._steps - (length - t)
             present = np.flatnonzero(step >= 0)
             cells[present, step[present]] = stamped[present]

@@ -95,7 +95,7 @@ def test_a_still_becomes_a_clip(folder):
         (["in.mp4", "-o", "out.mp4", "--start", "5"], "no frame"),
         (["in.mp4", "-o", "out.mp4", "--set", "layers.1.grid=[400, 300]"], "finer than"),
         (["in.mp4", "-o", "out.mp4", "--set", "layers.1.born_above=1.0",
-          "--set", "layers.1.born_below=0.0"], "no cell may bear an agent"),
+          "--set", "layers.1.born_below=0.0"], "no cell qualifies for births"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_line(folder, arguments, message):

@@ -167,7 +167,7 @@ def test_what_cannot_be_corrupted_is_refused(medium):
     with pytest.raises(PictureError, match="uint8"):
         corrupt(medium[:, :, 0], load_preset())
     nobody = Layer(grid=(8, 8), effects=["same"], iterations=1, born_above=1.0, born_below=0.0)
-    with pytest.raises(SettingError, match="no cell may bear"):
+    with pytest.raises(SettingError, match="no cell qualifies for births"):
         corrupt(medium, Recipe(layers=[nobody], activation="edges"))
 
 

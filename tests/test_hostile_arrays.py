@@ -613,7 +613,7 @@ STEPPING = Entry(
     },
 )  # fmt: skip
 ENTRIES: dict[str, Entry] = {
-    "glitch_gym.vector_env._place": Entry(lambda: vector().reset(seed=3), RESETS),
+    "glitch_gym.vector_env._begin_episodes": Entry(lambda: vector().reset(seed=3), RESETS),
     "glitch_gym.vector_env._step": Entry(
         lambda: [vector().step(np.array([0, 3, 7], kind)) for kind in (np.int64, np.uint64, "i1")],
         STEPS,
@@ -652,7 +652,7 @@ ENTRIES: dict[str, Entry] = {
         SETTINGS | lakes(lambda env: Sarsa().learn(env, episodes=2)),
     ),
     "glitch_agents.temporal_difference._choose": STEPPING,
-    "glitch_agents.temporal_difference._update": STEPPING,
+    "glitch_agents.temporal_difference._learn_step": STEPPING,
     "glitch_agents.planning._best_per_move": PLANNING,
     "glitch_agents.planning._sweep": PLANNING,
     "glitch_agents.planning._follow_moves": PLANNING,
@@ -702,13 +702,26 @@ def is_compiled(node: ast.AST) -> bool:
     )
 
 
+@cache
+def bundles() -> tuple[str, ...]:
+    """Find the bundles of arrays that kernels take: the modules' named tuples."""
+    return tuple(
+        node.targets[0].id
+        for tree in modules().values()
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) == "namedtuple"
+    )
+
+
 def takes_arrays(node: ast.FunctionDef) -> bool:
-    bundles = ("NDArray", "OpList", "CellState", "GridTable", "ActionTable")
     return any(
         bundle in ast.unparse(one.annotation)
         for one in node.args.args
         if one.annotation
-        for bundle in bundles
+        for bundle in ("NDArray", *bundles())
     )
 
 

@@ -93,7 +93,7 @@ def test_births_keep_to_the_activation(small):
         levels = world.activation[np.divmod(born, world.grid.cols)]
         assert holds(levels).all()
         assert len(np.unique(born)) > 10
-    with pytest.raises(SettingError, match="no cell may bear"):
+    with pytest.raises(SettingError, match="no cell qualifies for births"):
         rollout(world, table, 5, born_above=0.9, born_below=0.1)
 
 

@@ -80,7 +80,7 @@ def test_worlds_of_one_cell_and_walled_corners_are_no_trouble():
     [
         (lambda: ModelBased(gamma=1), "gamma"),
         (lambda: ModelBased(ties="none"), "ties"),
-        (lambda: ModelBased(prune_below=-1), "hopeless"),
+        (lambda: ModelBased(prune_below=-1), "prune_below"),
         (lambda: ModelBased().learn(small_world(), episodes=0), "episodes"),
         (lambda: ModelBased().learn(gym.make("FrozenLake-v1"), episodes=1), "GlitchGrid"),
     ],

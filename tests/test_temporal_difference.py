@@ -215,8 +215,8 @@ def test_learners_that_cannot_step_refuse_a_wrapper_that_changes_something(learn
 
 def test_stochastic_problems_draw_their_outcomes():
     env = gym.make("FrozenLake-v1", is_slippery=True)
-    problem = tabular_mdp(env)
-    assert problem.next_state.shape == (16, 12)
+    mdp = tabular_mdp(env)
+    assert mdp.tables.next_state.shape == (16, 12)
     table = QLearning(alpha=Schedule(0.5, 0.01), epsilon=0.3, gamma=0.99).learn(
         env, episodes=60_000
     )

@@ -225,7 +225,7 @@ def test_births_follow_the_activation_through_the_clip(small):
 
 def test_a_layer_that_nobody_is_born_in_is_refused(small, maps):
     timeline, _, _ = stage(layer_of(born_above=0.6, born_below=0.4), small, maps)
-    with pytest.raises(SettingError, match="no cell may bear an agent"):
+    with pytest.raises(SettingError, match="no cell qualifies for births"):
         timeline().check_births()
     stage(layer_of(born_above=0.5), small, maps)[0]().check_births()
 

@@ -216,7 +216,7 @@ def test_text_shows_all_agents():
         (lambda: begun().step(np.array([0, 1, -1])), "action -1 of agent 2"),
         (lambda: begun().reset(seed=[1, 2]), "2 seeds"),
         (lambda: begun().reset(options={"reset_mask": [True] * 3}), "reset_mask"),
-        (lambda: begun().reset(options={"reset_mask": np.zeros(3, bool)}), "nobody"),
+        (lambda: begun().reset(options={"reset_mask": np.zeros(3, bool)}), "choose at least one"),
         (lambda: begun().reset(options={"cell": (30, 0)}), "outside"),
         (lambda: begun().reset(options={"cel": 0}), "did you mean 'cell'"),
         (lambda: begun().rollout(None, 0), "at least 1"),

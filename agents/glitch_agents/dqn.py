@@ -65,15 +65,15 @@ class DQN:
     """Deep Q-learning over ``"coordinates"`` or ``"patch"``.
 
     Args:
-        observation: what the network sees.
-        hidden: units of each of its two layers.
+        observation: kind of observation that the network sees.
+        hidden: number of units in each of its two hidden layers.
         gamma: discount in [0, 1).
-        epsilon: exploration, a number or a schedule over the episodes.
-        learning_rate: of Adam.
-        batch: transitions a gradient step learns from.
-        buffer: transitions that are kept.
-        train_every: environment steps between gradient steps.
-        target_every: gradient steps between copies to the target network.
+        epsilon: probability of a random action, a number or a schedule over the episodes.
+        learning_rate: learning rate of Adam.
+        batch: number of transitions that a gradient step learns from.
+        buffer: number of transitions that are kept.
+        train_every: number of environment steps between gradient steps.
+        target_every: number of gradient steps between copies to the target network.
     """
 
     observation: str = "coordinates"
@@ -103,11 +103,11 @@ class DQN:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> NetworkPolicy:
-        """Learn for a number of episodes; on Ctrl-C, give what has been learned so far.
+        """Learn for a number of episodes; on Ctrl-C, return what has been learned so far.
 
         Raises:
             MissingExtraError: torch is not installed.
-            SettingError: no episodes, or an environment of another kind.
+            SettingError: there are no episodes, or the environment is of another kind.
         """
         torch = _torch()
         episodes = whole_number("episodes", episodes, least=1)
@@ -118,78 +118,105 @@ class DQN:
         own = GlitchGridEnv.from_world(
             given.world, given.frame, observation=self.observation, lifetime=lifetime_of(env)
         )
-        space = own.observation_space
-        assert isinstance(space, gym.spaces.Box)
-        n_inputs, n_actions = int(np.prod(space.shape)), own.world.actions.n
-        rng = np.random.default_rng(int(derive_key(seed, "dqn")))
-        # Forked: torch's global generator is the user's
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(derive_key(seed, "dqn", "weights")) >> 1)
-            network = torch.nn.Sequential(
-                torch.nn.Linear(n_inputs, self.hidden),
-                torch.nn.ReLU(),
-                torch.nn.Linear(self.hidden, self.hidden),
-                torch.nn.ReLU(),
-                torch.nn.Linear(self.hidden, n_actions),
-            )
-        target = copy.deepcopy(network)
-        optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
-        seen = np.zeros((self.buffer, n_inputs), np.float32)
-        following = np.zeros((self.buffer, n_inputs), np.float32)
-        actions = np.zeros(self.buffer, np.int64)
-        rewards = np.zeros(self.buffer, np.float32)
-        over = np.zeros(self.buffer, np.float32)
-
-        def improve(filled: int) -> None:
-            rows = rng.integers(filled, size=self.batch)
-            x, y = torch.from_numpy(seen[rows]), torch.from_numpy(following[rows])
-            taken = torch.from_numpy(actions[rows])[:, None]
-            with torch.no_grad():
-                chosen = network(y).argmax(dim=1, keepdim=True)
-                value = target(y).gather(1, chosen)[:, 0]
-                goal = torch.from_numpy(rewards[rows]) + self.gamma * value * (
-                    1 - torch.from_numpy(over[rows])
-                )
-            loss = torch.nn.functional.huber_loss(network(x).gather(1, taken)[:, 0], goal)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-
+        training = _Training(self, own, seed)
         epsilons = as_schedule(self.epsilon, "epsilon", 0, 1).values(0, episodes, episodes)
         first_seed = int(derive_key(seed, "dqn", "env")) >> 1
-        steps = gradient_steps = 0
         interrupted = False
-
-        def run_episode(epsilon: float, seed: int | None) -> None:
-            nonlocal steps, gradient_steps
-            state, _ = own.reset(seed=seed)
-            while True:
-                if rng.random() < epsilon:
-                    action = int(rng.integers(n_actions))
-                else:
-                    with torch.inference_mode():
-                        action = int(network(torch.from_numpy(state.ravel())).argmax())
-                there, reward, terminated, truncated, _ = own.step(action)
-                row = steps % self.buffer
-                seen[row], following[row] = state.ravel(), there.ravel()
-                actions[row], rewards[row], over[row] = action, reward, terminated
-                state = there
-                steps += 1
-                if steps >= self.batch and steps % self.train_every == 0:
-                    improve(min(steps, self.buffer))
-                    gradient_steps += 1
-                    if gradient_steps % self.target_every == 0:
-                        target.load_state_dict(network.state_dict())
-                if terminated or truncated:
-                    return
-
         try:
             for episode in range(episodes):
-                # For one episode at a time, so that nobody waits for all of them
+                # One episode at a time, so that other threads need not wait for all of them
                 with one_torch_thread(torch):
-                    run_episode(epsilons[episode], first_seed if episode == 0 else None)
+                    training.run_episode(epsilons[episode], first_seed if episode == 0 else None)
                 if progress is not None and (episode % 20 == 19 or episode == episodes - 1):
                     progress(episode + 1, episodes)
         except KeyboardInterrupt:
             interrupted = True
-        return NetworkPolicy(network.eval(), own, interrupted)
+        return NetworkPolicy(training.network.eval(), own, interrupted)
+
+
+class _Training:
+    """A DQN in training: its networks, its optimiser and its replay buffer.
+
+    Args:
+        settings: settings of the learner.
+        env: environment to learn in, which observes what the network sees.
+        seed: seed of weights, exploration and batches.
+    """
+
+    def __init__(self, settings: DQN, env: GlitchGridEnv, seed: int) -> None:
+        torch = _torch()
+        self._settings = settings
+        self._env = env
+        space = env.observation_space
+        assert isinstance(space, gym.spaces.Box)
+        n_inputs, n_actions = int(np.prod(space.shape)), env.world.actions.n
+        self._n_actions = n_actions
+        self._rng = np.random.default_rng(int(derive_key(seed, "dqn")))
+        # Forked: torch's global generator is the user's
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(derive_key(seed, "dqn", "weights")) >> 1)
+            self.network: torch.nn.Module = torch.nn.Sequential(
+                torch.nn.Linear(n_inputs, settings.hidden),
+                torch.nn.ReLU(),
+                torch.nn.Linear(settings.hidden, settings.hidden),
+                torch.nn.ReLU(),
+                torch.nn.Linear(settings.hidden, n_actions),
+            )
+        self._target = copy.deepcopy(self.network)
+        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        self._observations = np.zeros((settings.buffer, n_inputs), np.float32)
+        self._next_observations = np.zeros((settings.buffer, n_inputs), np.float32)
+        self._actions = np.zeros(settings.buffer, np.int64)
+        self._rewards = np.zeros(settings.buffer, np.float32)
+        self._done = np.zeros(settings.buffer, np.float32)
+        self._steps = self._gradient_steps = 0
+
+    def run_episode(self, epsilon: float, seed: int | None) -> None:
+        """Run an episode, and improve the network on the way."""
+        observation, _ = self._env.reset(seed=seed)
+        ended = False
+        while not ended:
+            action = self._choose(observation, epsilon)
+            next_observation, reward, terminated, truncated, _ = self._env.step(action)
+            row = self._steps % self._settings.buffer
+            self._observations[row] = observation.ravel()
+            self._next_observations[row] = next_observation.ravel()
+            self._actions[row], self._rewards[row] = action, reward
+            self._done[row] = terminated
+            observation = next_observation
+            self._steps += 1
+            if (
+                self._steps >= self._settings.batch
+                and self._steps % self._settings.train_every == 0
+            ):
+                self._improve()
+            ended = terminated or truncated
+
+    def _choose(self, observation: NDArray[np.float32], epsilon: float) -> int:
+        if self._rng.random() < epsilon:
+            return int(self._rng.integers(self._n_actions))
+        torch = _torch()
+        with torch.inference_mode():
+            return int(self.network(torch.from_numpy(observation.ravel())).argmax())
+
+    def _improve(self) -> None:
+        """Take a gradient step on a batch from the replay buffer."""
+        torch = _torch()
+        filled = min(self._steps, self._settings.buffer)
+        rows = self._rng.integers(filled, size=self._settings.batch)
+        taken = torch.from_numpy(self._actions[rows])[:, None]
+        with torch.no_grad():
+            ahead = torch.from_numpy(self._next_observations[rows])
+            chosen = self.network(ahead).argmax(dim=1, keepdim=True)
+            value = self._target(ahead).gather(1, chosen)[:, 0]
+            goal = torch.from_numpy(self._rewards[rows]) + self._settings.gamma * value * (
+                1 - torch.from_numpy(self._done[rows])
+            )
+        predicted = self.network(torch.from_numpy(self._observations[rows]))
+        loss = torch.nn.functional.huber_loss(predicted.gather(1, taken)[:, 0], goal)
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        self._gradient_steps += 1
+        if self._gradient_steps % self._settings.target_every == 0:
+            self._target.load_state_dict(self.network.state_dict())

@@ -1,17 +1,19 @@
-"""The problem that a tabular learner faces, as arrays.
+"""The decision process that a tabular learner faces, as arrays.
 
 It is a grid world's, or that of any environment with Discrete spaces.
 
-A problem that is stochastic has several outcomes for an action; they lie side by side in the last
-axis, and a learner draws one. A grid world has one outcome, and its tables are used as they are.
+In a stochastic process an action has several outcomes; they lie side by side in the last axis, and
+a learner draws one. In a grid world each action has one outcome, and its tables are used as they
+are.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+from collections import namedtuple
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
@@ -19,13 +21,14 @@ from gymnasium import spaces, wrappers
 from numpy.typing import NDArray
 
 from glitch_gym.checks import MOST_STEPS, shown
-from glitch_gym.compilation import compiled
+from glitch_gym.compilation import inlined
 from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
-from glitch_gym.randomness import below, draw, stream, unit
+from glitch_gym.randomness import below, draw, pick, stream
 
 __all__ = [
+    "MDPTables",
     "TabularMDP",
     "checked_reward",
     "checked_state",
@@ -36,6 +39,7 @@ __all__ = [
     "table_shape",
     "tabular_mdp",
     "world_of",
+    "world_tables",
 ]
 
 _ENDLESS = 1000
@@ -56,64 +60,59 @@ _HARMLESS = (
 )
 
 
+MDPTables = namedtuple(
+    "MDPTables", ["next_state", "rewards", "cumulative", "starts", "start_cumulative"]
+)
+MDPTables.__doc__ = """What compiled code knows of a tabular Markov decision process.
+
+Args:
+    next_state: int32 (states, actions · outcomes), −1 for the end of an episode.
+    rewards: float32 (states, actions · outcomes).
+    cumulative: float64 (states, actions · outcomes), cumulative probabilities of each action's
+        outcomes; (0, 0) if every action has one outcome.
+    starts: int32 (n_starts,), states that episodes start in.
+    start_cumulative: float64 (1, n_starts), their cumulative probabilities; (0, 0) if they are
+        equally likely.
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class TabularMDP:
     """A tabular Markov decision process.
 
     Args:
-        next_state: int32 (states, actions · outcomes), −1 for the end of an episode.
-        rewards: float32 (states, actions · outcomes).
-        cumulative: float64 (states, actions · outcomes), cumulative probabilities of each action's
-            outcomes; (0, 0) for a deterministic problem.
-        starts: int32, states that episodes start in.
-        start_cumulative: float64, their cumulative probabilities; empty if they are equally likely.
+        tables: its dynamics.
         n_actions: number of actions.
-        n_moves: actions that are alike modulo this lead to the same state.
-        shape: of the Q-table, (rows, cols, n_actions).
+        n_moves: actions that are equal modulo this number lead to the same state.
+        shape: shape of the Q-table, (rows, cols, n_actions).
     """
 
-    next_state: NDArray[np.int32]
-    rewards: NDArray[np.float32]
-    cumulative: NDArray[np.float64]
-    starts: NDArray[np.int32]
-    start_cumulative: NDArray[np.float64]
+    tables: MDPTables
     n_actions: int
     n_moves: int
     shape: tuple[int, int, int]
 
 
-@compiled
-def start_state(
-    starts: NDArray[np.int32], start_cumulative: NDArray[np.float64], bits: np.uint64
-) -> int:
+@inlined
+def start_state(mdp: MDPTables, bits: np.uint64) -> int:
     """Draw the state that an episode starts in."""
-    if start_cumulative.shape[0] == 0:
-        return int(starts[below(bits, starts.shape[0])])
-    level = unit(bits)
-    place = 0
-    while place < starts.shape[0] - 1 and start_cumulative[place] <= level:
-        place += 1
-    return int(starts[place])
+    if mdp.start_cumulative.shape[0] == 0:
+        start = below(bits, mdp.starts.shape[0])
+    else:
+        start = pick(mdp.start_cumulative, 0, 0, mdp.starts.shape[0], bits)
+    return int(mdp.starts[start])
 
 
-@compiled
+@inlined
 def outcome(
-    cumulative: NDArray[np.float64],
-    n_outcomes: int,
-    state: int,
-    action: int,
-    episode: np.uint64,
-    step: int,
+    mdp: MDPTables, n_outcomes: int, state: int, action: int, episode: np.uint64, step: int
 ) -> int:
-    """Draw what an action leads to, as a column of the problem's tables."""
-    if n_outcomes == 1:
-        return action
-    level = unit(draw(stream(episode, 1), step))
-    first = action * n_outcomes
-    place = first
-    while place < first + n_outcomes - 1 and cumulative[state, place] <= level:
-        place += 1
-    return place
+    """Draw the outcome of an action, as a column of the tables."""
+    column = action
+    if n_outcomes > 1:
+        bits = draw(stream(episode, 1), step)
+        column = pick(mdp.cumulative, state, action * n_outcomes, n_outcomes, bits)
+    return column
 
 
 def _changing_wrapper(env: gym.Env[Any, Any]) -> gym.Wrapper[Any, Any, Any, Any] | None:
@@ -179,6 +178,12 @@ def lifetime_of(env: gym.Env[Any, Any] | GridWorld) -> int:
     return min([*known, MOST_STEPS] if known else [LIFETIME if ours else _ENDLESS])
 
 
+def world_tables(world: GridWorld) -> MDPTables:
+    """Return the tables of a grid world."""
+    unused = np.empty((0, 0))
+    return MDPTables(world.next_state, world.rewards, unused, world.picture_cells, unused)
+
+
 def tabular_mdp(env: gym.Env[Any, Any] | GridWorld) -> TabularMDP | None:
     """Read the tables of an environment: its grid world's, or its ``P`` as toy-text has it.
 
@@ -194,11 +199,7 @@ def tabular_mdp(env: gym.Env[Any, Any] | GridWorld) -> TabularMDP | None:
     world = _world_behind(env)
     if world is not None and not wrapped:
         return TabularMDP(
-            world.next_state,
-            world.rewards,
-            np.empty((0, 0)),
-            world.picture_cells,
-            np.empty(0),
+            world_tables(world),
             world.actions.n,
             world.actions.n_moves,
             (world.grid.rows, world.grid.cols, world.actions.n),
@@ -231,24 +232,22 @@ def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) ->
     for place, row in enumerate(rows):
         where = f"P[{place // n_actions}][{place % n_actions}]"
         for column, one in enumerate(row):
-            share, there, reward, over = _read_outcome(where, one, n_states)
-            next_state[place, column] = EXIT if over else there
+            prob, successor, reward, done = _read_outcome(where, one, n_states)
+            next_state[place, column] = EXIT if done else successor
             rewards[place, column] = reward
-            probability[place, column] = share
+            probability[place, column] = prob
         total = probability[place].sum()
         if not abs(total - 1) <= 1e-6:
             raise SettingError(f"the probabilities of {where} sum to {total:g}, not to 1")
     flat = (n_states, n_actions * n_outcomes)
-    return TabularMDP(
+    tables = MDPTables(
         next_state.reshape(flat),
         rewards.reshape(flat),
         np.cumsum(probability, axis=1).reshape(flat) if n_outcomes > 1 else np.empty((0, 0)),
         starts,
         start_cumulative,
-        n_actions,
-        n_actions,
-        (n_states, 1, n_actions),
     )
+    return TabularMDP(tables, n_actions, n_actions, (n_states, 1, n_actions))
 
 
 def _rows_of(transitions: Any, n_states: int, n_actions: int) -> list[Any]:
@@ -282,22 +281,22 @@ def _rows_of(transitions: Any, n_states: int, n_actions: int) -> list[Any]:
 
 
 def _read_outcome(where: str, one: Any, n_states: int) -> tuple[float, int, float, bool]:
-    """Return probability, next state, reward and end of one outcome of ``P``."""
+    """Return probability, next state, reward and termination of one outcome of ``P``."""
     try:
-        share, there, reward, over = one
-        share, reward, over = float(share), float(reward), bool(over)
+        prob, successor, reward, done = one
+        prob, reward, done = float(prob), float(reward), bool(done)
     except (TypeError, ValueError) as error:
         raise SettingError(
             f"{where} must hold (probability, next state, reward, terminated), not {shown(one)}"
         ) from error
-    if not 0 <= share <= 1 + 1e-6:
-        raise SettingError(f"{where} has the probability {share:g}")
-    there = checked_state(there, n_states, f"the next state of {where}")
-    return share, there, checked_reward(reward, where), over
+    if not 0 <= prob <= 1 + 1e-6:
+        raise SettingError(f"{where} has the probability {prob:g}")
+    successor = checked_state(successor, n_states, f"the next state of {where}")
+    return prob, successor, checked_reward(reward, where), done
 
 
 def _read_starts(probs: Any, n_states: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Return the states that episodes start in, and their cumulative probabilities."""
+    """Return the states that episodes start in, and their cumulative probabilities, (1, n)."""
     try:
         shares = np.asarray(probs, np.float64)
     except (TypeError, ValueError):
@@ -314,7 +313,7 @@ def _read_starts(probs: Any, n_states: int) -> tuple[NDArray[np.int32], NDArray[
             f"{total:g}"
         )
     starts = np.flatnonzero(shares > 0).astype(np.int32)
-    return starts, np.cumsum(shares[starts])
+    return starts, np.cumsum(shares[starts])[None]
 
 
 def checked_state(given: object, n_states: int, what: str = "the observation") -> int:
@@ -322,11 +321,11 @@ def checked_state(given: object, n_states: int, what: str = "the observation") -
 
     Args:
         given: the observation.
-        n_states: the size of the space.
-        what: what it is called in an error message.
+        n_states: size of the space.
+        what: name of the observation in an error message.
 
     Raises:
-        SettingError: not a whole number, or outside the space.
+        SettingError: the observation is not a whole number, or lies outside the space.
     """
     try:
         state = operator.index(given)  # type: ignore[arg-type]
@@ -340,15 +339,15 @@ def checked_state(given: object, n_states: int, what: str = "the observation") -
     return state
 
 
-def checked_reward(given: Any, what: str = "a step") -> float:
+def checked_reward(given: SupportsFloat, what: str = "a step") -> float:
     """Return a reward as a number.
 
     Args:
         given: the reward.
-        what: what gave it, for an error message.
+        what: name of its origin in an error message.
 
     Raises:
-        SettingError: not a number, or none that fits single precision.
+        SettingError: the reward is not a number, or does not fit single precision.
     """
     try:
         reward = float(given)

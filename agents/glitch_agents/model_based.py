@@ -1,10 +1,9 @@
-"""A model-based learner for grid worlds that gets everything out of few episodes.
+"""A model-based learner for grid worlds that makes the most of few episodes.
 
-It takes for granted what a grid world is: moves lead where they lead, and a reward hangs on
-the cell that is entered and on the action. Rewards it sees one at a time, by stepping. It explores
-where there is something to learn: actions not yet tried, with effects that could be the best
-somewhere; fills in what it never saw by a model of the rewards; and plans on the result by value
-iteration.
+It relies on what a grid world is: the map of moves is known, and a reward depends on the cell that
+is entered and on the action. It sees rewards one at a time, by stepping. It explores where there is
+something to learn: actions not yet tried, with effects that could be the best somewhere. It fills
+in what it never saw by a model of the rewards, and plans on the result by policy iteration.
 
 Sources: Sutton, *Dyna*, 1991, for planning on a learned model; Brafman and Tennenholtz, *R-max*,
 2002, for going where the model is not known; Moore and Atkeson, *Prioritized sweeping*, 1993.
@@ -12,6 +11,7 @@ Sources: Sutton, *Dyna*, 1991, for planning on a learned model; Brafman and Tenn
 
 from __future__ import annotations
 
+from collections import namedtuple
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.learner import Progress, in_chunks
-from glitch_agents.mdp import lifetime_of, world_of
+from glitch_agents.mdp import MDPTables, lifetime_of, start_state, world_of, world_tables
 from glitch_agents.planning import check_gamma, plan
 from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_gym.checks import real_number, whole_number
-from glitch_gym.compilation import compiled
+from glitch_gym.compilation import borrowing
 from glitch_gym.dynamics import EXIT, GridWorld
 from glitch_gym.randomness import below, derive_key, draw, stream
 
@@ -35,93 +35,95 @@ _LOOKAHEAD = 0.9
 _FITS = 24
 
 
-@compiled
+Knowledge = namedtuple(
+    "Knowledge", ["seen", "rewards", "exit_and_wall_reward", "promising", "novelty"]
+)
+Knowledge.__doc__ = """What has been learned, and what is worth trying.
+
+Args:
+    seen: bool (n_cells, n_actions), whether an action has entered the cell.
+    rewards: float32 (n_cells, n_actions), the rewards for entering, where seen.
+    exit_and_wall_reward: float64 (2,), the rewards for leaving and for being refused, NaN until
+        they are known.
+    promising: bool (n_effects,), effects that could be the best somewhere.
+    novelty: float32 (n_cells,), how much there is to try about each cell.
+"""
+
+
+@borrowing
 def _explore(
-    next_state: NDArray[np.int32],
-    rewards: NDArray[np.float32],
-    starts: NDArray[np.int32],
-    n_moves: int,
-    promising: NDArray[np.bool_],
-    novelty: NDArray[np.float32],
-    seen: NDArray[np.bool_],
-    observed: NDArray[np.float32],
-    special: NDArray[np.float64],
+    mdp: MDPTables,
+    knowledge: Knowledge,
     lifetime: int,
     key: np.uint64,
     first: int,
     last: int,
 ) -> None:
-    """Run the episodes [first, last): step to what is worth trying, and note the rewards.
-
-    ``seen`` and ``observed`` are (n_cells, n_actions), by the cell that is entered; ``special``
-    holds the rewards for leaving and for being refused, NaN until they are known.
-    """
-    n_effects = promising.shape[0]
+    """Run the episodes [first, last): step to what is worth trying, and keep the rewards."""
+    seen, rewards, exit_and_wall_reward, promising, novelty = knowledge
+    n_actions = seen.shape[1]
+    n_moves = n_actions // promising.shape[0]
     for index in range(first, last):
         episode = stream(key, index)
-        state = int(starts[below(draw(episode, 0), starts.shape[0])])
+        state = start_state(mdp, draw(episode, 0))
         for step in range(lifetime):
-            bits = draw(episode, step + 1)
             chosen = -1
             best = -1.0
-            # Directions are looked at from a random one on, so that ties do not prefer any
-            turn = below(bits, n_moves * n_effects)
-            for offset in range(n_moves * n_effects):
-                action = (turn + offset) % (n_moves * n_effects)
-                there = int(next_state[state, action])
-                leaves = there == EXIT
-                refused = there == state
+            # Directions are tried from a random one on, so that ties prefer none
+            turn = below(draw(episode, step + 1), n_actions)
+            for offset in range(n_actions):
+                action = (turn + offset) % n_actions
+                next_state = int(mdp.next_state[state, action])
+                leaves = next_state == EXIT
+                refused = next_state == state
                 if leaves or refused:
-                    worth = 1000.0 if np.isnan(special[0 if leaves else 1]) else -1.0
+                    unknown = np.isnan(exit_and_wall_reward[0 if leaves else 1])
+                    worth = 1000.0 if unknown else -1.0
                 else:
-                    worth = np.float64(novelty[there])
-                    if not seen[there, action]:
+                    worth = np.float64(novelty[next_state])
+                    if not seen[next_state, action]:
                         worth += 100.0 if promising[action // n_moves] else 1e-3
                 if worth > best:
                     best = worth
                     chosen = action
             if chosen < 0:
-                # Walled in by exits and refusals: whatever comes first
+                # Walled in by exits and refusals: any action will do
                 chosen = turn
-            there = int(next_state[state, chosen])
-            reward = rewards[state, chosen]
-            if there == EXIT:
-                special[0] = reward
+            next_state = int(mdp.next_state[state, chosen])
+            reward = mdp.rewards[state, chosen]
+            if next_state == EXIT:
+                exit_and_wall_reward[0] = reward
                 break
-            if there == state:
-                special[1] = reward
+            if next_state == state:
+                exit_and_wall_reward[1] = reward
                 continue
-            seen[there, chosen] = True
-            observed[there, chosen] = reward
-            state = there
+            seen[next_state, chosen] = True
+            rewards[next_state, chosen] = reward
+            state = next_state
 
 
-@compiled
-def _spread_novelty(
-    next_state: NDArray[np.int32],
-    cells: NDArray[np.int32],
-    n_moves: int,
-    promising: NDArray[np.bool_],
-    seen: NDArray[np.bool_],
-    novelty: NDArray[np.float32],
-) -> None:
-    """Value iteration, two sweeps each way, on how much there is to try about each cell."""
+@borrowing
+def _spread_novelty(mdp: MDPTables, knowledge: Knowledge) -> None:
+    """Run value iteration, two sweeps each way, on how much there is to try about each cell."""
+    seen, promising, novelty = knowledge.seen, knowledge.promising, knowledge.novelty
     n_effects = promising.shape[0]
+    n_moves = seen.shape[1] // n_effects
+    cells = mdp.starts
     for sweep in range(4):
         for index in range(cells.shape[0]):
             state = int(cells[cells.shape[0] - 1 - index if sweep % 2 == 1 else index])
             top = 0.0
             for move in range(n_moves):
-                there = int(next_state[state, move])
-                leaves = there == EXIT
-                refused = there == state
+                next_state = int(mdp.next_state[state, move])
+                leaves = next_state == EXIT
+                refused = next_state == state
                 if leaves or refused:
                     continue
                 fresh = 0.0
                 for effect in range(n_effects):
-                    if promising[effect] and not seen[there, effect * n_moves + move]:
+                    if promising[effect] and not seen[next_state, effect * n_moves + move]:
                         fresh = 1.0
-                top = max(top, fresh + _LOOKAHEAD * np.float64(novelty[there]))
+                top = max(top, fresh + _LOOKAHEAD * np.float64(novelty[next_state]))
             novelty[state] = top
 
 
@@ -129,7 +131,7 @@ def _smoothed(
     values: NDArray[np.float64], weight: NDArray[np.float64], sigma: float, prior: float
 ) -> NDArray[np.float64]:
     """Average what is known around each cell, drawn to 0 by a prior's weight."""
-    # Imported here: what finds its rewards in the store starts faster without
+    # Imported here: a run that finds its policy in the cache starts faster without
     from scipy import ndimage
 
     near = ndimage.gaussian_filter(values * weight, sigma, mode="constant")
@@ -152,7 +154,7 @@ def _fit(
     Args:
         observed: (picture_rows, picture_cols, effects, moves), where seen.
         seen: 1 where there is an observation, else 0; same shape.
-        subject_prior: weight that draws a cell's worth to 0 where nothing is known.
+        subject_prior: weight that draws a cell's worth to 0 where little is known.
     """
     count = seen.sum(axis=(0, 1, 3))
     overall = (observed * seen).sum() / max(seen.sum(), 1.0)
@@ -181,14 +183,14 @@ def _fit(
 class ModelBased:
     """Directed exploration, a model of the rewards, and value sweeps over it.
 
-    Only for grid worlds. It reads the map of where moves lead, which is part of the task, and no
-    reward that it has not stepped on.
+    Only for grid worlds. It reads the map of moves, which is part of the task, but no reward that
+    it has not received in a step.
 
     Args:
         gamma: discount in [0, 1).
-        ties: among equal best actions take one at ``"random"`` or the ``"first"``.
-        hopeless: an effect is not tried where its mean lies so many standard deviations of the
-            rewards' noise below the best effect's, until nothing else is left to try.
+        ties: which of equally good actions to take, a ``"random"`` one or the ``"first"``.
+        prune_below: number of standard deviations of the rewards' noise; an effect whose mean lies
+            further below the best effect's is not tried until nothing else is left to try.
     """
 
     gamma: float = 0.95
@@ -208,82 +210,39 @@ class ModelBased:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> QTable:
-        """Learn for a number of episodes; on Ctrl-C, give what has been learned so far.
+        """Learn for a number of episodes; on Ctrl-C, return what has been learned so far.
 
         Args:
             env: a GlitchGrid environment, wrapped or not, or its world.
-            episodes: at least 1; each is as long as the environment's lifetime.
-            seed: of starting cells and exploration.
+            episodes: number of episodes, at least 1; each is as long as the environment's lifetime.
+            seed: seed of the starting cells and of exploration.
             progress: called now and then with (episodes done, episodes).
 
         Raises:
-            SettingError: no episodes, or an environment without a grid world.
+            SettingError: there are no episodes, or the environment has no grid world.
         """
         world = world_of(env)
         episodes = whole_number("episodes", episodes, least=1, most=2**62)
         lifetime = lifetime_of(env)
-        shape = world.next_state.shape
-        n_moves = world.actions.n_moves
-        n_effects = shape[1] // n_moves
-        seen = np.zeros(shape, np.bool_)
-        observed = np.zeros(shape, np.float32)
-        special = np.full(2, np.nan)
-        promising = np.ones(n_effects, np.bool_)
-        novelty = np.zeros(shape[0], np.float32)
+        tables = world_tables(world)
+        knowledge = _no_knowledge(world)
         key = derive_key(seed, "sweeping")
         refit_every = max(1, episodes // _FITS)
-        grid = world.grid
-        picture = (slice(grid.picture_rows), slice(grid.picture_cols))
-
-        def on_picture(table: NDArray[Any]) -> NDArray[np.float64]:
-            by_cell = table.reshape(grid.rows, grid.cols, n_effects, n_moves)
-            return by_cell[picture].astype(np.float64)
-
-        def look_around() -> None:
-            _spread_novelty(
-                world.next_state, world.picture_cells, n_moves, promising, seen, novelty
-            )
 
         def run(first: int, last: int) -> None:
             # Refits stand at fixed episodes: chunks must not change the result
             while first < last:
                 if first % refit_every == 0 and first > 0:
-                    model = _fit(on_picture(observed), on_picture(seen))
-                    low = model.effect_mean.max() - self.prune_below * model.residual_std
-                    promising[:] = model.effect_mean >= low
-                    look_around()
-                    if novelty.max() == 0:
-                        promising[:] = True
-                        look_around()
+                    self._look_around(world, tables, knowledge)
                 until = min(last, (first // refit_every + 1) * refit_every)
-                _explore(
-                    world.next_state,
-                    world.rewards,
-                    world.picture_cells,
-                    n_moves,
-                    promising,
-                    novelty,
-                    seen,
-                    observed,
-                    special,
-                    lifetime,
-                    key,
-                    first,
-                    until,
-                )
+                _explore(tables, knowledge, lifetime, key, first, until)
                 first = until
 
         done, cut = in_chunks(run, episodes, progress)
-        model = _fit(on_picture(observed), on_picture(seen))
-        believed = np.zeros((grid.rows, grid.cols, n_effects, n_moves), np.float32)
-        believed[picture] = model.rewards
-        there = world.next_state
-        leaving, refused = there == EXIT, there == np.arange(shape[0])[:, None]
-        entering = believed.reshape(shape)[np.where(leaving, 0, there), np.arange(shape[1])]
-        rewards = np.where(leaving, np.nan_to_num(special[0]), entering)
-        rewards = np.where(refused, np.nan_to_num(special[1]), rewards).astype(np.float32)
+        rewards = _believed_rewards(world, knowledge)
         values = plan(world, rewards, self.gamma, 1e-6)
-        q = rewards + self.gamma * np.where(leaving, 0.0, values[there])
+        ahead = np.where(world.next_state == EXIT, 0.0, values[world.next_state])
+        q = rewards + self.gamma * ahead
         return QTable(
             q.astype(np.float32).reshape(world.reward_field.shape),
             ties=self.ties,
@@ -291,3 +250,47 @@ class ModelBased:
             episodes=done,
             interrupted=cut,
         )
+
+    def _look_around(self, world: GridWorld, tables: MDPTables, knowledge: Knowledge) -> None:
+        """Find the promising effects, and how much there is to try about each cell."""
+        model = _fit(_on_picture(world, knowledge.rewards), _on_picture(world, knowledge.seen))
+        low = model.effect_mean.max() - self.prune_below * model.residual_std
+        knowledge.promising[:] = model.effect_mean >= low
+        _spread_novelty(tables, knowledge)
+        if knowledge.novelty.max() == 0:
+            knowledge.promising[:] = True
+            _spread_novelty(tables, knowledge)
+
+
+def _no_knowledge(world: GridWorld) -> Knowledge:
+    n_cells, n_actions = shape = world.next_state.shape
+    return Knowledge(
+        seen=np.zeros(shape, np.bool_),
+        rewards=np.zeros(shape, np.float32),
+        exit_and_wall_reward=np.full(2, np.nan),
+        promising=np.ones(n_actions // world.actions.n_moves, np.bool_),
+        novelty=np.zeros(n_cells, np.float32),
+    )
+
+
+def _on_picture(world: GridWorld, table: NDArray[Any]) -> NDArray[np.float64]:
+    """Return a table of all cells for those of the picture, by row, column, effect and move."""
+    grid, n_moves = world.grid, world.actions.n_moves
+    by_cell = table.reshape(grid.rows, grid.cols, -1, n_moves)
+    return by_cell[: grid.picture_rows, : grid.picture_cols].astype(np.float64)
+
+
+def _believed_rewards(world: GridWorld, knowledge: Knowledge) -> NDArray[np.float32]:
+    """Return the rewards that the model expects, by the cell that an action starts from."""
+    n_cells, n_actions = shape = world.next_state.shape
+    grid, n_moves = world.grid, world.actions.n_moves
+    model = _fit(_on_picture(world, knowledge.rewards), _on_picture(world, knowledge.seen))
+    believed = np.zeros((grid.rows, grid.cols, n_actions // n_moves, n_moves), np.float32)
+    believed[: grid.picture_rows, : grid.picture_cols] = model.rewards
+    leaving = world.next_state == EXIT
+    refused = world.next_state == np.arange(n_cells)[:, None]
+    entered = np.where(leaving, 0, world.next_state)
+    rewards = believed.reshape(shape)[entered, np.arange(n_actions)]
+    exit_reward, wall_reward = np.nan_to_num(knowledge.exit_and_wall_reward)
+    rewards = np.where(leaving, exit_reward, rewards)
+    return np.where(refused, wall_reward, rewards).astype(np.float32)

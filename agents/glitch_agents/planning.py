@@ -1,7 +1,7 @@
 """Exact planning: the optimum of a grid world, with a bound on the error, and how near a policy is.
 
-A planner reads the dynamics and the rewards; it learns nothing from episodes. It is the yardstick
-for those who do, and a learner in its own right for those who only want the picture.
+A planner reads the dynamics and the rewards, and learns nothing from episodes. It is the yardstick
+for learners that do, and a learner in its own right where only the picture matters.
 
 Source: Sutton and Barto, *Reinforcement Learning*, second edition, sections 4.3 and 4.4; Howard,
 *Dynamic Programming and Markov Processes*, 1960; Bertsekas,
@@ -45,9 +45,9 @@ def _best_per_move(
     rewards: NDArray[np.float32],
     n_moves: int,
     best: NDArray[np.float64],
-    there: NDArray[np.int32],
+    successors: NDArray[np.int32],
 ) -> None:
-    """Keep of each move its best effect: all effects of a move lead to the same cell."""
+    """Reduce each move to its best effect: all effects of a move lead to the same cell."""
     n_effects = rewards.shape[1] // n_moves
     for state in range(rewards.shape[0]):
         for move in range(n_moves):
@@ -55,20 +55,20 @@ def _best_per_move(
             for effect in range(1, n_effects):
                 top = max(top, np.float64(rewards[state, effect * n_moves + move]))
             best[state, move] = top
-            there[state, move] = next_state[state, move]
+            successors[state, move] = next_state[state, move]
 
 
 @compiled
 def _sweep(
     best: NDArray[np.float64],
-    there: NDArray[np.int32],
+    successors: NDArray[np.int32],
     cells: NDArray[np.int32],
     gamma: float,
     backwards: bool,
     values: NDArray[np.float64],
     policy: NDArray[np.int32],
 ) -> float:
-    """Improve every state in place, in one order or its reverse; gives the largest change."""
+    """Improve every state in place, in one order or its reverse; return the largest change."""
     largest = 0.0
     count = cells.shape[0]
     for index in range(count):
@@ -76,9 +76,9 @@ def _sweep(
         top = -np.inf
         for move in range(best.shape[1]):
             value = best[state, move]
-            following = there[state, move]
-            if following >= 0:
-                value += gamma * values[following]
+            successor = successors[state, move]
+            if successor >= 0:
+                value += gamma * values[successor]
             if value > top:
                 top = value
                 policy[state] = move
@@ -90,7 +90,7 @@ def _sweep(
 @compiled
 def _follow_moves(
     best: NDArray[np.float64],
-    there: NDArray[np.int32],
+    successors: NDArray[np.int32],
     cells: NDArray[np.int32],
     gamma: float,
     policy: NDArray[np.int32],
@@ -115,7 +115,7 @@ def _follow_moves(
             mark[state] = -2 - length
             path[length] = state
             length += 1
-            state = int(there[state, policy[state]])
+            state = int(successors[state, policy[state]])
         value = 0.0
         if state >= 0 and mark[state] == 0:
             value = values[state]
@@ -161,7 +161,7 @@ def state_values(
         float64 (n_cells,); prohibited cells hold 0.
 
     Raises:
-        SettingError: a value out of its range.
+        SettingError: a value is out of range.
     """
     _check_world(world)
     return plan(world, world.rewards, gamma, tolerance)
@@ -180,7 +180,7 @@ def _check_tolerance(tolerance: float) -> None:
 def plan(
     world: GridWorld, rewards: NDArray[np.float32], gamma: float, tolerance: float
 ) -> NDArray[np.float64]:
-    """Compute what ``state_values`` does, for rewards that somebody believes a world to have.
+    """Compute what ``state_values`` does, for rewards that a learner believes a world to have.
 
     Args:
         world: the grid world.
@@ -189,7 +189,7 @@ def plan(
         tolerance: largest error of any value, above 0.
 
     Raises:
-        SettingError: a value out of its range, or rewards that do not fit the world.
+        SettingError: a value is out of range, or the rewards do not fit the world.
     """
     check_gamma(gamma)
     _check_tolerance(tolerance)
@@ -197,19 +197,19 @@ def plan(
     rewards = frozen_array("the rewards", rewards, np.float32, next_state.shape)
     gamma = float(gamma)
     best = np.empty((len(next_state), n_moves))
-    there = np.empty((len(next_state), n_moves), np.int32)
-    _best_per_move(next_state, rewards, n_moves, best, there)
+    successors = np.empty((len(next_state), n_moves), np.int32)
+    _best_per_move(next_state, rewards, n_moves, best, successors)
     values = np.zeros(len(next_state))
     policy = np.zeros(len(next_state), np.int32)
     mark, path = np.empty(len(next_state), np.int32), np.empty(len(next_state), np.int32)
     for sweep in range(_MAX_SWEEPS):
-        change = _sweep(best, there, cells, gamma, sweep % 2 == 1, values, policy)
+        change = _sweep(best, successors, cells, gamma, sweep % 2 == 1, values, policy)
         # One float64 step of the values themselves is as near as they can come
         if change * gamma <= tolerance * (1 - gamma) or change <= 1e-15 * np.abs(values).max():
             break
         # Two sweeps carry a value across the grid; only then is it worth following the policy
         if sweep % 2 == 1:
-            _follow_moves(best, there, cells, gamma, policy, values, mark, path)
+            _follow_moves(best, successors, cells, gamma, policy, values, mark, path)
     return values
 
 
@@ -224,10 +224,10 @@ def _evaluate(
     values: NDArray[np.float64],
 ) -> None:
     n_states, n_actions = probs.shape
-    gains = np.zeros(n_states)
+    mean_rewards = np.zeros(n_states)
     for state in cells:
         for action in range(n_actions):
-            gains[state] += probs[state, action] * rewards[state, action]
+            mean_rewards[state] += probs[state, action] * rewards[state, action]
     backwards = False
     while True:
         largest = 0.0
@@ -235,12 +235,12 @@ def _evaluate(
         count = cells.shape[0]
         for index in range(count):
             state = cells[count - 1 - index if backwards else index]
-            value = gains[state]
+            value = mean_rewards[state]
             for action in range(n_actions):
-                share = probs[state, action]
-                there = next_state[state, action]
-                if share > 0 and there >= 0:
-                    value += gamma * share * values[there]
+                prob = probs[state, action]
+                successor = next_state[state, action]
+                if prob > 0 and successor >= 0:
+                    value += gamma * prob * values[successor]
             largest = max(largest, abs(value - values[state]))
             scale = max(scale, abs(value))
             values[state] = value
@@ -260,16 +260,16 @@ def policy_values(
 
     Args:
         world: the grid world.
-        policy: something with ``probabilities()``, such as a ``QTable``, or with ``act`` alone; an
+        policy: a policy with ``probabilities()``, such as a ``QTable``, or with ``act`` alone; an
             array (n_cells, n_actions) of probabilities; or an integer array (n_cells,) of actions.
         gamma: discount in [0, 1).
-        tolerance: largest error of any value.
+        tolerance: largest error of any value, above 0.
 
     Returns:
         float64 (n_cells,); prohibited cells hold 0.
 
     Raises:
-        SettingError: gamma or tolerance out of its range, a policy of another shape, actions
+        SettingError: gamma or tolerance is out of range, or the policy has another shape, actions
             outside the action space, or rows that are not probabilities.
     """
     check_gamma(gamma)
@@ -301,7 +301,7 @@ def policy_values(
 def optimality(
     world: GridWorld, policy: HasProbabilities | Policy | NDArray[Any], gamma: float = 0.95
 ) -> float:
-    """Say how near a policy comes to the optimum: 0 for random actions, 1 for the optimum.
+    """Return how near a policy comes to the optimum: 0 for random actions, 1 for the optimum.
 
     The mean discounted value over all cells of the picture, computed exactly and without truncation
     (a time limit is not part of the problem), shifted and scaled.
@@ -312,8 +312,8 @@ def optimality(
         gamma: discount in [0, 1).
 
     Raises:
-        SettingError: gamma out of its range, a policy of another shape, or a world in which random
-            actions are optimal.
+        SettingError: gamma is out of range, the policy has another shape, or random actions are
+            optimal in this world.
     """
     _check_world(world)
     cells = world.picture_cells
@@ -333,7 +333,7 @@ class ExactPlanner:
     Args:
         gamma: discount in [0, 1).
         tolerance: largest error of any state's value, above 0.
-        ties: among equal best actions take one at ``"random"`` or the ``"first"``.
+        ties: which of equally good actions to take, a ``"random"`` one or the ``"first"``.
     """
 
     gamma: float = 0.95
@@ -356,12 +356,12 @@ class ExactPlanner:
         """Plan. ``episodes`` is not used, but reported to ``progress`` as done.
 
         Raises:
-            SettingError: an environment without a grid world.
+            SettingError: the environment has no grid world.
         """
         world = world_of(env)
         values = state_values(world, self.gamma, self.tolerance)
-        following = np.where(world.next_state >= 0, values[world.next_state], 0.0)
-        q = (world.rewards + self.gamma * following).astype(np.float32)
+        ahead = np.where(world.next_state >= 0, values[world.next_state], 0.0)
+        q = (world.rewards + self.gamma * ahead).astype(np.float32)
         if progress is not None:
             progress(episodes, episodes)
         return QTable(

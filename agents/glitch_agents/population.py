@@ -1,25 +1,28 @@
-"""Crowds: the agents of a layer in a clip, walked tick by tick.
+"""Populations: the agents of a layer in a clip, walked tick by tick.
 
-A rollout gives whole lives at once; a crowd takes one step at a time, so that births can be spread,
-the policy can change at a cut, and a life can follow on another. The first life of an agent that is
-born at tick 0 is the one that ``rollout`` gives, draw by draw.
+A rollout walks whole lives at once; a population takes one step at a time, so that births can be
+spread, the policy can change at a cut, and one life can follow another. The first life of an agent
+that is born at tick 0 is the one that ``rollout`` walks, draw by draw.
 """
 
 from __future__ import annotations
+
+import dataclasses
+from collections import namedtuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.policy import QTable
 from glitch_agents.rollout import (
+    PolicyTables,
     as_table,
-    best_actions,
     check_agents,
     choose_action,
-    exploration,
+    policy_tables,
 )
 from glitch_gym.checks import shown, whole_number
-from glitch_gym.compilation import compiled
+from glitch_gym.compilation import borrowing
 from glitch_gym.dynamics import EXIT, GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid
@@ -28,33 +31,37 @@ from glitch_gym.randomness import below, derive_key, draw, stream
 __all__ = ["NEVER", "Population"]
 
 NEVER = 2**62
-"""Tick of birth of an agent that is not born at all."""
+"""Tick of birth of an agent that is never born."""
 
 _NOWHERE = -1
 
 
-@compiled
+Agents = namedtuple("Agents", ["born", "states", "key", "lifetime", "repeat", "respawn"])
+Agents.__doc__ = """What compiled code knows of the agents.
+
+Args:
+    born: int64 (agents,), tick of each agent's birth.
+    states: int32 (agents,), cell of each agent, or −1.
+    key: key of the draws.
+    lifetime: largest number of ticks that an agent lives.
+    repeat: whether all agents are drawn afresh at every tick.
+    respawn: whether agents are born again when a lifetime is over.
+"""
+
+
+@borrowing
 def _advance(
     tick: int,
     next_state: NDArray[np.int32],
-    values: NDArray[np.float32],
-    cumulative: NDArray[np.float64],
-    best: NDArray[np.int32],
-    ties: NDArray[np.int32],
+    policy: PolicyTables,
+    agents: Agents,
     starts: NDArray[np.int32],
     active: int,
-    epsilon: float,
-    first_ties: bool,
-    repeat: bool,
-    respawn: bool,
-    lifetime: int,
-    born: NDArray[np.int64],
-    key: np.uint64,
-    states: NDArray[np.int32],
     cells: NDArray[np.int32],
     actions: NDArray[np.int32],
 ) -> bool:
-    """Take the step of a tick; return whether it was done, for which every start must be a cell."""
+    """Take the step of a tick; return false, with nothing changed, if a start is not a cell."""
+    born, states, lifetime, repeat = agents.born, agents.states, agents.lifetime, agents.repeat
     n_states = np.uint32(next_state.shape[0])
     wrong = np.uint32(0)
     for place in range(starts.shape[0]):
@@ -66,9 +73,9 @@ def _advance(
         cells[agent] = -1
         actions[agent] = -1
         age = tick - born[agent]
-        if age < 0 or (age >= lifetime and not (respawn or repeat)):
+        if age < 0 or (age >= lifetime and not (agents.respawn or repeat)):
             continue
-        own = stream(key, agent)
+        own = stream(agents.key, agent)
         at = 4 * age
         if repeat or age % lifetime == 0:
             states[agent] = _NOWHERE
@@ -77,37 +84,37 @@ def _advance(
         state = int(states[agent])
         if state == _NOWHERE:
             continue
-        action = choose_action(state, values, cumulative, best, ties, epsilon, first_ties, own, at)
+        action = choose_action(policy, state, own, at)
         actions[agent] = action
         if repeat:
             cells[agent] = state
             continue
-        there = next_state[state, action]
-        if there == EXIT:
+        successor = next_state[state, action]
+        if successor == EXIT:
             states[agent] = _NOWHERE
-        elif there != state:
-            cells[agent] = there
-            states[agent] = there
+        elif successor != state:
+            cells[agent] = successor
+            states[agent] = successor
     return True
 
 
 class Population:
     """Agents that follow a policy through time.
 
-    Draws are keyed by (seed, layer, agent, step), and a life depends on nothing before its birth:
-    so a crowd whose agents are born again can be taken up anywhere, ``lifetime`` ticks ahead.
+    Draws are keyed by (seed, layer, agent, step), and a life depends on nothing before its birth.
+    So a population whose agents are born again can start anywhere, ``lifetime`` ticks ahead.
 
     Args:
-        agents: how many, from 1 to ``MOST_AGENTS``.
-        lifetime: ticks that each lives at most.
+        agents: number of agents, from 1 to ``MOST_AGENTS``.
+        lifetime: largest number of ticks that an agent lives.
         repeat: draw all agents afresh at every tick; each acts once, on the cell it is drawn into.
-        respawn: be born again when a lifetime is over.
+        respawn: whether agents are born again when a lifetime is over.
         born: int64 (agents,), tick of each agent's birth; by default 0 for all.
-        seed: of placement, exploration and ties.
+        seed: seed of placement, exploration and ties.
         layer: number of the layer, part of the key.
 
     Raises:
-        SettingError: a number out of its range.
+        SettingError: a number is out of range.
     """
 
     def __init__(
@@ -130,11 +137,9 @@ class Population:
                 f"born must be whole numbers ({agents},), not {given.dtype} {given.shape}"
             )
         self.born = given.astype(np.int64, copy=False)
-        self._lifetime = lifetime
-        self._repeat = repeat
-        self._respawn = respawn
-        self._key = derive_key(seed, layer, "rollout")
-        self._states = np.full(agents, _NOWHERE, np.int32)
+        states = np.full(agents, _NOWHERE, np.int32)
+        key = derive_key(seed, layer, "rollout")
+        self._agents = Agents(self.born, states, key, lifetime, bool(repeat), bool(respawn))
         self._grid: Grid | None = None
 
     def follow(
@@ -148,70 +153,56 @@ class Population:
         """Follow a policy from the next tick on.
 
         Args:
-            world: where it walks; its cells must be those of the world before.
-            policy: what it does; ``as_table`` makes one of any policy.
+            world: the world to walk in; its grid must be that of the world before.
+            policy: the policy to follow; ``as_table`` converts any other kind.
             explore: probability of a random action, in place of the policy's epsilon.
             bonus: float32 (n_actions,), added to the value of each action.
 
         Raises:
-            SettingError: a world on another grid, a policy that does not fit it, or a number out of
-                its range.
+            SettingError: the world has another grid, the policy does not fit it, or a number is out
+                of range.
         """
         if not isinstance(world, GridWorld):
-            raise SettingError(f"a crowd walks in a GridWorld, not in {shown(world)}")
+            raise SettingError(f"a population walks in a GridWorld, not in {shown(world)}")
         if self._grid is not None and self._grid != world.grid:
-            raise SettingError("a crowd cannot go on in a world with another grid")
+            raise SettingError("a population cannot continue in a world with another grid")
         table = as_table(policy, world)
         if bonus is not None and np.shape(bonus) != (world.actions.n,):
             raise SettingError(f"bonus must be ({world.actions.n},), not {np.shape(bonus)}")
         self._grid = world.grid
         self._next_state = world.next_state
         # A copy: best actions and ties are counted now, and must stay true of it
-        self._values = table.by_state.copy()
-        if bonus is not None and bonus.any():
-            self._values = self._values + bonus
-            table = QTable(
-                self._values.reshape(table.values.shape), table.ties, table.epsilon,
-                table.temperature,
-            )  # fmt: skip
-        self._best, self._ties = best_actions(self._values)
-        self._first_ties = table.ties == "first"
-        self._cumulative = np.empty((0, 0))
-        self._epsilon = exploration(table, explore)
-        if table.temperature > 0:
-            self._cumulative = np.cumsum(table.probabilities(), axis=1)
+        values = table.values.copy() if bonus is None else table.values + bonus
+        self._policy = policy_tables(dataclasses.replace(table, values=values), explore)
 
     def advance(
         self, tick: int, starts: NDArray[np.int32], active: int | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Take the step of a tick; ticks must follow on one another.
+        """Take the step of a tick; ticks must be consecutive.
 
         Args:
-            tick: its number.
-            starts: cells where agents can be born; where there are none, nobody is.
-            active: births are for the first so many agents only; by default for all.
+            tick: number of the tick.
+            starts: int32 (n,), cells where agents can be born; without any, no agent is born.
+            active: number of agents, from the first on, that can be born; by default all.
 
         Returns:
             the cell that each agent's stamp is on, or −1, and its action, or −1: int32 (agents,).
 
         Raises:
-            SettingError: nothing is followed yet, or a start that is not a cell of the world.
+            SettingError: no policy is followed yet, or a start is not a cell of the world.
         """
         if self._grid is None:
-            raise SettingError("a crowd follows a policy: call follow() before advance()")
+            raise SettingError("a population needs a policy: call follow() before advance()")
         starts = np.asarray(starts)
         if starts.ndim != 1 or starts.dtype != np.int32:
             raise SettingError(f"starts must be int32 (n,), not {starts.dtype} {starts.shape}")
         tick = whole_number("tick", tick, most=NEVER)
-        agents = len(self._states)
-        born_yet = agents if active is None else whole_number("active", active)
+        agents = len(self._agents.states)
+        active = agents if active is None else whole_number("active", active)
         cells, actions = np.empty(agents, np.int32), np.empty(agents, np.int32)
         done = _advance(
-            tick, self._next_state, self._values, self._cumulative, self._best, self._ties,
-            starts, born_yet, self._epsilon, self._first_ties,
-            self._repeat, self._respawn, self._lifetime, self.born, self._key, self._states,
-            cells, actions,
-        )  # fmt: skip
+            tick, self._next_state, self._policy, self._agents, starts, active, cells, actions
+        )
         if not done:
             raise SettingError(f"a start is outside the world's 0…{len(self._next_state) - 1}")
         return cells, actions

@@ -6,6 +6,7 @@ Learning*, second edition, section 6.5.
 
 from __future__ import annotations
 
+from collections import namedtuple
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.learner import Progress, in_chunks
-from glitch_agents.mdp import TabularMDP, start_state
+from glitch_agents.mdp import MDPTables, TabularMDP, start_state
 from glitch_agents.policy import QTable
-from glitch_agents.temporal_difference import Q_LEARNING, TabularLearner
-from glitch_gym.compilation import compiled
+from glitch_agents.temporal_difference import Q_LEARNING, Rates, Rules, TabularLearner
+from glitch_gym.compilation import borrowing
 from glitch_gym.randomness import below, derive_key, draw, stream, unit
 
 __all__ = ["QLearning"]
@@ -25,8 +26,7 @@ __all__ = ["QLearning"]
 # different six bits to the top for each (Leiserson, Prokop and Randall, 1998)
 _DE_BRUIJN = 0x03F79D71B4CB0A89
 _PLACES = np.zeros(64, np.int64)
-for _place in range(64):
-    _PLACES[((_DE_BRUIJN << _place) & (2**64 - 1)) >> 58] = _place
+_PLACES[[((_DE_BRUIJN << place) & (2**64 - 1)) >> 58 for place in range(64)]] = np.arange(64)
 _SEQUENCE = np.uint64(_DE_BRUIJN)
 _ZERO, _ONE, _TWO, _FOUR, _S56, _S58 = (np.uint64(n) for n in (0, 1, 2, 4, 56, 58))
 # Masks of the parallel count of set bits (Wilkes, Wheeler and Gill, 1957)
@@ -34,7 +34,20 @@ _FIVES, _THREES = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
 _NIBBLES, _BYTES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
 
 
-@compiled
+ValueRows = namedtuple("ValueRows", ["table", "ties"])
+ValueRows.__doc__ = """Action values, with what one step needs side by side.
+
+So neither the target nor the choice scans the actions; only a state whose last best action got
+worse is looked through again.
+
+Args:
+    table: float32 (n_states, 2 · n_actions + 2), each row a state's highest value, a gap, and then
+        value and reward of each action in turn.
+    ties: uint64 (n_states, n_words), a bit for each action that has the highest value.
+"""
+
+
+@borrowing
 def _count(ties: NDArray[np.uint64], state: int) -> int:
     count = 0
     for word in range(ties.shape[1]):
@@ -46,7 +59,7 @@ def _count(ties: NDArray[np.uint64], state: int) -> int:
     return count
 
 
-@compiled
+@borrowing
 def _choose(ties: NDArray[np.uint64], state: int, skip: int) -> int:
     """Return the action whose bit is set after ``skip`` others in a state's row.
 
@@ -63,9 +76,9 @@ def _choose(ties: NDArray[np.uint64], state: int, skip: int) -> int:
     return 0
 
 
-@compiled
+@borrowing
 def _highest(table: NDArray[np.float32], state: int, n_actions: int) -> np.float32:
-    """Return the highest value of a state, by four maxima that need not wait for each other."""
+    """Return the highest value of a state: four maxima side by side, so that none waits."""
     a = b = c = d = table[state, 2]
     whole = n_actions & ~3
     for place in range(2, 2 * whole + 2, 8):
@@ -78,36 +91,37 @@ def _highest(table: NDArray[np.float32], state: int, n_actions: int) -> np.float
     return max(max(a, b), max(c, d))
 
 
-@compiled
+@borrowing
 def _learn(
-    successors: NDArray[np.int32],
+    mdp: MDPTables,
     move_of: NDArray[np.int64],
-    starts: NDArray[np.int32],
-    start_cumulative: NDArray[np.float64],
-    table: NDArray[np.float32],
-    ties: NDArray[np.uint64],
-    alphas: NDArray[np.float64],
-    epsilons: NDArray[np.float64],
-    gamma: float,
-    lifetime: int,
-    first_ties: bool,
+    rules: Rules,
+    rows: ValueRows,
+    rates: Rates,
     key: np.uint64,
     first: int,
 ) -> None:
-    """Run the episodes first, first + 1, …, one per entry of ``alphas``.
+    """Run the episodes first, first + 1, …, one for each of the rates.
 
-    What one step needs lies together: a row of ``table`` is a state's highest value, a gap, and
-    then value and reward of each action in turn. ``ties`` has a bit for each action that has the
-    highest value. So neither the target nor the choice scans the actions; only a state whose last
-    best action got worse is looked through again.
+    Args:
+        mdp: the tables, with a column of ``next_state`` for each move; rewards are in the rows.
+        move_of: move of each action.
+        rules: settings of the learner.
+        rows: values to learn.
+        rates: rates of the episodes.
+        key: key of the draws.
+        first: number of the first episode.
     """
+    successors = mdp.next_state
+    table, ties = rows
+    gamma, lifetime, first_ties = rules.gamma, rules.lifetime, rules.first_ties
     n_actions = move_of.shape[0]
     n_words = ties.shape[1]
-    for index in range(alphas.shape[0]):
-        alpha = alphas[index]
-        epsilon = epsilons[index]
+    for index in range(rates.alphas.shape[0]):
+        alpha = rates.alphas[index]
+        epsilon = rates.epsilons[index]
         episode = stream(key, first + index)
-        state = start_state(starts, start_cumulative, draw(episode, 0))
+        state = start_state(mdp, draw(episode, 0))
         for step in range(lifetime):
             if unit(draw(episode, 2 * step + 1)) < epsilon:
                 action = below(draw(episode, 2 * step + 2), n_actions)
@@ -116,11 +130,11 @@ def _learn(
                 if not first_ties:
                     skip = below(draw(episode, 2 * step + 2), _count(ties, state))
                 action = _choose(ties, state, skip)
-            there = int(successors[state, move_of[action]])
+            next_state = int(successors[state, move_of[action]])
             place = 2 * action + 2
             target = np.float64(table[state, place + 1])
-            if there >= 0:
-                target += gamma * np.float64(table[there, 0])
+            if next_state >= 0:
+                target += gamma * np.float64(table[next_state, 0])
             old = table[state, place]
             new = np.float32(old + alpha * (target - old))
             table[state, place] = new
@@ -144,9 +158,9 @@ def _learn(
                     for other in range(n_actions):
                         same = np.uint64(table[state, 2 * other + 2] == top)
                         ties[state, other >> 6] |= same << np.uint64(other & 63)
-            if there < 0:
+            if next_state < 0:
                 break
-            state = there
+            state = next_state
 
 
 @dataclass(frozen=True)
@@ -154,8 +168,8 @@ class QLearning(TabularLearner):
     """Vanilla tabular Q-learning with ε-greedy behaviour.
 
     Q(s, a) ← Q(s, a) + α (r + γ max Q(s', ·) − Q(s, a)). An episode starts on a random cell of the
-    picture and ends when the agent leaves it or has lived its lifetime; truncation is no end of
-    the problem, so the last step still counts the value of the cell it leads to. Settings as in
+    picture and ends when the agent leaves it or has lived its lifetime; truncation does not end
+    the task, so the last step still counts the value of the cell it leads to. Settings as in
     ``TabularLearner``; the post's are α .1, ε .1 and first ties.
     """
 
@@ -163,44 +177,35 @@ class QLearning(TabularLearner):
 
     def _learn_tables(
         self,
-        problem: TabularMDP,
+        mdp: TabularMDP,
         lifetime: int,
         episodes: int,
         seed: int,
         progress: Progress | None,
-        values: NDArray[np.float32],
+        start: NDArray[np.float32],
     ) -> QTable:
-        n_states, n_actions = len(problem.next_state), problem.n_actions
-        if problem.next_state.shape[1] != n_actions:
+        n_states, n_actions = len(mdp.tables.next_state), mdp.n_actions
+        if mdp.tables.next_state.shape[1] != n_actions:
             # Actions with several outcomes: the textbook's loop draws them
-            return super()._learn_tables(problem, lifetime, episodes, seed, progress, values)
+            return super()._learn_tables(mdp, lifetime, episodes, seed, progress, start)
         table = np.empty((n_states, 2 * n_actions + 2), np.float32)
-        table[:, 0] = values.max(axis=1)
-        table[:, 2::2] = values
-        table[:, 3::2] = problem.rewards
+        table[:, 0] = start.max(axis=1)
+        table[:, 2::2] = start
+        table[:, 3::2] = mdp.tables.rewards
         ties = np.zeros((n_states, (n_actions + 63) // 64), np.uint64)
         for action in range(n_actions):
-            best = (values[:, action] == table[:, 0]).astype(np.uint64)
+            best = (start[:, action] == table[:, 0]).astype(np.uint64)
             ties[:, action // 64] |= best << np.uint64(action % 64)
-        successors = np.ascontiguousarray(problem.next_state[:, : problem.n_moves])
-        move_of = np.arange(n_actions) % problem.n_moves
+        successors = np.ascontiguousarray(mdp.tables.next_state[:, : mdp.n_moves])
+        tables = mdp.tables._replace(next_state=successors)
+        move_of = np.arange(n_actions) % mdp.n_moves
+        rows = ValueRows(table, ties)
+        rules = self._rules(lifetime)
         key = derive_key(seed, "q_learning")
 
         def run(first: int, last: int) -> None:
-            _learn(
-                successors,
-                move_of,
-                problem.starts,
-                problem.start_cumulative,
-                table,
-                ties,
-                *self._rates(first, last, episodes),
-                float(self.gamma),
-                lifetime,
-                self.ties == "first",
-                key,
-                first,
-            )
+            rates = self._rates(first, last, episodes)
+            _learn(tables, move_of, rules, rows, rates, key, first)
 
         done, cut = in_chunks(run, episodes, progress)
-        return self._finish(table[:, 2::2].copy(), problem.shape, seed, done, cut)
+        return self._finish(table[:, 2::2].copy(), mdp.shape, seed, done, cut)

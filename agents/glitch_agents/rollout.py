@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,16 +16,17 @@ from glitch_gym.checks import (
     shown,
     whole_number,
 )
-from glitch_gym.compilation import compiled
+from glitch_gym.compilation import borrowing, compiled, inlined
 from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.policy import Policy
-from glitch_gym.randomness import below, derive_key, draw, stream, unit
+from glitch_gym.randomness import below, derive_key, draw, pick, stream, unit
 from glitch_gym.trajectories import Trajectories
 
 __all__ = [
     "MOST_AGENTS",
     "MOST_STEPS",
+    "PolicyTables",
     "as_table",
     "best_actions",
     "births",
@@ -33,27 +35,28 @@ __all__ = [
     "choose_action",
     "exploration",
     "no_birth_cell_error",
+    "policy_tables",
     "rollout",
     "scripted",
 ]
 
 
 MOST_STEPS = 50_000_000
-"""Steps of all agents together that are kept at once: they take 400 MB."""
+"""Largest number of steps, of all agents together, that are kept at once: they take 400 MB."""
 
 MOST_AGENTS = 10_000_000
-"""Agents that walk at once through a clip."""
+"""Largest number of agents that walk through a clip at once."""
 
 
 def check_steps(agents: int, steps: int) -> None:
     """Refuse walks that would take more memory than a picture is worth.
 
     Args:
-        agents: how many walk.
-        steps: that are kept of each.
+        agents: number of agents.
+        steps: number of steps that are kept of each agent.
 
     Raises:
-        SettingError: together more than ``MOST_STEPS``.
+        SettingError: the steps of all agents exceed ``MOST_STEPS``.
     """
     if agents * steps > MOST_STEPS:
         raise SettingError(
@@ -63,13 +66,13 @@ def check_steps(agents: int, steps: int) -> None:
 
 
 def check_agents(agents: int) -> None:
-    """Refuse a crowd that would take more memory than a clip is worth.
+    """Refuse a population that would take more memory than a clip is worth.
 
     Args:
-        agents: of all layers together.
+        agents: number of agents of all layers together.
 
     Raises:
-        SettingError: more than ``MOST_AGENTS``.
+        SettingError: there are more than ``MOST_AGENTS``.
     """
     if agents > MOST_AGENTS:
         raise SettingError(
@@ -78,11 +81,27 @@ def check_agents(agents: int) -> None:
         )
 
 
+PolicyTables = namedtuple(
+    "PolicyTables", ["values", "cumulative", "best", "ties", "epsilon", "first_ties"]
+)
+PolicyTables.__doc__ = """What compiled code knows of a policy.
+
+Args:
+    values: float32 (n_states, n_actions), the action values.
+    cumulative: float64 (n_states, n_actions), cumulative probabilities of the actions; (0, 0) for a
+        policy that is greedy apart from its exploration.
+    best: int32 (n_states,), the first of the best actions of each state.
+    ties: int32 (n_states,), number of the best actions of each state.
+    epsilon: probability of a random action.
+    first_ties: whether the first of equally good actions is taken, and not a random one.
+"""
+
+
 @compiled
 def best_actions(
     values: NDArray[np.float32],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Find the first of the best actions of each state, and how many are as good."""
+    """Find the first of the best actions of each state, and how many are equally good."""
     n_states, n_actions = values.shape
     best = np.empty(n_states, np.int32)
     ties = np.empty(n_states, np.int32)
@@ -100,50 +119,51 @@ def best_actions(
     return best, ties
 
 
-@compiled
-def choose_action(
-    state: int,
-    values: NDArray[np.float32],
-    cumulative: NDArray[np.float64],
-    best: NDArray[np.int32],
-    ties: NDArray[np.int32],
-    epsilon: float,
-    first_ties: bool,
-    own: np.uint64,
-    at: int,
-) -> int:
+def policy_tables(table: QTable, explore: float | None = None) -> PolicyTables:
+    """Return the tables that compiled code follows.
+
+    Args:
+        table: the policy; its values must not change while the tables are in use.
+        explore: probability of a random action, in place of the policy's epsilon.
+
+    Raises:
+        SettingError: the probability is out of range.
+    """
+    cumulative = np.empty((0, 0))
+    if table.temperature > 0:
+        cumulative = np.cumsum(table.probabilities(), axis=1)
+    best, ties = best_actions(table.by_state)
+    epsilon = exploration(table, explore)
+    return PolicyTables(table.by_state, cumulative, best, ties, epsilon, table.ties == "first")
+
+
+@inlined
+def choose_action(policy: PolicyTables, state: int, own: np.uint64, at: int) -> int:
     """Choose an agent's action.
 
     Of the four draws of a step, ``at`` on, the first is for its birth; the others are for
     exploration, the random action, and the choice among ties or by softmax.
     """
-    n_actions = values.shape[1]
-    if epsilon > 0 and unit(draw(own, at + 1)) < epsilon:
-        return below(draw(own, at + 2), n_actions)
-    action = int(best[state])
-    if cumulative.shape[0] > 0:
-        level = unit(draw(own, at + 3))
-        action = 0
-        while action < n_actions - 1 and cumulative[state, action] <= level:
-            action += 1
-    elif ties[state] > 1 and not first_ties:
-        skip = below(draw(own, at + 3), ties[state])
-        top = values[state, action]
+    action = int(policy.best[state])
+    if policy.epsilon > 0 and unit(draw(own, at + 1)) < policy.epsilon:
+        action = below(draw(own, at + 2), policy.values.shape[1])
+    elif policy.cumulative.shape[0] > 0:
+        action = pick(policy.cumulative, state, 0, policy.values.shape[1], draw(own, at + 3))
+    elif policy.ties[state] > 1 and not policy.first_ties:
+        skip = below(draw(own, at + 3), policy.ties[state])
+        top = policy.values[state, action]
         while skip > 0:
             action += 1
-            if values[state, action] == top:
+            if policy.values[state, action] == top:
                 skip -= 1
     return action
 
 
-@compiled
+@borrowing
 def _walk(
     next_state: NDArray[np.int32],
-    values: NDArray[np.float32],
-    cumulative: NDArray[np.float64],
+    policy: PolicyTables,
     starts: NDArray[np.int32],
-    epsilon: float,
-    first_ties: bool,
     repeat: bool,
     key: np.uint64,
     cells: NDArray[np.int32],
@@ -152,28 +172,25 @@ def _walk(
 ) -> None:
     """Walk every agent; cells and actions are (steps, agents), in the order of replay."""
     n_steps, n_agents = cells.shape
-    best, ties = best_actions(values)
     for agent in range(n_agents):
         own = stream(key, agent)
-        state = starts[below(draw(own, 0), starts.shape[0])]
+        state = int(starts[below(draw(own, 0), starts.shape[0])])
         for step in range(n_steps):
             at = 4 * step
             if repeat and step > 0:
-                state = starts[below(draw(own, at), starts.shape[0])]
-            action = choose_action(
-                state, values, cumulative, best, ties, epsilon, first_ties, own, at
-            )
+                state = int(starts[below(draw(own, at), starts.shape[0])])
+            action = choose_action(policy, state, own, at)
             actions[step, agent] = action
             lengths[agent] = step + 1
             if repeat:
                 cells[step, agent] = state
                 continue
-            there = next_state[state, action]
-            if there == EXIT:
+            successor = int(next_state[state, action])
+            if successor == EXIT:
                 break
-            if there != state:
-                cells[step, agent] = there
-                state = there
+            if successor != state:
+                cells[step, agent] = successor
+                state = successor
 
 
 def births(
@@ -185,16 +202,16 @@ def births(
     """Find the cells where the activation lets an agent be born.
 
     Args:
-        world: whose picture cells they are.
+        world: the world whose picture cells are searched.
         activation: float32 (picture_rows, picture_cols).
-        born_above: only where the activation is at least this.
-        born_below: only where the activation is at most this.
+        born_above: smallest activation at which agents are born.
+        born_below: largest activation at which agents are born.
 
     Returns:
         int32, flat indices, ascending; it may be empty.
 
     Raises:
-        SettingError: an activation of another shape.
+        SettingError: the activation has another shape.
     """
     if activation.shape != world.activation.shape:
         raise SettingError(
@@ -212,23 +229,24 @@ def births(
 def no_birth_cell_error(low: float, high: float) -> SettingError:
     """Return the error for an activation, from low to high, that lets no agent be born."""
     return SettingError(
-        f"no cell may bear an agent: the activation reaches from {low:.2f} to {high:.2f}; "
+        f"no cell qualifies for births: the activation ranges from {low:.2f} to {high:.2f}; "
         f"change born_above or born_below"
     )
 
 
 def as_table(policy: Policy, world: GridWorld) -> QTable:
-    """Write a policy down as a table: what it does, or how likely, in each cell.
+    """Return a policy as a Q-table.
 
-    A Q-table is given as it is. Of another policy that says its ``probabilities`` they are kept,
-    and drawn from at every step; any other is asked once what it does in each cell, and does that.
+    A Q-table is returned as it is. A policy with ``probabilities`` keeps them, and its actions are
+    drawn from them at every step. Any other is asked once for its action in each cell, and always
+    takes that one.
 
     Args:
-        policy: to write down.
-        world: where it walks.
+        policy: the policy.
+        world: the world that it acts in.
 
     Raises:
-        SettingError: a policy that does not fit the world.
+        SettingError: the policy does not fit the world.
     """
     shape = world.reward_field.shape
     if isinstance(policy, QTable):
@@ -281,20 +299,20 @@ def rollout(
     of the others as they were.
 
     Args:
-        world: where they walk.
-        policy: a ``QTable``, or any other as ``as_table`` writes it down.
-        agents: how many, at least 1.
-        lifetime: steps that each lives at most.
+        world: the world that they walk in.
+        policy: a ``QTable``, or any other policy, which ``as_table`` converts.
+        agents: number of agents, at least 1.
+        lifetime: largest number of steps that each agent takes.
         repeat: draw all agents afresh at every step.
         explore: probability of a random action, in place of the policy's epsilon.
-        born_above: births only where the activation is at least this.
-        born_below: births only where the activation is at most this.
-        seed: of placement, exploration and ties.
+        born_above: smallest activation at which agents are born.
+        born_below: largest activation at which agents are born.
+        seed: seed of placement, exploration and ties.
         layer: number of the layer, part of the key.
 
     Raises:
-        SettingError: a number out of its range, more than ``MOST_STEPS`` together, no cell for
-            births, or a policy that does not fit the world.
+        SettingError: a number is out of range, the steps exceed ``MOST_STEPS``, no cell qualifies
+            for births, or the policy does not fit the world.
     """
     if not isinstance(world, GridWorld):
         raise SettingError(f"a rollout needs a GridWorld, not {shown(world)}")
@@ -309,23 +327,8 @@ def rollout(
     actions = np.full((lifetime, agents), -1, np.int32)
     lengths = np.zeros(agents, np.int32)
     key = derive_key(seed, layer, "rollout")
-    table = as_table(policy, world)
-    cumulative = np.empty((0, 0))
-    if table.temperature > 0:
-        cumulative = np.cumsum(table.probabilities(), axis=1)
-    _walk(
-        world.next_state,
-        table.by_state,
-        cumulative,
-        cells_of_birth,
-        exploration(table, explore),
-        table.ties == "first",
-        bool(repeat),
-        key,
-        cells,
-        actions,
-        lengths,
-    )
+    tables = policy_tables(as_table(policy, world), explore)
+    _walk(world.next_state, tables, cells_of_birth, bool(repeat), key, cells, actions, lengths)
     return Trajectories(cells.T, actions.T, lengths)
 
 
@@ -335,13 +338,13 @@ def scripted(
     """Walk by hand: each agent starts on a cell and takes the actions that are named.
 
     Args:
-        world: where they walk.
-        episodes: for each agent its (row, col) and its actions, such as
+        world: the world that they walk in.
+        episodes: start (row, col) and actions of each agent, such as
             ``((3, 4), ["same_right"] * 12 + ["pixelate_down"])``.
 
     Raises:
-        SettingError: a start outside the picture, an unknown action, or actions after the agent
-            has left the picture.
+        SettingError: a start lies outside the picture, an action is unknown, or an agent has
+            actions left after leaving the picture.
     """
     if not episodes:
         raise SettingError("no episodes: give at least one start with its actions")
@@ -364,10 +367,10 @@ def scripted(
                     f"episode {agent + 1} left the picture at step {step}, and has "
                     f"{len(names) - step} actions more"
                 )
-            there = int(world.next_state[state, action])
+            successor = int(world.next_state[state, action])
             actions[step, agent] = action
             lengths[agent] = step + 1
-            if there not in (EXIT, state):
-                cells[step, agent] = there
-            state = there
+            if successor not in (EXIT, state):
+                cells[step, agent] = successor
+            state = successor
     return Trajectories(cells.T, actions.T, lengths)

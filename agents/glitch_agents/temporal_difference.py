@@ -1,14 +1,15 @@
 """Textbook temporal-difference control, compiled: SARSA, expected SARSA, double Q and Q(λ).
 
 All share one loop and one choice of actions, ε-greedy; they differ in what a step teaches. The same
-compiled functions run inside the loop over a problem's tables, and one at a time on environments
-that can only be stepped.
+compiled code runs inside the loop over the tables of a decision process, and step by step on
+environments that can only be stepped.
 
 Source: Sutton and Barto, *Reinforcement Learning*, second edition, chapters 6 and 12.
 """
 
 from __future__ import annotations
 
+from collections import namedtuple
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from glitch_agents.learner import Progress, in_chunks
 from glitch_agents.mdp import (
+    MDPTables,
     TabularMDP,
     checked_reward,
     checked_state,
@@ -30,17 +32,68 @@ from glitch_agents.mdp import (
 from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.schedule import Schedule, as_schedule
 from glitch_gym.checks import real_number, shown
-from glitch_gym.compilation import compiled
+from glitch_gym.compilation import borrowing, inlined
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, derive_key, draw, stream, unit
 
-__all__ = ["Q_LEARNING", "DoubleQLearning", "ExpectedSarsa", "QLambda", "Sarsa", "TabularLearner"]
+__all__ = [
+    "Q_LEARNING",
+    "DoubleQLearning",
+    "ExpectedSarsa",
+    "QLambda",
+    "Rates",
+    "Rules",
+    "Sarsa",
+    "TabularLearner",
+]
 
 Q_LEARNING, _SARSA, _EXPECTED_SARSA, _DOUBLE_Q, _Q_LAMBDA = range(5)
 
 
-@compiled
+ActionValues = namedtuple("ActionValues", ["q", "first", "second"])
+ActionValues.__doc__ = """The action values that are learned.
+
+Args:
+    q: float64 (n_states, n_actions), the values that are acted on.
+    first: float64 (n_states, n_actions), double Q's first table; (1, n_actions) for the others.
+    second: float64, double Q's second table, of the same shape; ``q`` is their sum.
+"""
+
+Traces = namedtuple("Traces", ["states", "actions", "strengths", "count"])
+Traces.__doc__ = """The eligibility traces of an episode.
+
+Args:
+    states: int64 (capacity,), the states that were visited.
+    actions: int64 (capacity,), the actions that were taken there.
+    strengths: float64 (capacity,), how far each still learns.
+    count: int64 (1,), number of traces in use.
+"""
+
+Rates = namedtuple("Rates", ["alphas", "epsilons"])
+Rates.__doc__ = """The rates of consecutive episodes.
+
+Args:
+    alphas: float64 (episodes,), learning rates.
+    epsilons: float64 (episodes,), probabilities of a random action.
+"""
+
+Rules = namedtuple("Rules", ["algorithm", "gamma", "lambda_", "lifetime", "first_ties"])
+Rules.__doc__ = """The settings of a learner that hold for all episodes.
+
+Args:
+    algorithm: number of the algorithm.
+    gamma: discount.
+    lambda_: decay of the traces.
+    lifetime: largest number of steps in an episode.
+    first_ties: whether the first of equally good actions is taken, and not a random one.
+"""
+
+Transition = namedtuple("Transition", ["state", "action", "reward", "next_state"])
+"""A step of an episode; the next state is −1 if the step ended the episode."""
+
+
+@borrowing
 def _best(q: NDArray[np.float64], state: int) -> float:
     top = q[state, 0]
     for action in range(1, q.shape[1]):
@@ -48,7 +101,7 @@ def _best(q: NDArray[np.float64], state: int) -> float:
     return float(top)
 
 
-@compiled
+@borrowing
 def _greedy(q: NDArray[np.float64], state: int, first_ties: bool, bits: np.uint64) -> int:
     top = _best(q, state)
     skip = 0
@@ -66,7 +119,7 @@ def _greedy(q: NDArray[np.float64], state: int, first_ties: bool, bits: np.uint6
     return 0
 
 
-@compiled
+@borrowing
 def _choose(
     q: NDArray[np.float64],
     state: int,
@@ -82,135 +135,178 @@ def _choose(
     return _greedy(q, state, first_ties, bits)
 
 
-@compiled
-def _update(
-    algorithm: int,
-    q: NDArray[np.float64],
-    first_q: NDArray[np.float64],
-    second_q: NDArray[np.float64],
-    trace: NDArray[np.float64],
-    trace_state: NDArray[np.int64],
-    trace_action: NDArray[np.int64],
-    traced: int,
-    state: int,
-    action: int,
-    reward: float,
-    there: int,
-    following: int,
-    alpha: float,
-    gamma: float,
-    epsilon: float,
-    lambda_: float,
-    coin: np.uint64,
-) -> int:
-    """Learn from one step, which led to ``there`` (−1 for the end), where ``following`` is chosen.
+@inlined
+def _update_double(
+    values: ActionValues, transition: Transition, alpha: float, gamma: float, coin: np.uint64
+) -> None:
+    """Update one of double Q's tables, which the coin picks, by the judgement of the other."""
+    state, action, reward, next_state = transition
+    learning, judging = values.first, values.second
+    if coin >> np.uint64(63) == np.uint64(1):
+        learning, judging = values.second, values.first
+    target = reward
+    if next_state >= 0:
+        target += gamma * judging[next_state, _greedy(learning, next_state, True, coin)]
+    learning[state, action] += alpha * (target - learning[state, action])
+    values.q[state, action] = values.first[state, action] + values.second[state, action]
 
-    Gives the number of traces that are left.
+
+@inlined
+def _update_traced(
+    q: NDArray[np.float64],
+    traces: Traces,
+    transition: Transition,
+    step_size: float,
+    decay: float,
+    is_cut: bool,
+) -> None:
+    """Update what the episode visited, by Watkins's Q(λ) with replacing traces.
+
+    The traces are cut where the next action is not greedy.
     """
-    n_actions = q.shape[1]
-    if algorithm == _DOUBLE_Q:
-        learns, judges = first_q, second_q
-        if coin >> np.uint64(63) == np.uint64(1):
-            learns, judges = second_q, first_q
-        target = reward
-        if there >= 0:
-            target += gamma * judges[there, _greedy(learns, there, True, coin)]
-        learns[state, action] += alpha * (target - learns[state, action])
-        q[state, action] = first_q[state, action] + second_q[state, action]
-        return 0
-    value = 0.0
-    if there >= 0:
-        if algorithm == _SARSA:
-            value = q[there, following]
-        elif algorithm == _EXPECTED_SARSA:
-            total = 0.0
-            for other in range(n_actions):
-                total += q[there, other]
-            value = epsilon * total / n_actions + (1.0 - epsilon) * _best(q, there)
-        else:
-            value = _best(q, there)
-    error = reward + gamma * value - q[state, action]
-    if algorithm != _Q_LAMBDA:
-        q[state, action] += alpha * error
-        return 0
-    # Watkins's Q(λ) with replacing traces: they are cut where the next action is not greedy
+    count = int(traces.count[0])
     place = 0
-    while place < traced and not (trace_state[place] == state and trace_action[place] == action):
+    while place < count and not (
+        traces.states[place] == transition.state and traces.actions[place] == transition.action
+    ):
         place += 1
-    trace_state[place] = state
-    trace_action[place] = action
-    trace[place] = 1.0
-    traced = max(traced, place + 1)
-    greedy_next = there >= 0 and q[there, following] == value
-    for place in range(traced):
-        q[trace_state[place], trace_action[place]] += alpha * error * trace[place]
-        trace[place] *= gamma * lambda_
-    return traced if greedy_next else 0
+    traces.states[place] = transition.state
+    traces.actions[place] = transition.action
+    traces.strengths[place] = 1.0
+    count = max(count, place + 1)
+    for place in range(count):
+        q[traces.states[place], traces.actions[place]] += step_size * traces.strengths[place]
+        traces.strengths[place] *= decay
+    traces.count[0] = 0 if is_cut else count
 
 
-@compiled
+@inlined
+def _value_of_next(
+    rules: Rules, q: NDArray[np.float64], state: int, action: int, epsilon: float
+) -> float:
+    """Return what the algorithm takes the next state to be worth, where an action is chosen."""
+    if rules.algorithm == _SARSA:
+        value = q[state, action]
+    elif rules.algorithm == _EXPECTED_SARSA:
+        n_actions = q.shape[1]
+        total = 0.0
+        for other in range(n_actions):
+            total += q[state, other]
+        value = epsilon * total / n_actions + (1.0 - epsilon) * _best(q, state)
+    else:
+        value = _best(q, state)
+    return float(value)
+
+
+@inlined
+def _learn_transition(
+    rules: Rules,
+    values: ActionValues,
+    traces: Traces,
+    transition: Transition,
+    alpha: float,
+    epsilon: float,
+    episode: np.uint64,
+    step: int,
+) -> int:
+    """Learn from one step; return the action to take next, or 0 if the episode has ended."""
+    q, next_state = values.q, transition.next_state
+    # The other algorithms choose the next action by what they learn from this step
+    chooses_before = rules.algorithm in (_SARSA, _Q_LAMBDA)
+    next_action = 0
+    if next_state >= 0 and chooses_before:
+        next_action = _choose(q, next_state, epsilon, rules.first_ties, episode, step + 1)
+    if rules.algorithm == _DOUBLE_Q:
+        coin = draw(episode, 3 * step + 3)
+        _update_double(values, transition, alpha, rules.gamma, coin)
+    else:
+        value = 0.0
+        if next_state >= 0:
+            value = _value_of_next(rules, q, next_state, next_action, epsilon)
+        error = transition.reward + rules.gamma * value - q[transition.state, transition.action]
+        if rules.algorithm == _Q_LAMBDA:
+            is_cut = next_state < 0 or q[next_state, next_action] != value
+            decay = rules.gamma * rules.lambda_
+            _update_traced(q, traces, transition, alpha * error, decay, is_cut)
+        else:
+            q[transition.state, transition.action] += alpha * error
+    if next_state >= 0 and not chooses_before:
+        next_action = _choose(q, next_state, epsilon, rules.first_ties, episode, step + 1)
+    return next_action
+
+
+@borrowing
+def _learn_step(
+    rules: tuple[Any, ...],
+    values: tuple[NDArray[np.float64], ...],
+    traces: tuple[NDArray[Any], ...],
+    transition: tuple[Any, ...],
+    alpha: float,
+    epsilon: float,
+    episode: np.uint64,
+    step: int,
+) -> int:
+    """Do as ``_learn_transition``, for environments that can only be stepped.
+
+    It is called from Python at every step, and Numba is ten times as quick to take a plain tuple
+    from there as a named one.
+    """
+    return _learn_transition(
+        Rules(*rules),
+        ActionValues(*values),
+        Traces(*traces),
+        Transition(*transition),
+        alpha,
+        epsilon,
+        episode,
+        step,
+    )
+
+
+@borrowing
 def _learn(
-    algorithm: int,
-    next_state: NDArray[np.int32],
-    rewards: NDArray[np.float32],
-    cumulative: NDArray[np.float64],
-    starts: NDArray[np.int32],
-    start_cumulative: NDArray[np.float64],
-    q: NDArray[np.float64],
-    first_q: NDArray[np.float64],
-    second_q: NDArray[np.float64],
-    trace: NDArray[np.float64],
-    trace_state: NDArray[np.int64],
-    trace_action: NDArray[np.int64],
-    alphas: NDArray[np.float64],
-    epsilons: NDArray[np.float64],
-    gamma: float,
-    lambda_: float,
-    lifetime: int,
-    first_ties: bool,
+    mdp: MDPTables,
+    rules: Rules,
+    values: ActionValues,
+    traces: Traces,
+    rates: Rates,
     key: np.uint64,
     first: int,
 ) -> None:
-    n_outcomes = next_state.shape[1] // q.shape[1]
-    for index in range(alphas.shape[0]):
+    """Run the episodes first, first + 1, …, one for each of the rates."""
+    n_outcomes = mdp.next_state.shape[1] // values.q.shape[1]
+    for index in range(rates.alphas.shape[0]):
+        alpha, epsilon = rates.alphas[index], rates.epsilons[index]
         episode = stream(key, first + index)
-        state = start_state(starts, start_cumulative, draw(episode, 0))
-        action = _choose(q, state, epsilons[index], first_ties, episode, 0)
-        traced = 0
-        for step in range(lifetime):
-            place = outcome(cumulative, n_outcomes, state, action, episode, step)
-            there = int(next_state[state, place])
-            following = 0
-            if there >= 0:
-                following = _choose(q, there, epsilons[index], first_ties, episode, step + 1)
-            traced = _update(
-                algorithm, q, first_q, second_q, trace, trace_state, trace_action, traced, state,
-                action, np.float64(rewards[state, place]), there, following, alphas[index], gamma,
-                epsilons[index], lambda_, draw(episode, 3 * step + 3),
-            )  # fmt: skip
-            if there < 0:
+        state = start_state(mdp, draw(episode, 0))
+        action = _choose(values.q, state, epsilon, rules.first_ties, episode, 0)
+        traces.count[0] = 0
+        for step in range(rules.lifetime):
+            column = outcome(mdp, n_outcomes, state, action, episode, step)
+            next_state = int(mdp.next_state[state, column])
+            reward = np.float64(mdp.rewards[state, column])
+            transition = Transition(state, action, reward, next_state)
+            action = _learn_transition(
+                rules, values, traces, transition, alpha, epsilon, episode, step
+            )
+            if next_state < 0:
                 break
-            state = there
-            # Learned since: only SARSA is bound to the action that it was taught by
-            if algorithm in (_SARSA, _Q_LAMBDA):
-                action = following
-            else:
-                action = _choose(q, state, epsilons[index], first_ties, episode, step + 1)
+            state = next_state
 
 
 @dataclass(frozen=True)
 class TabularLearner:
-    """What the textbook's tabular learners can be told.
+    """The settings that the textbook's tabular learners share.
 
     Args:
         alpha: learning rate in [0, 1], a number or a schedule over the episodes.
         gamma: discount in [0, 1].
         epsilon: probability of a random action, a number or a schedule.
         initial: value of every action before it is tried.
-        ties: among equal best actions take one at ``"random"`` or the ``"first"``.
+        ties: which of equally good actions to take, a ``"random"`` one or the ``"first"``.
 
     Raises:
-        SettingError: a value out of its range.
+        SettingError: a value is out of range.
     """
 
     alpha: float | Schedule = 0.1
@@ -237,29 +333,29 @@ class TabularLearner:
         progress: Progress | None = None,
         start: QTable | None = None,
     ) -> QTable:
-        """Learn for a number of episodes; on Ctrl-C, give what has been learned so far.
+        """Learn for a number of episodes; on Ctrl-C, return what has been learned so far.
 
         Args:
             env: a GlitchGrid environment or its world; or any environment with Discrete spaces.
                 It is run through its tables (its world, or ``P`` and ``initial_state_distrib``) if
                 it has them and no wrapper may change what they say, and stepped if not.
-            episodes: at least 1.
-            seed: of starting states, exploration, ties and outcomes.
+            episodes: number of episodes, at least 1.
+            seed: seed of the starting states, exploration, ties and outcomes.
             progress: called now and then with (episodes done, episodes).
-            start: a table to begin with, in place of ``initial``: of a world much like this one.
+            start: table to begin with, in place of ``initial``, such as that of a similar world.
 
         Returns:
             the table, (rows, cols, n_actions), or (n_states, 1, n_actions) for other environments;
             ``interrupted`` is true if Ctrl-C cut learning short.
 
         Raises:
-            SettingError: no episodes, spaces that are not Discrete, a ``start`` that does not fit
-                them, tables that are wrong, or observations outside their space.
+            SettingError: there are no episodes, the spaces are not Discrete, ``start`` does not fit
+                them, the tables are wrong, or an observation lies outside its space.
         """
-        problem = tabular_mdp(env)
-        if problem is not None:
-            values = self._start_values(start, problem.shape)
-            return self._learn_tables(problem, lifetime_of(env), episodes, seed, progress, values)
+        mdp = tabular_mdp(env)
+        if mdp is not None:
+            values = self._start_values(start, mdp.shape)
+            return self._learn_tables(mdp, lifetime_of(env), episodes, seed, progress, values)
         assert not isinstance(env, GridWorld)
         shape = table_shape(env)
         values = self._start_values(start, shape)
@@ -277,71 +373,71 @@ class TabularLearner:
             raise SettingError(f"the table to start with is {start.values.shape}, not {shape}")
         return start.by_state
 
-    def _rates(
-        self, first: int, last: int, episodes: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give α and ε of the episodes [first, last): of all at once they would fill the memory."""
+    def _rates(self, first: int, last: int, episodes: int) -> Rates:
+        """Return the rates of the episodes [first, last): those of all would fill the memory."""
         alpha = as_schedule(self.alpha, "alpha", 0, 1)
         epsilon = as_schedule(self.epsilon, "epsilon", 0, 1)
-        return alpha.values(first, last, episodes), epsilon.values(first, last, episodes)
+        return Rates(alpha.values(first, last, episodes), epsilon.values(first, last, episodes))
 
-    def _tables(
-        self, values: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def _rules(self, lifetime: int) -> Rules:
+        return Rules(
+            self.algorithm, float(self.gamma), self._decay(), lifetime, self.ties == "first"
+        )
+
+    def _action_values(self, start: NDArray[np.float32]) -> ActionValues:
         # Double Q's table is the sum of two, each of which starts at half the values
-        half = values.astype(np.float64)[: None if self.algorithm == _DOUBLE_Q else 1] / 2
-        return values.astype(np.float64), half, half.copy()
+        half = start.astype(np.float64)[: None if self.algorithm == _DOUBLE_Q else 1] / 2
+        return ActionValues(start.astype(np.float64), half, half.copy())
 
-    def _traces(
-        self, lifetime: int, values: NDArray[np.float32]
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _traces(self, lifetime: int, n_values: int) -> Traces:
         # One for each state and action that an episode can have visited
-        most = min(lifetime, values.size)
-        return np.zeros(most), np.zeros(most, np.int64), np.zeros(most, np.int64)
+        most = min(lifetime, n_values)
+        return Traces(
+            np.zeros(most, np.int64),
+            np.zeros(most, np.int64),
+            np.zeros(most),
+            np.zeros(1, np.int64),
+        )
 
     def _decay(self) -> float:
         return 0.0
 
     def _finish(
-        self, q: NDArray[np.floating], shape: tuple[int, int, int], seed: int, done: int, cut: bool
+        self,
+        q: NDArray[np.floating],
+        shape: tuple[int, int, int],
+        seed: int,
+        episodes: int,
+        interrupted: bool,
     ) -> QTable:
-        values = q.astype(np.float32).reshape(shape)
-        return QTable(values, ties=self.ties, seed=seed, episodes=done, interrupted=cut)
+        return QTable(
+            q.astype(np.float32).reshape(shape),
+            ties=self.ties,
+            seed=seed,
+            episodes=episodes,
+            interrupted=interrupted,
+        )
 
     def _learn_tables(
         self,
-        problem: TabularMDP,
+        mdp: TabularMDP,
         lifetime: int,
         episodes: int,
         seed: int,
         progress: Progress | None,
-        values: NDArray[np.float32],
+        start: NDArray[np.float32],
     ) -> QTable:
-        tables = self._tables(values)
-        traces = self._traces(lifetime, values)
+        rules = self._rules(lifetime)
+        values = self._action_values(start)
+        traces = self._traces(lifetime, start.size)
         key = derive_key(seed, type(self).__name__)
 
         def run(first: int, last: int) -> None:
-            _learn(
-                self.algorithm,
-                problem.next_state,
-                problem.rewards,
-                problem.cumulative,
-                problem.starts,
-                problem.start_cumulative,
-                *tables,
-                *traces,
-                *self._rates(first, last, episodes),
-                float(self.gamma),
-                self._decay(),
-                lifetime,
-                self.ties == "first",
-                key,
-                first,
-            )
+            rates = self._rates(first, last, episodes)
+            _learn(mdp.tables, rules, values, traces, rates, key, first)
 
         done, cut = in_chunks(run, episodes, progress)
-        return self._finish(tables[0], problem.shape, seed, done, cut)
+        return self._finish(values.q, mdp.shape, seed, done, cut)
 
     def _learn_by_steps(
         self,
@@ -349,49 +445,39 @@ class TabularLearner:
         episodes: int,
         seed: int,
         progress: Progress | None,
-        values: NDArray[np.float32],
+        start: NDArray[np.float32],
         shape: tuple[int, int, int],
     ) -> QTable:
-        n_states = len(values)
-        lifetime = lifetime_of(env)
-        tables = self._tables(values)
-        traces = self._traces(lifetime, values)
+        n_states = len(start)
+        rules = self._rules(lifetime_of(env))
+        values = self._action_values(start)
+        traces = self._traces(rules.lifetime, start.size)
         key = derive_key(seed, type(self).__name__)
         first_seed = int(seed)
-        first_ties = self.ties == "first"
+        plain = tuple(rules), tuple(values), tuple(traces)
+
+        def run_episode(index: int, alpha: float, epsilon: float) -> None:
+            episode = np.uint64(stream(key, index))
+            observation = env.reset(seed=first_seed if index == 0 else None)[0]
+            state = checked_state(observation, n_states)
+            action = _choose(values.q, state, epsilon, rules.first_ties, episode, 0)
+            traces.count[0] = 0
+            for step in range(rules.lifetime):
+                observation, reward, terminated, truncated, _ = env.step(action)
+                next_state = -1 if terminated else checked_state(observation, n_states)
+                transition = (state, action, checked_reward(reward), next_state)
+                action = _learn_step(*plain, transition, alpha, epsilon, episode, step)
+                if terminated or truncated:
+                    return
+                state = next_state
 
         def run(first: int, last: int) -> None:
-            alphas, epsilons = self._rates(first, last, episodes)
-            for index in range(first, last):
-                episode, epsilon = np.uint64(stream(key, index)), float(epsilons[index - first])
-                begun = env.reset(seed=first_seed if index == 0 else None)[0]
-                state = checked_state(begun, n_states)
-                action = _choose(tables[0], state, epsilon, first_ties, episode, 0)
-                traced = 0
-                for step in range(lifetime):
-                    seen, reward, terminated, truncated, _ = env.step(action)
-                    there = -1 if terminated else checked_state(seen, n_states)
-                    following = 0
-                    if there >= 0:
-                        following = _choose(
-                            tables[0], there, epsilon, first_ties, episode, step + 1
-                        )
-                    traced = _update(
-                        self.algorithm, *tables, *traces, traced, state, action,
-                        checked_reward(reward), there, following, float(alphas[index - first]),
-                        float(self.gamma), epsilon, self._decay(),
-                        np.uint64(draw(episode, 3 * step + 3)),
-                    )  # fmt: skip
-                    if terminated or truncated:
-                        break
-                    state = there
-                    if self.algorithm in (_SARSA, _Q_LAMBDA):
-                        action = following
-                    else:
-                        action = _choose(tables[0], state, epsilon, first_ties, episode, step + 1)
+            rates = self._rates(first, last, episodes)
+            for index, alpha, epsilon in zip(range(first, last), *rates, strict=True):
+                run_episode(index, float(alpha), float(epsilon))
 
         done, cut = in_chunks(run, episodes, progress)
-        return self._finish(tables[0], shape, seed, done, cut)
+        return self._finish(values.q, shape, seed, done, cut)
 
 
 @dataclass(frozen=True)
@@ -418,9 +504,9 @@ class ExpectedSarsa(TabularLearner):
 
 @dataclass(frozen=True)
 class DoubleQLearning(TabularLearner):
-    """Double Q-learning: one table picks the next action, the other says what it is worth.
+    """Double Q-learning: one table picks the next action, the other estimates its value.
 
-    Acts on the sum of both, which is the table that is given.
+    It acts on the sum of both, which is the table that it returns.
 
     Source: van Hasselt, *Double Q-learning*, NeurIPS 2010; Sutton and Barto, section 6.7.
     """
