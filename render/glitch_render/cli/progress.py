@@ -15,7 +15,7 @@ __all__ = ["clip_bar", "layer_bars"]
 
 @contextmanager
 def clip_bar() -> Iterator[ClipProgress]:
-    """Show stage, share, frames a second and time left on standard error, if it is a terminal."""
+    """Show stage, progress, frame rate and time left on standard error, if it is a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -47,7 +47,7 @@ def clip_bar() -> Iterator[ClipProgress]:
 
         def progress(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
-                # What a stage finds done already says nothing on how fast it is
+                # Work that was already done at the start must not count towards the speed
                 tasks[stage] = bars.add_task(stage, total=total, completed=done)
             bars.update(tasks[stage], completed=done, total=total)
 
@@ -56,7 +56,7 @@ def clip_bar() -> Iterator[ClipProgress]:
 
 @contextmanager
 def layer_bars(recipe: Recipe) -> Iterator[Any]:
-    """Show a bar per layer on standard error; on no terminal, nothing."""
+    """Show a bar per layer on standard error, if it is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
