@@ -6,8 +6,8 @@ at the first request for a name that is not built in, and a plug-in's code is im
 name is used.
 
 Exceptions from foreign code become a ``SettingError`` that names the plug-in, and its output goes
-to standard error, so that it can neither stop the program nor corrupt its output. Code that kills the
-process (``os.abort``, a crash in an extension module) or never returns cannot be contained.
+to standard error, so that it can neither stop the program nor corrupt its output. Code that kills
+the process (``os.abort``, a crash in an extension module) or never returns cannot be contained.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ def channel_shift(stamp: Stamp, parameters: ChannelShift) -> NDArray[np.uint8]:
     """Shift red forward along the agent's move, and blue backward; green stays.
 
     Within the cell, wrapping around its edges: r(p) = R(p − d), b(p) = B(p + d), with
-    d = distance · side along the move, in whole pixels. Source: chromatic aberration, and misregistered print.
+    d = distance · side along the move, in whole pixels. Source: chromatic aberration, and
+    misregistered print.
     """
     share = round(1024 * parameters.distance)
     height, width = stamp.cell.shape[:2]

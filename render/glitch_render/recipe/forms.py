@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 from glitch_agents.registry import learner_names
 from glitch_gym.activation import activation_names
 from glitch_render.effects import effects
-from glitch_render.recipe.model import Layer, Recipe, settings_model
+from glitch_render.recipe.layer_effects import settings_model
+from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.recipe.presets import load_preset
 
 __all__ = [

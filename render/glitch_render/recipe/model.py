@@ -6,12 +6,9 @@ numbered from 1 in paths (``layers.1.agents``), in messages and on the command l
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import (
@@ -21,28 +18,21 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    ValidationError,
     ValidationInfo,
-    create_model,
     field_serializer,
     field_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from glitch_agents.learner import Learner
 from glitch_agents.registry import OwnLearner, make_learner
-from glitch_gym.actions import BUILT_IN_EFFECTS
-from glitch_gym.errors import GlitchError, RecipeError
-from glitch_gym.plugins import contained
-from glitch_gym.reward import Noise, effect_noise
-from glitch_render.effects import EffectParameters, get_effect
+from glitch_gym.errors import RecipeError
 from glitch_render.engine.overlay import Blend
 from glitch_render.recipe.fields import (
     Count,
     File,
     Finite,
     Frames,
-    Keyed,
     KeyedCount,
     KeyedShare,
     Rate,
@@ -51,126 +41,12 @@ from glitch_render.recipe.fields import (
     checked_learner,
     odd_number,
     shown,
-    write_keyed,
     write_learner,
 )
-from glitch_render.recipe.keyframes import Keyframes, highest
-from glitch_render.recipe.messages import MOST_PROBLEMS, error_message
+from glitch_render.recipe.keyframes import highest
+from glitch_render.recipe.layer_effects import LayerEffect, read_layer_effects, settings_model
 
-__all__ = ["Layer", "LayerEffect", "Recipe", "settings_model"]
-
-
-@dataclass(frozen=True)
-class LayerEffect:
-    """An effect as a layer uses it.
-
-    Args:
-        noise: noise on the effect's reward while agents learn.
-        parameters: parameters of the effect.
-        weight: value added to the effect's actions while agents walk; can be keyframed.
-    """
-
-    noise: Noise
-    parameters: EffectParameters
-    weight: float | Keyframes = 0.0
-
-    def settings(self) -> dict[str, Any]:
-        """Return the effect's settings as the flat table that a recipe contains."""
-        return {
-            "mean": self.noise.mean,
-            "std": self.noise.std,
-            "weight": write_keyed(self.weight),
-            **self.parameters.model_dump(mode="json"),
-        }
-
-
-@lru_cache(maxsize=64)
-def settings_model(name: str) -> type[BaseModel]:
-    """Return the model of an effect's table: its parameters, its noise and its weight.
-
-    Args:
-        name: name of the effect.
-    """
-    noise = effect_noise([name])[name]
-    fields: dict[str, Any] = {
-        "mean": (
-            float,
-            Field(
-                noise.mean,
-                allow_inf_nan=False,
-                title="importance",
-                description="mean of its reward noise; the higher, the more often it wins",
-                json_schema_extra=shown("reward", -1, 1),
-            ),
-        ),
-        "std": (
-            float,
-            Field(
-                noise.std,
-                ge=0,
-                allow_inf_nan=False,
-                title="spread",
-                description="standard deviation of its reward noise",
-                json_schema_extra=shown("reward", 0, 1),
-            ),
-        ),
-        "weight": (
-            Keyed,
-            Field(
-                0.0,
-                description="value added to its actions while agents walk",
-                json_schema_extra=shown("reward", -2, 2),
-            ),
-        ),
-    }
-    return cast(
-        type[BaseModel],
-        create_model(f"{name}_settings", __base__=get_effect(name).parameters, **fields),
-    )
-
-
-def _layer_effect(name: str, value: Any) -> LayerEffect:
-    if isinstance(value, LayerEffect):
-        return value
-    settings = settings_model(name).model_validate_json(json.dumps(value))
-    given = settings.model_dump()
-    noise = Noise(given.pop("mean"), given.pop("std"))
-    del given["weight"]
-    weight: float | Keyframes = getattr(settings, "weight")  # noqa: B009
-    return LayerEffect(noise, get_effect(name).parameters(**given), weight)
-
-
-def _layer_effects(value: Any) -> dict[str, LayerEffect]:
-    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
-        value = {name: {} for name in value}
-    if not isinstance(value, Mapping) or not value:
-        raise PydanticCustomError(
-            "effects", "should be a list or table of effects, with at least one"
-        )
-    found: dict[str, LayerEffect] = {}
-    wrong: list[InitErrorDetails] = []
-    for name, settings in value.items():
-        if len(wrong) >= MOST_PROBLEMS:
-            break
-        try:
-            get_effect(name)
-            if name in BUILT_IN_EFFECTS:
-                found[name] = _layer_effect(name, settings)
-                continue
-            with contained(f"the effect {name!r}", ValidationError, TypeError):
-                found[name] = _layer_effect(name, settings)
-        except ValidationError as error:
-            for one in error.errors():
-                kind = PydanticCustomError("effect", "{message}", {"message": error_message(one)})
-                wrong.append(
-                    InitErrorDetails(type=kind, loc=(name, *one["loc"]), input=one["input"])
-                )
-        except (GlitchError, TypeError) as error:
-            kind = PydanticCustomError("effect", "{message}", {"message": str(error)})
-            wrong.append(InitErrorDetails(type=kind, loc=(name,), input=settings))
-    if wrong:
-        raise ValidationError.from_exception_data("effects", wrong)
-    return found
+__all__ = ["Layer", "Recipe"]
 
 
 class Layer(BaseModel):
@@ -202,8 +78,8 @@ class Layer(BaseModel):
     moves: Literal[4, 8] = Field(
         4, description="8 adds the diagonals", json_schema_extra=shown("grid")
     )
-    effects: Annotated[dict[str, LayerEffect], PlainValidator(_layer_effects)] = Field(
-        default_factory=lambda: _layer_effects(["same", "pixelate", "desaturate", "invert"]),
+    effects: Annotated[dict[str, LayerEffect], PlainValidator(read_layer_effects)] = Field(
+        default_factory=lambda: read_layer_effects(["same", "pixelate", "desaturate", "invert"]),
         description="effects, each with the mean and std of its reward noise and its parameters",
     )
 

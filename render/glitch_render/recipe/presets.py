@@ -18,7 +18,7 @@ DEFAULT_PRESET = "undertow"
 
 
 def _preset_folder() -> Any:
-    return resources.files("glitch_render") / "presets"
+    return resources.files("glitch_render.recipe") / "presets"
 
 
 @lru_cache(maxsize=1)

@@ -17,8 +17,9 @@ from glitch_agents.schedule import Schedule
 from glitch_gym.errors import Hint, Problem, RecipeError, unknown_name_error
 from glitch_gym.input import LARGEST_TEXT, read_text
 from glitch_render.effects import effects
+from glitch_render.recipe.layer_effects import settings_model
 from glitch_render.recipe.messages import MOST_PROBLEMS, UNKNOWN, error_message, shortened
-from glitch_render.recipe.model import Layer, Recipe, settings_model
+from glitch_render.recipe.model import Layer, Recipe
 
 __all__ = ["apply_settings", "line_of", "parse_recipe", "read_recipe_file", "read_toml"]
 
