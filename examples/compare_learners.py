@@ -1,4 +1,4 @@
-"""Our learners side by side: optimality against environment steps, bands over seeds, as a plot.
+"""Plot the learners side by side: optimality against environment steps, with bands over seeds.
 
 python examples/compare_learners.py -o learning.png --seeds 5
 """
@@ -33,13 +33,17 @@ LEARNERS = {
 
 
 def main() -> None:
-    """Learn with each, several times, for more and more episodes, and draw the curves."""
+    """Train each learner with several seeds and episode counts, and draw the curves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, default=Path("learning.png"))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--points", type=int, default=9)
-    parser.add_argument("--image", default="sample:balloon")
-    parser.add_argument("--activation", default="spectral_residual")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("learning.png"), help="plot to write"
+    )
+    parser.add_argument("--seeds", type=int, default=5, help="runs per learner")
+    parser.add_argument("--points", type=int, default=9, help="points per curve")
+    parser.add_argument("--image", default="sample:balloon", help="picture, or sample:NAME")
+    parser.add_argument(
+        "--activation", default="spectral_residual", help="network, method or mask picture"
+    )
     options = parser.parse_args()
 
     import matplotlib

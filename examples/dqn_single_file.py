@@ -18,17 +18,23 @@ import glitch_gym  # noqa: F401
 
 
 def main() -> None:
-    """Learn, and print the mean return as it goes."""
+    """Train, and print the mean return from time to time."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--num-envs", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--gamma", type=float, default=0.95)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--buffer", type=int, default=50_000)
-    parser.add_argument("--learning-starts", type=int, default=1_000)
-    parser.add_argument("--target-every", type=int, default=2_000)
+    parser.add_argument("--steps", type=int, default=100_000, help="environment steps in total")
+    parser.add_argument("--num-envs", type=int, default=16, help="parallel environments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the run")
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-3, help="learning rate of the optimizer"
+    )
+    parser.add_argument("--gamma", type=float, default=0.95, help="discount factor")
+    parser.add_argument("--batch", type=int, default=256, help="batch size of an update")
+    parser.add_argument("--buffer", type=int, default=50_000, help="replay buffer size")
+    parser.add_argument(
+        "--learning-starts", type=int, default=1_000, help="transitions stored before updates start"
+    )
+    parser.add_argument(
+        "--target-every", type=int, default=2_000, help="steps between target network updates"
+    )
     args = parser.parse_args()
 
     rng = np.random.default_rng(args.seed)
@@ -45,7 +51,7 @@ def main() -> None:
 
     q, target = network(), network()
     target.load_state_dict(q.state_dict())
-    optimiser = torch.optim.Adam(q.parameters(), lr=args.learning_rate)
+    optimizer = torch.optim.Adam(q.parameters(), lr=args.learning_rate)
     states = np.zeros((args.buffer, 2), np.float32)
     nexts = np.zeros((args.buffer, 2), np.float32)
     actions = np.zeros(args.buffer, np.int64)
@@ -65,7 +71,7 @@ def main() -> None:
             greedy = q(torch.from_numpy(observed)).argmax(dim=1).numpy()
         chosen = np.where(rng.random(args.num_envs) < epsilon, chosen, greedy)
         seen, reward, terminated, truncated, _ = envs.step(chosen)
-        # With autoreset in the next step, the step after an end is a reset and no transition
+        # With next-step autoreset, the step after an episode ends is a reset, not a transition
         for i in np.flatnonzero(~resets):
             row = stored % args.buffer
             states[row], nexts[row], actions[row] = observed[i], seen[i], chosen[i]
@@ -86,9 +92,9 @@ def main() -> None:
             value = q(torch.from_numpy(states[rows]))
             value = value.gather(1, torch.from_numpy(actions[rows])[:, None])[:, 0]
             loss = nn.functional.mse_loss(value, goal)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         if step // args.target_every != (step + args.num_envs) // args.target_every:
             target.load_state_dict(q.state_dict())
             if finished:

@@ -1,4 +1,4 @@
-"""sb3-contrib's MaskablePPO: it never walks into what is prohibited.
+"""Train sb3-contrib's MaskablePPO, which never walks into prohibited cells.
 
 pip install 'glitch-gym[rl]'
 python examples/maskable_ppo.py --steps 30000
@@ -15,11 +15,11 @@ import glitch_gym  # noqa: F401
 
 
 def main() -> None:
-    """Learn with masks, then walk and count refusals: there are none."""
+    """Train with masks, then walk and count the steps into walls, which should be 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=30_000)
+    parser.add_argument("--steps", type=int, default=30_000, help="environment steps in total")
     options = parser.parse_args()
-    # Padding prohibits the lower rows of this grid, so masks have something to say
+    # Padding prohibits the lower rows of this grid, so that masks matter
     env = gym.make("GlitchGrid-v0", observation="coordinates", grid=(20, 10), objective="linger")
     model = MaskablePPO("MlpPolicy", env, n_steps=512, batch_size=128, seed=0, device="cpu")
     model.learn(options.steps)

@@ -1,4 +1,4 @@
-"""The same through ``GlitchVecEnv``: all agents in one compiled loop, native to Stable-Baselines3.
+"""Train MaskablePPO on ``GlitchVecEnv``, which steps all agents in one compiled loop.
 
 pip install 'glitch-gym[rl]'
 python examples/maskable_ppo_native.py --steps 200000
@@ -16,9 +16,9 @@ from glitch_agents.sb3 import GlitchVecEnv
 
 
 def main() -> None:
-    """Learn with 64 agents at once."""
+    """Train with 64 agents at once."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200_000)
+    parser.add_argument("--steps", type=int, default=200_000, help="environment steps in total")
     options = parser.parse_args()
     env = VecMonitor(GlitchVecEnv(64, observation="coordinates", grid=(20, 10), objective="linger"))
     model = MaskablePPO("MlpPolicy", env, n_steps=32, batch_size=512, seed=0, device="cpu")
@@ -28,7 +28,7 @@ def main() -> None:
     returns = [episode["r"] for episode in model.ep_info_buffer]
     print(
         f"mean return {sum(returns) / len(returns):.2f} over the last {len(returns)} episodes; "
-        f"{model.num_timesteps / spent:,.0f} steps/s, learning included"
+        f"{model.num_timesteps / spent:,.0f} steps/s, training included"
     )
 
 

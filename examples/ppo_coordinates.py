@@ -1,4 +1,4 @@
-"""Stable-Baselines3's PPO on coordinates, through ``gym.make``.
+"""Train Stable-Baselines3's PPO on coordinates, through ``gym.make``.
 
 pip install 'glitch-gym[rl]'
 python examples/ppo_coordinates.py --steps 50000
@@ -18,9 +18,9 @@ from glitch_agents.sb3 import ModelPolicy
 
 
 def main() -> None:
-    """Learn, and compare with the optimum."""
+    """Train, and compare with the optimum."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=50_000)
+    parser.add_argument("--steps", type=int, default=50_000, help="environment steps in total")
     options = parser.parse_args()
     env = gym.make("GlitchGrid-v0", observation="coordinates", objective="linger", grid=(20, 10))
     model = PPO("MlpPolicy", env, n_steps=512, batch_size=128, seed=0, device="cpu")

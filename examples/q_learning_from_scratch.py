@@ -1,4 +1,4 @@
-"""Tabular Q-learning written from scratch against ``gym.make``, compared with the exact optimum.
+"""Write tabular Q-learning from scratch on ``gym.make``, and compare it with the exact optimum.
 
 python examples/q_learning_from_scratch.py --episodes 20000
 """
@@ -15,16 +15,16 @@ from glitch_agents import QTable, optimality
 
 
 def main() -> None:
-    """Learn, and say how near the optimum the table is as it goes."""
+    """Train, and print from time to time how close the table is to the optimum."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--episodes", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--episodes", type=int, default=20_000, help="training episodes")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the run")
     options = parser.parse_args()
 
     env = gym.make("GlitchGrid-v0", grid=(20, 10))
     q = np.zeros((env.observation_space.n, env.action_space.n), np.float32)
     rng = np.random.default_rng(options.seed)
-    alpha, gamma = 1.0, 0.95  # the world is deterministic: one look at a reward is enough
+    alpha, gamma = 1.0, 0.95  # the world is deterministic, so one visit suffices
 
     state, info = env.reset(seed=options.seed)
     for episode in range(1, options.episodes + 1):
@@ -34,11 +34,11 @@ def main() -> None:
                 action = int(rng.choice(np.flatnonzero(info["action_mask"])))
             else:
                 action = int(q[state].argmax())
-            there, reward, terminated, truncated, info = env.step(action)
-            # Truncation is no end of the problem: what lies behind it still counts
-            target = reward + (0.0 if terminated else gamma * q[there].max())
+            next_state, reward, terminated, truncated, info = env.step(action)
+            # Truncation does not end the task, so the next state's value still counts
+            target = reward + (0.0 if terminated else gamma * q[next_state].max())
             q[state, action] += alpha * (target - q[state, action])
-            state = there
+            state = next_state
             if terminated or truncated:
                 break
         state, info = env.reset()

@@ -1,4 +1,4 @@
-"""RLlib's PPO, with the environment named by a string.
+"""Train RLlib's PPO, with the environment given by name.
 
 pip install 'ray[rllib]' torch
 python examples/rllib_ppo.py --iterations 3
@@ -13,16 +13,16 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
 def main() -> None:
-    """Learn for some iterations and print the mean return of each."""
+    """Train for some iterations, and print the mean return of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--iterations", type=int, default=3, help="training iterations")
     options = parser.parse_args()
 
     from ray.rllib.algorithms.ppo import PPOConfig
 
     config = (
         PPOConfig()
-        # The name before the colon is imported where the environment is made, in every worker
+        # Every worker imports the module before the colon, which registers the environment
         .environment(
             "glitch_gym:GlitchGrid-v0",
             env_config={"observation": "coordinates", "objective": "linger"},

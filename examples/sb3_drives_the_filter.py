@@ -1,4 +1,4 @@
-"""A Stable-Baselines3 model drives the filter: train PPO on a picture, then let its agents walk.
+"""Drive the filter with Stable-Baselines3: train PPO on a picture, then let its agents walk.
 
 pip install 'glitch-gym[rl,samples]'
 python examples/sb3_drives_the_filter.py sample:coffee -o coffee_ppo.png
@@ -18,12 +18,14 @@ from glitch_render import replay, write_picture
 
 
 def main() -> None:
-    """Train, walk, replay, write."""
+    """Train, walk, replay and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("picture", nargs="?", default="sample:balloon")
-    parser.add_argument("-o", "--output", default="ppo.png")
-    parser.add_argument("--steps", type=int, default=150_000)
-    parser.add_argument("--agents", type=int, default=1500)
+    parser.add_argument(
+        "picture", nargs="?", default="sample:balloon", help="picture, or sample:NAME"
+    )
+    parser.add_argument("-o", "--output", default="ppo.png", help="picture to write")
+    parser.add_argument("--steps", type=int, default=150_000, help="environment steps in total")
+    parser.add_argument("--agents", type=int, default=1500, help="agents that walk")
     options = parser.parse_args()
 
     settings = {

@@ -1,7 +1,7 @@
 """Actions: a move times an image effect.
 
 Flat index = effect · n_moves + move, and the name is ``{effect}_{move}``, as in ``same_up``.
-The world knows effects by their names only; what they do to pixels is the renderer's business.
+The world knows only the names of effects; the renderer defines what they do to pixels.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ DEFAULT_NOISE: dict[str, tuple[float, float]] = {
 }
 """Mean and standard deviation of the noise on each built-in effect's reward.
 
-Effects that destroy colour are rare by default: as often as the others, they make snow. The table
-stands here, and not with the declarations in ``glitch_render.effects``, because a world has to be
-the same whether the renderer is loaded or not; for the same reason an effect of a plug-in has
-``OTHER_NOISE``.
+Effects that destroy colour are rare by default, since they turn the picture to snow if they are as
+frequent as the others. The table is here, and not with the declarations in
+``glitch_render.effects``, because a world must be the same whether or not the renderer is loaded.
+For the same reason, the effect of a plug-in has ``OTHER_NOISE``.
 """
 
 OTHER_NOISE = (-0.2, 0.2)
 """Mean and standard deviation for every other effect."""
 
 BUILT_IN_EFFECTS = tuple(DEFAULT_NOISE)
-"""The post's manipulations and more; ``glitch_render.effects`` defines what they do."""
+"""Names of the built-in effects; ``glitch_render.effects`` defines what they do."""
 
 _announced: set[str] = set(BUILT_IN_EFFECTS)
 
@@ -83,7 +83,7 @@ def announce_effect(name: str) -> None:
 
 
 def known_effects() -> frozenset[str]:
-    """Names that an action may carry: built in, announced, or offered by a plug-in's metadata."""
+    """Return all effect names: built in, announced, or listed in a plug-in's metadata."""
     plugged_in = {one.name for one in plug_ins(EFFECT_GROUP) if not one.problem}
     return frozenset(_announced | plugged_in)
 
@@ -93,12 +93,23 @@ class ActionSet:
     """The actions of a world.
 
     Args:
-        effects: effect names, each once.
-        n_moves: 4 (up, down, left, right) or 8 (the diagonals too).
+        effects: names of effects, without duplicates.
+        n_moves: 4 (up, down, left, right) or 8 (with the diagonals).
 
     Raises:
-        SettingError: no effect, an unknown one, one named twice, or a number of moves
-            other than 4 and 8.
+        SettingError: effects is empty, an effect is unknown or named twice, or n_moves is neither
+            4 nor 8.
+
+    Example:
+        >>> actions = ActionSet(("same", "pixelate"))
+        >>> actions.n
+        8
+        >>> actions.names[:3]
+        ('same_up', 'same_down', 'same_left')
+        >>> actions.encode("pixelate", "up")
+        4
+        >>> actions.decode(4)
+        ('pixelate', 'up')
     """
 
     effects: tuple[str, ...]
@@ -110,7 +121,7 @@ class ActionSet:
         if not self.effects:
             raise SettingError("effects is empty: name at least one, such as 'same'")
         if len(set(self.effects)) != len(self.effects):
-            raise SettingError(f"effects names one twice: {', '.join(self.effects)}")
+            raise SettingError(f"effects lists a name twice: {', '.join(self.effects)}")
         for name in self.effects:
             if name not in _announced and find_plug_in(EFFECT_GROUP, name) is None:
                 raise unknown_name_error("effect", name, known_effects())
@@ -122,7 +133,7 @@ class ActionSet:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Name of each action, by index."""
+        """Names of the actions, by index."""
         return tuple(
             f"{effect}_{move}" for effect in self.effects for move, _, _ in MOVES[: self.n_moves]
         )
@@ -137,7 +148,7 @@ class ActionSet:
         """Return the index of an action.
 
         Raises:
-            SettingError: this set lacks the effect or the move.
+            SettingError: the effect or the move is not in this set.
         """
         if effect not in self.effects:
             raise unknown_name_error("effect", effect, self.effects)
@@ -150,7 +161,7 @@ class ActionSet:
         """Return the effect and the move of an action.
 
         Raises:
-            SettingError: the index is outside [0, n).
+            SettingError: the index is outside 0…n − 1.
         """
         if not 0 <= action < self.n:
             raise SettingError(f"action {action} is outside 0…{self.n - 1}")
@@ -158,10 +169,10 @@ class ActionSet:
         return self.effects[effect], MOVES[move][0]
 
     def index(self, names: Iterable[str]) -> list[int]:
-        """Return the index of each action by its name, such as ``"same_up"``.
+        """Return the indices of actions by name, such as ``"same_up"``.
 
         Raises:
-            SettingError: a name is not one of this set's.
+            SettingError: a name is not in this set.
         """
         found = []
         for name in names:

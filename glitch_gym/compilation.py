@@ -1,4 +1,4 @@
-"""How this project compiles its inner loops: one set of Numba options, with types kept."""
+"""Compile inner loops with one set of Numba options, preserving types."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ R = TypeVar("R")
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function with Numba, cached on disk, without the GIL.
 
-    Fast-math stays off: re-associated sums would make results depend on the machine.
+    Fast-math stays off, since reassociated sums would make results depend on the machine.
     """
     return _cached(partial(numba.njit, nogil=True, error_model="numpy"), function)
 
 
 def borrowing(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function that allocates no memory, and so counts no references.
+    """Compile a function that allocates no memory, and therefore needs no reference counting.
 
-    It borrows the arrays that it is given. A function of ``compiled`` counts a reference to each,
-    with an atomic operation, whenever a tuple of arrays is passed on or unpacked.
+    The function borrows its array arguments. A function compiled by ``compiled`` counts a reference
+    to each array, with an atomic operation, whenever a tuple of arrays is passed on or unpacked.
     """
     return _cached(partial(numba.njit, nogil=True, error_model="numpy", _nrt=False), function)
 
@@ -34,8 +34,8 @@ def borrowing(function: Callable[P, R]) -> Callable[P, R]:
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function into each compiled caller, where a call would cost more than its work.
 
-    A call that passes arrays passes all their fields, and in callers of ``compiled`` counts
-    references to each of them, with atomic operations.
+    A call with arrays passes all of their fields, and in callers compiled by ``compiled`` also
+    counts references to each array, with atomic operations.
     """
     return cast(
         Callable[P, R], numba.njit(nogil=True, error_model="numpy", inline="always")(function)
@@ -46,5 +46,5 @@ def _cached(compile_it: Callable[..., Any], function: Callable[P, R]) -> Callabl
     try:
         return cast(Callable[P, R], compile_it(cache=True)(function))
     except RuntimeError:
-        # No folder can be written to, neither ours nor the user's: compiled anew in each process
+        # No cache folder is writable, so each process compiles again
         return cast(Callable[P, R], compile_it()(function))

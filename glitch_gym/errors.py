@@ -1,7 +1,25 @@
-"""The errors that a person can act on.
+"""Errors that a user can act on.
 
-``GlitchError`` is the one class to catch; each subclass says which part of the input was wrong.
-The command line turns every one of them into a single line and exit code 1.
+The hierarchy:
+
+* ValueError
+
+  * GlitchError
+
+    * PictureError: a picture or clip cannot be read
+    * GridError: a grid does not fit the picture
+    * SettingError: a setting or a name is invalid
+
+      * ArrayFileError: a file of arrays cannot be read
+
+    * RecipeError: a recipe is invalid
+    * ScriptError: a script is invalid
+    * MissingExtraError: an optional library is missing
+    * WeightsError: a file of weights cannot be used
+    * OutputError: the output cannot be written
+
+``GlitchError`` is the one class to catch. The command line prints any of them as one line and exits
+with code 1.
 """
 
 from __future__ import annotations
@@ -35,28 +53,28 @@ _LONGEST_NAME = 60
 
 
 class Hint(Enum):
-    """What would help against an error; the command line and the studio word it each in their way.
+    """What would resolve an error, worded by the command line and the studio for their users.
 
-    A message of the library names no option of the command line, since it is read elsewhere too.
+    The library's own messages never mention command-line options, since they appear elsewhere too.
     """
 
-    FORCE = "replace what is already there"
-    RESUME = "go on with the frames that are finished"
-    DURATION = "say for how many seconds a still is shown"
-    PREVIEW = "write one frame as a picture"
-    WEIGHTS = "give a file of weights"
+    FORCE = "replace the existing output"
+    RESUME = "resume from the finished frames"
+    DURATION = "set for how many seconds a still is shown"
+    PREVIEW = "write a single frame as a picture"
+    WEIGHTS = "provide a weights file"
     OTHER_PORT = "choose another port"
-    LEARNER = "give the learner by hand"
-    TRUST_PATHS = "allow the files that the recipe names"
+    LEARNER = "pass the learner by hand"
+    TRUST_PATHS = "allow the recipe to open its files"
 
 
 class GlitchError(ValueError):
-    """Something in the input was wrong, and the message says what to do about it.
+    """The input was wrong; the message says what to do about it.
 
     Args:
-        message: what was wrong and where.
-        hint: what would help, for a face to put in its own words.
-        path: the file that the message is about, where there is one.
+        message: what was wrong, and where.
+        hint: what would resolve the error, for the interface to word.
+        path: path of the file concerned, if any.
     """
 
     def __init__(self, message: str, *, hint: Hint | None = None, path: str | None = None) -> None:
@@ -65,7 +83,7 @@ class GlitchError(ValueError):
         self.path = path
 
     def __str__(self) -> str:
-        """Return the message as a person can read it, however long a name or value in it is."""
+        """Return the message in readable form, even if it contains very long names or values."""
         return legible(super().__str__())
 
 
@@ -78,24 +96,24 @@ class GridError(GlitchError):
 
 
 class SettingError(GlitchError):
-    """A setting is out of its range or its name is not known."""
+    """A setting is out of range, or a name is unknown."""
 
 
 class ArrayFileError(SettingError):
-    """A file of arrays, such as an episode or a Q-table, is missing, damaged, or a foreign one."""
+    """A file of arrays, such as an episode or a Q-table, is missing, damaged or of another kind."""
 
 
 class ScriptError(GlitchError):
-    """A script says what cannot be."""
+    """A script is invalid."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a recipe.
+    """One problem in a recipe.
 
     Args:
-        message: with the path of the setting.
-        line: of its text, from 1; ``None`` where there is no text.
+        message: description of the problem, with the path of the setting.
+        line: line of the recipe's text, from 1; ``None`` without a text.
     """
 
     message: str
@@ -103,13 +121,13 @@ class Problem:
 
 
 class RecipeError(GlitchError):
-    """A recipe has fields that are unknown or of the wrong type.
+    """A recipe is missing, malformed, or has unknown or invalid settings.
 
     Args:
-        message: all of it.
-        problems: one by one, where they are told apart.
-        hint: what would help.
-        path: the file that the message is about.
+        message: the whole message.
+        problems: the individual problems, where known.
+        hint: what would resolve the error, for the interface to word.
+        path: path of the file concerned, if any.
     """
 
     def __init__(
@@ -125,27 +143,27 @@ class RecipeError(GlitchError):
 
 
 class MissingExtraError(GlitchError):
-    """A library that belongs to an optional extra is missing or broken."""
+    """A library from an optional extra is missing or broken."""
 
 
 class WeightsError(GlitchError):
-    """A file of network weights is missing, unreadable, or made for another network."""
+    """A weights file is missing, unreadable, or made for another network."""
 
 
 class OutputError(GlitchError):
-    """The output cannot be written where it should go."""
+    """The output cannot be written."""
 
 
 def legible(message: str) -> str:
-    """Return a message with nothing in it that floods or garbles a terminal.
+    """Return a message that neither floods nor garbles a terminal.
 
-    Words and lines that are too long keep their ends, what follows too many lines is counted, and
-    control characters are written as escapes.
+    Overlong words and lines are shortened in the middle, excess lines are replaced by their number,
+    and control characters are escaped.
     """
     lines = message.split("\n")
     if len(lines) > _MOST_LINES:
         more = len(lines) - _MOST_LINES
-        lines = [*lines[:_MOST_LINES], f"  … and {more:,} lines more"]
+        lines = [*lines[:_MOST_LINES], f"  … and {more:,} more lines"]
     return "\n".join(_legible_line(line) for line in lines)
 
 
@@ -160,7 +178,7 @@ def _legible_line(line: str) -> str:
 
 
 def _shortened(text: str, limit: int) -> str:
-    """Return a text, its middle left out where it is longer than the limit."""
+    """Return a text, shortened in the middle if it is longer than the limit."""
     if len(text) <= limit:
         return text
     kept = (limit - 1) // 2
@@ -168,12 +186,12 @@ def _shortened(text: str, limit: int) -> str:
 
 
 def unknown_name_error(kind: str, name: str, known: Iterable[str]) -> SettingError:
-    """Return the error for a name that is not known, with the nearest known ones.
+    """Return the error for an unknown name, with the closest known one or all of them.
 
     Args:
-        kind: what the name stands for, such as ``"effect"``.
-        name: the name that was given.
-        known: every name that would have been right.
+        kind: what the name denotes, such as ``"effect"``.
+        name: the unknown name.
+        known: all valid names.
     """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
@@ -183,7 +201,7 @@ def unknown_name_error(kind: str, name: str, known: Iterable[str]) -> SettingErr
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C is behind an error: compiled code that is being loaded wraps it."""
+    """Return whether Ctrl-C caused an error, since the loading of compiled code wraps it."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

@@ -1,7 +1,7 @@
-"""Files in: regular files only, and never more of one than is wanted.
+"""Read files: regular files only, up to a size limit.
 
-A pipe, a socket or a device can block for ever or never end, so that nothing but a regular file is
-opened, whatever its name says.
+A pipe, a socket or a device can block forever or never end, so only regular files are opened,
+whatever their names suggest.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = [
 ]
 
 LARGEST_TEXT = 1 << 20
-"""Bytes of the largest text, such as a recipe or a script, that is read."""
+"""Size limit of a text file, such as a recipe or a script, in bytes."""
 
 _REASONS = {
     errno.ENAMETOOLONG: "the name is too long for the file system",
-    errno.ELOOP: "its links lead round in circles",
+    errno.ELOOP: "its links form a loop",
 }
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -42,19 +42,19 @@ _KINDS = {
 def open_file(
     path: str | Path, what: str = "file", *, error: type[GlitchError] = GlitchError
 ) -> BinaryIO:
-    """Open a regular file for reading, without ever waiting for anything.
+    """Open a regular file for reading, without ever blocking.
 
     Args:
-        path: of the file.
-        what: the file is to be, for messages, such as ``"recipe"``.
-        error: to raise.
+        path: path of the file.
+        what: what the file should be, for messages, such as ``"recipe"``.
+        error: class of the error to raise.
 
     Raises:
-        GlitchError: as the given class; the file is missing, not a regular file, or not to be
-            read by this account.
+        GlitchError: the file is missing, not a regular file, or not readable by this account;
+            raised as the given class.
     """
     try:
-        # Asked before it is opened, since opening alone does something to some devices
+        # Checked before opening, since merely opening some devices has effects
         _check_kind(path, os.stat(path).st_mode, what, error)  # noqa: PTH116
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         handle = os.open(path, flags)
@@ -65,7 +65,7 @@ def open_file(
     except ValueError as cause:
         if isinstance(cause, GlitchError):
             raise
-        # A name with a zero byte in it, which no file has
+        # The name contains a zero byte
         raise error(f"{what} not found: {path}", path=str(path)) from None
     except OSError as cause:
         reason = _REASONS.get(cause.errno or 0, cause.strerror or str(cause))
@@ -86,27 +86,29 @@ def with_article(what: str) -> str:
 def _check_kind(path: str | Path, mode: int, what: str, error: type[GlitchError]) -> None:
     if stat.S_ISREG(mode):
         return
-    found = "a folder" if stat.S_ISDIR(mode) else _KINDS.get(stat.S_IFMT(mode), "no regular file")
+    found = (
+        "a folder" if stat.S_ISDIR(mode) else _KINDS.get(stat.S_IFMT(mode), "not a regular file")
+    )
     raise error(f"{path} is {found}, not {with_article(what)}", path=str(path))
 
 
 def check_file(
     path: str | Path, what: str = "file", *, error: type[GlitchError] = GlitchError
 ) -> int:
-    """Refuse what ``open_file`` would refuse, for a library that opens files by their names.
+    """Run the checks of ``open_file``, for libraries that open files by name.
 
     Returns:
-        the size of the file in bytes.
+        size of the file in bytes.
 
     Raises:
-        GlitchError: as of ``open_file``.
+        GlitchError: as for ``open_file``.
     """
     with open_file(path, what, error=error) as file:
         return os.fstat(file.fileno()).st_size
 
 
 def is_folder(path: str | Path) -> bool:
-    """Return whether a path leads to a folder; one that no file can have does not."""
+    """Return whether a path leads to a folder; an impossible path does not."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
     except (OSError, ValueError):
@@ -131,14 +133,14 @@ def read_text(
     """Read a small text file in UTF-8.
 
     Args:
-        path: of the file.
-        what: the file is to be, for messages.
-        limit: of its size, in bytes.
-        error: to raise.
+        path: path of the file.
+        what: what the file should be, for messages.
+        limit: largest size in bytes.
+        error: class of the error to raise.
 
     Raises:
-        GlitchError: as the given class; the file cannot be opened, is larger than the limit, or
-            is not text.
+        GlitchError: the file cannot be opened, is larger than the limit, or is not text; raised
+            as the given class.
     """
     with open_file(path, what, error=error) as file:
         try:

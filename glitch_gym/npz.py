@@ -1,7 +1,8 @@
-"""Arrays in files: NumPy's ``.npz`` without pickle, read as if a stranger had made it.
+"""Arrays in files: NumPy's ``.npz`` without pickle, read without trust in its author.
 
-What a file claims is held against its size and a limit before anything is allocated, and nothing in
-it is ever evaluated. A file that NumPy wrote comes back as ``numpy.load`` would give it.
+The sizes that a file claims are checked against its real size and a limit before anything is
+allocated, and nothing in it is ever evaluated. Files written by NumPy are read as by
+``numpy.load``.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from glitch_gym.input import open_file, with_article
 __all__ = ["DEFAULT_LIMIT", "describe", "encode_arrays", "read_arrays", "read_description"]
 
 DEFAULT_LIMIT = 1 << 30
-"""Bytes that the arrays of a file may take together."""
+"""Limit for the arrays of one file together, in bytes."""
 
 _ABOUT = "about"
 _MAX_MEMBERS = 1024
 _MAX_SIDES = 32
 _BLOCK = 1 << 20
-# The end of an archive as it is written without a comment, with its directory's size and place
+# Signature and size of the record that ends an archive without a comment
 _END, _END_SIZE = b"PK\5\6", 22
 _LARGEST_DIRECTORY = _MAX_MEMBERS * 200
 _MAGIC = b"\x93NUMPY"
@@ -46,34 +47,34 @@ def encode_arrays(arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True
     """Return the content of an ``.npz`` file.
 
     Args:
-        arrays: by name.
-        compressed: write less, more slowly.
+        arrays: arrays by name.
+        compressed: write a smaller file, more slowly.
     """
     buffer = io.BytesIO()
     save = np.savez_compressed if compressed else np.savez
-    # Typed as if the first array might be meant for another parameter
+    # The stubs assume that the arrays might be other keyword arguments
     save(buffer, **dict(arrays))  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
 def describe(about: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the array in which a file says what it holds, for ``encode_arrays``."""
+    """Return an array that describes the content of a file, for ``encode_arrays``."""
     return {_ABOUT: np.array(json.dumps(about))}
 
 
 def read_arrays(
     path: str | Path, what: str = "file of arrays", *, limit: int = DEFAULT_LIMIT
 ) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an ``.npz`` file: numbers, truth values and texts.
+    """Read the arrays of an ``.npz`` file: numbers, booleans and texts.
 
     Args:
-        path: of the file.
-        what: the file is to be, for messages, such as ``"episode"``.
-        limit: bytes of all arrays together.
+        path: path of the file.
+        what: what the file should be, for messages, such as ``"episode"``.
+        limit: largest size of all arrays together, in bytes.
 
     Raises:
         ArrayFileError: the file cannot be opened, is damaged, was not written by NumPy, or holds
-            more than the limit or anything but plain arrays.
+            more than the limit, or anything but plain arrays.
     """
     with open_file(path, what, error=ArrayFileError) as file:
         try:
@@ -100,7 +101,7 @@ def _read_archive(file: BinaryIO, limit: int) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
-        # A damaged length in the directory can swallow the members after it without a word
+        # A damaged length in the directory can silently swallow the members after it
         if len(members) != count or count > _MAX_MEMBERS:
             raise ValueError(f"{len(members)} arrays, not {count}")
         claimed = sum(member.file_size for member in members)
@@ -124,11 +125,11 @@ def _read_archive(file: BinaryIO, limit: int) -> dict[str, NDArray[Any]]:
 
 
 def _check_directory(file: BinaryIO, size: int) -> int:
-    """Refuse an archive whose directory, which is read at once, is not small; gives its length."""
+    """Check that an archive's directory is small, and return its number of entries."""
     file.seek(max(0, size - _END_SIZE))
     end = file.read(_END_SIZE)
     if end[:4] != _END:
-        raise ValueError("no archive of NumPy's, or cut short")
+        raise ValueError("not an archive written by NumPy, or cut short")
     if int.from_bytes(end[12:16], "little") > _LARGEST_DIRECTORY:
         raise ValueError("a directory that is too large")
     file.seek(0)
@@ -138,7 +139,7 @@ def _check_directory(file: BinaryIO, size: int) -> int:
 def _read_array(stream: IO[bytes], claimed: int) -> NDArray[Any]:
     start = stream.read(8)
     if start[:6] != _MAGIC or start[6:7] not in (b"\1", b"\2", b"\3"):
-        raise ValueError("an entry that is no array")
+        raise ValueError("an entry is not an array")
     wide = 2 if start[6:7] == b"\1" else 4
     length = int.from_bytes(stream.read(wide), "little")
     if length > _LARGEST_HEADER:
@@ -153,12 +154,12 @@ def _read_array(stream: IO[bytes], claimed: int) -> NDArray[Any]:
         raise ValueError(f"an array of shape {shape}")
     if n_bytes != claimed - len(start) - wide - length:
         raise ValueError(f"an array of shape {shape} in {claimed} bytes")
-    # Allocated as the bytes come in: a lying entry takes no more memory than it has bytes
+    # Allocated as bytes arrive, so that an entry takes no more memory than it really has
     content = bytearray()
     while block := stream.read(_BLOCK):
         content += block
         if len(content) > n_bytes:
-            raise ValueError("an array is longer than it says")
+            raise ValueError("an array is longer than its header says")
     if len(content) != n_bytes:
         raise ValueError("an array is cut short")
     order = "F" if found["fortran"] == b"True" else "C"
@@ -171,17 +172,17 @@ def _read_array(stream: IO[bytes], claimed: int) -> NDArray[Any]:
 def read_description(
     arrays: Mapping[str, NDArray[Any]], path: str | Path, what: str, *, kind: str, version: int
 ) -> dict[str, Any]:
-    """Return what a file of ours says of its arrays.
+    """Return the description that a file of ours contains.
 
     Args:
-        arrays: from ``read_arrays``.
-        path: of the file, for messages.
-        what: the file is to be, for messages.
-        kind: its ``format``.
-        version: the newest that is understood.
+        arrays: arrays from ``read_arrays``.
+        path: path of the file, for messages.
+        what: what the file should be, for messages.
+        kind: expected value of ``format``.
+        version: newest version that can be read.
 
     Raises:
-        ArrayFileError: another format, a newer version, or no description.
+        ArrayFileError: the description is missing, or has another format or a newer version.
     """
     strange = f"{path} is not {with_article(what)} of glitch-gym"
     text = arrays.get(_ABOUT)

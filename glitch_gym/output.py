@@ -1,4 +1,4 @@
-"""Files out: nothing of the user's is written over unasked, and no half file is left behind."""
+"""Write files: never overwrite a user's file unasked, and never leave a partial file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from glitch_gym.errors import Hint, OutputError
 __all__ = ["check_target", "write_bytes", "write_error"]
 
 _File = tuple[int, int]
-"""Device and number of a file: what its names, links and spellings have in common."""
+"""Device and inode of a file, equal for all of its names, links and spellings."""
 
 
 def check_target(
@@ -26,19 +26,19 @@ def check_target(
     force: bool = False,
     hint: Hint | None = None,
 ) -> None:
-    """Refuse an output that cannot or must not be written, before any work is done.
+    """Check that an output can and may be written, before any work is done.
 
     Args:
-        path: where the output is to go.
-        suffixes: it may have, in lower case; ``""`` among them allows a folder. By default any.
-        sources: the files that are read. None of them is ever written over, whatever it is called:
-            links and other spellings are the same file.
-        force: whether what is already there may be replaced.
-        hint: what would help where the suffix is wrong.
+        path: path of the output.
+        suffixes: allowed suffixes in lower case; ``""`` allows a folder. All by default.
+        sources: input files. None of them is ever overwritten, whether it is named directly, by a
+            link or in another spelling.
+        force: whether an existing output may be replaced.
+        hint: hint to attach to the error if the suffix is wrong.
 
     Raises:
-        OutputError: another suffix, no such folder, a source, something that is not a regular
-            file, or something that is already there while ``force`` is false.
+        OutputError: the suffix is not allowed, the folder does not exist, or the path is an input,
+            is not a regular file, or exists while ``force`` is false.
     """
     target = Path(path)
     suffix = target.suffix.lower()
@@ -51,7 +51,7 @@ def check_target(
             raise OutputError(
                 f"the output's folder does not exist: {target.parent}", path=str(target)
             )
-        # A link that leads nowhere is there as well
+        # A dangling link exists as well
         mode = target.lstat().st_mode
         if stat.S_ISLNK(mode) and target.exists():
             mode = target.stat().st_mode
@@ -78,15 +78,17 @@ def _check_file(target: Path, mode: int, sources: Iterable[str | Path], force: b
         raise OutputError(f"{target} is a pipe or a device, not a file", path=str(target))
     if _identity(target) in {_identity(source) for source in sources} - {None}:
         raise OutputError(
-            f"the output is the input: {target}; give it another name", path=str(target)
+            f"the output is the input: {target}; choose another name", path=str(target)
         )
     if not force:
-        raise OutputError(f"{target} exists already", hint=Hint.FORCE, path=str(target))
+        raise OutputError(f"{target} already exists", hint=Hint.FORCE, path=str(target))
 
 
 def _check_folder(target: Path, mode: int, sources: Iterable[str | Path], force: bool) -> None:
     if not stat.S_ISDIR(mode):
-        raise OutputError(f"{target} is a file: give a suffix, or another name", path=str(target))
+        raise OutputError(
+            f"{target} is a file: add a suffix, or choose another name", path=str(target)
+        )
     with os.scandir(target) as entries:
         names = [entry.name for entry in entries]
     if not names:
@@ -102,7 +104,7 @@ def _check_folder(target: Path, mode: int, sources: Iterable[str | Path], force:
     inside = {_identity(target / name) for name in names}
     if here in around or inside & ({_identity(source) for source in read} - {None}):
         raise OutputError(
-            f"the output is the input: the folder {target} holds what is read; give another folder",
+            f"the output is the input: the folder {target} holds input files; choose another one",
             path=str(target),
         )
     if not force:
@@ -118,16 +120,16 @@ def _identity(path: str | Path) -> _File | None:
 
 
 def write_bytes(output: Path, content: bytes, *, sync: bool = True, private: bool = False) -> None:
-    """Write a file beside its target, then move it into place.
+    """Write a temporary file beside the target, then move it into place.
 
     Args:
-        output: the target.
-        content: all of the file.
-        sync: see it on the disk before the move, so that not even a power cut leaves half of it.
-        private: let no other account read it.
+        output: path of the target.
+        content: content of the file.
+        sync: flush to disk before the move, so that not even a power cut leaves a partial file.
+        private: make the file readable only by its owner.
 
     Raises:
-        OutputError: the disk is full, or the folder does not take the file; nothing is left behind.
+        OutputError: the disk is full, or the folder is not writable; nothing is left behind.
     """
     temporary: Path | None = None
     try:
@@ -153,14 +155,14 @@ def write_bytes(output: Path, content: bytes, *, sync: bool = True, private: boo
 
 
 def _allow_as_usual(temporary: Path) -> None:
-    """Return a temporary file, which is its owner's alone, the permissions of any new file."""
+    """Set the permissions of a temporary file, private by default, to those of any new file."""
     umask = os.umask(0)
     os.umask(umask)
     temporary.chmod(0o666 & ~umask)
 
 
 def write_error(output: Path, error: OSError) -> OutputError:
-    """Say in plain words why a file cannot be written."""
+    """Return an error that explains why a file cannot be written."""
     reason = {
         errno.ENOSPC: "the disk is full",
         errno.EDQUOT: "the disk quota is used up",

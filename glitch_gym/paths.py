@@ -1,4 +1,4 @@
-"""Paths that a recipe may name: an ordinary file on this machine, and nothing else."""
+"""Paths that a recipe may name: regular files on this machine, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _WINDOWS_DEVICE = re.compile(
 
 
 def path_problem(path: str) -> str | None:
-    """Return why no recipe may name a path, or ``None`` if it may; nothing is opened.
+    """Return why a recipe may not name a path, or ``None`` if it may, without opening anything.
 
-    The same text is refused on every system, so that a recipe means the same everywhere. A share
-    of another machine would be told who opens it; a device can hang, or act.
+    A path is judged in the same way on every system, so that a recipe means the same everywhere.
+    Opening a share would reveal the user to another machine; a device can hang or have effects.
 
     Args:
-        path: as a recipe has it.
+        path: path as written in the recipe.
     """
     if "\0" in path:
-        return "holds a NUL character"
+        return "contains a NUL character"
     forward = path.replace("\\", "/")
     if forward.startswith("//"):
-        return "names a share of another machine or a device"
+        return "names a share on another machine, or a device"
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
         return "is an address, not a file"
     plain = posixpath.normpath(forward)
     if any(plain == folder or plain.startswith(f"{folder}/") for folder in _SYSTEM_FOLDERS):
-        return "names a device of the system"
+        return "names a system device"
     if any(_WINDOWS_DEVICE.fullmatch(part) for part in plain.split("/")):
-        return "names a device of Windows"
+        return "names a Windows device"
     return None

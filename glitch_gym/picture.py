@@ -1,7 +1,7 @@
-"""Pictures in: a file, a sample photograph, or one drawn by code, as an RGB frame.
+"""Read pictures, from a file or as a sample, into RGB frames.
 
-Reading is strict about what a frame is: one still, upright (EXIF orientation applied), 8 bits per
-channel. Whatever has to be converted on the way is said in ``Picture.notes``.
+A frame is one still, upright (EXIF orientation applied), with 8 bits per channel. Conversions are
+listed in ``Picture.notes``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Picture:
         frame: uint8 (height, width, 3), RGB.
         alpha: uint8 (height, width), or ``None`` for an opaque picture.
         icc_profile: the embedded RGB colour profile, to be kept in the output.
-        notes: what was converted on the way in, for the user to read.
+        notes: messages for the user on what was converted.
     """
 
     frame: NDArray[np.uint8]
@@ -57,10 +57,10 @@ class Picture:
 
 
 def check_frame(frame: NDArray[Any]) -> None:
-    """Refuse what is not a frame: uint8 (height, width, 3) with at least one pixel.
+    """Check that an array is a frame: uint8 (height, width, 3) with at least one pixel.
 
     Raises:
-        PictureError: another dtype or shape.
+        PictureError: the array has another dtype or shape.
     """
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
         raise PictureError(
@@ -69,15 +69,15 @@ def check_frame(frame: NDArray[Any]) -> None:
 
 
 def check_pixels(path: str | Path, width: int, height: int) -> None:
-    """Refuse a picture or clip whose frames are too large to be held in memory.
+    """Check that the frames of a picture or clip are small enough to hold in memory.
 
     Args:
-        path: the file, for the message.
+        path: path of the file, for the message.
         width: width of a frame in pixels.
         height: height of a frame in pixels.
 
     Raises:
-        PictureError: more pixels than Pillow's limit.
+        PictureError: a frame has more pixels than Pillow's limit.
     """
     if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
         raise _too_large(path)
@@ -89,8 +89,8 @@ def decoding_error(path: str | Path, error: Exception) -> PictureError:
     Pillow's plug-ins raise errors of a dozen kinds on damaged files, and imageio wraps them.
 
     Args:
-        path: the file, for the message.
-        error: what was raised.
+        path: path of the file, for the message.
+        error: the error that Pillow or imageio raised.
     """
     causes = tuple(_causes(error))
     if any(isinstance(cause, _BOMBS) for cause in causes):
@@ -99,7 +99,7 @@ def decoding_error(path: str | Path, error: Exception) -> PictureError:
         "can not handle" in str(error)
     ):
         return PictureError(f"{path} is not a picture that can be read", path=str(path))
-    # The others are about the inside of a plug-in, which tells nobody anything
+    # Other errors are about a plug-in's internals, which help no user
     meant = isinstance(error, OSError | SyntaxError | ValueError | EOFError)
     detail = f" ({error})" if meant else ""
     return PictureError(f"{path} is damaged or cut short{detail}", path=str(path))
@@ -123,9 +123,9 @@ def read_picture(source: str | Path) -> Picture:
         source: a path, or ``sample:`` and a name of ``SAMPLES``.
 
     Raises:
-        PictureError: missing, empty, damaged, animated, not a picture, or beyond Pillow's limit
-            on the number of pixels.
-        SettingError: an unknown sample.
+        PictureError: the file is missing, empty, damaged, animated, not a picture, or beyond
+            Pillow's limit on the number of pixels.
+        SettingError: the sample is unknown.
         MissingExtraError: the sample needs an extra that is not installed.
     """
     if isinstance(source, str) and source.startswith("sample:"):
@@ -140,8 +140,8 @@ def read_picture(source: str | Path) -> Picture:
 def pillow_warnings() -> Iterator[None]:
     """Silence Pillow's warnings, except that of a picture beyond its limit, which is raised.
 
-    Python's filters belong to the whole process: one thread at a time may change them, or a thread
-    could restore those that another had set.
+    Python's filters are global to the process. Only one thread may change them at a time;
+    otherwise one thread could restore the filters that another has set.
     """
     with _filters_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -165,33 +165,34 @@ def _read_file(path: Path) -> Picture:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Return an error and those behind it: imageio wraps what Pillow raises."""
+    """Yield an error and its causes, since imageio wraps what Pillow raises."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def is_animated(image: Image.Image) -> bool:
-    """Return whether an opened picture has frames that follow one another: GIF, WebP or APNG."""
-    # The pages of a TIFF and the two pictures of a stereo camera's MPO are no animation
+    """Return whether an opened picture is an animation: a GIF, WebP or APNG with several frames."""
+    # The pages of a TIFF and the two pictures of a stereo camera's MPO are not an animation
     return image.format in ("GIF", "WEBP", "PNG") and int(getattr(image, "n_frames", 1)) > 1
 
 
 def _decode(path: Path) -> Picture:
     notes: list[str] = []
-    # The plug-in's own type has more than the interface that imopen declares
+    # The plug-in has more attributes than the interface that imopen declares
     opened: Any = iio.imopen(path, "r", plugin="pillow")
     with opened as file:
         metadata = file.metadata(index=0, exclude_applied=False)
         mode = str(metadata.get("mode", "RGB"))
         if file._image.format == "EPS":
-            # Pillow would have Ghostscript, if it is installed, run the program that it is
+            # Pillow would let Ghostscript, if installed, run it as a program
             raise PictureError(
-                f"{path} is PostScript, which is a program; make it a PNG first", path=str(path)
+                f"{path} is PostScript, which is a program; convert it to PNG first",
+                path=str(path),
             )
         if is_animated(file._image):
             raise PictureError(
-                f"{path} is animated ({file._image.n_frames} frames); a still is wanted here",
+                f"{path} is animated ({file._image.n_frames} frames); this needs a still",
                 path=str(path),
             )
         deep = mode.startswith(("I", "F"))
@@ -211,7 +212,7 @@ def _decode(path: Path) -> Picture:
         else:
             pixels = file.read(index=0, mode="RGB", rotate=True)
         profile = metadata.get("icc_profile")
-    # A profile of another colour space than the RGB that is written would make viewers refuse it.
+    # The output is RGB; viewers refuse a profile of another colour space
     keeps_profile = isinstance(profile, bytes) and profile[16:20] == b"RGB "
     frame = np.ascontiguousarray(pixels[:, :, :3])
     check_frame(frame)
@@ -220,7 +221,7 @@ def _decode(path: Path) -> Picture:
 
 
 def _png_bit_depth(path: Path) -> int | None:
-    """Read a PNG's bit depth from its header: Pillow reduces 16-bit colour without a word."""
+    """Read a PNG's bit depth from its header, since Pillow silently reduces 16-bit colour."""
     with path.open("rb") as file:
         head = file.read(25)
     return head[24] if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 25 else None
@@ -234,7 +235,7 @@ def _read_frame_once(path: str, modified_ns: int, size: int) -> NDArray[np.uint8
 
 
 def read_frame(source: str | Path) -> NDArray[np.uint8]:
-    """Read a picture's frame, remembered as long as the file does not change.
+    """Read a picture's frame, cached as long as the file does not change.
 
     Returns:
         uint8 (height, width, 3), read-only.

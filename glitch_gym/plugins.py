@@ -1,12 +1,13 @@
-"""Plug-ins: effects, learners and activations of other packages, and how they are contained.
+"""Plug-ins: effects, learners and activations from other packages, and their containment.
 
-A package offers them through the entry point groups ``glitch_gym.effects``,
-``glitch_gym.learners`` and ``glitch_gym.activations``. Its metadata is read once, when a name is
-first asked for that is not one of ours, and its code is imported when that name is used.
+A package provides them through the entry point groups ``glitch_gym.effects``,
+``glitch_gym.learners`` and ``glitch_gym.activations``. The metadata of all packages is read once,
+at the first request for a name that is not built in, and a plug-in's code is imported when its
+name is used.
 
-Whatever foreign code raises becomes a ``SettingError`` that names it, and what it prints goes to
-standard error, so that neither can stop the program or spoil its output. Code that kills the
-process (``os.abort``, a crash in an extension module) or never returns cannot be contained.
+Exceptions from foreign code become a ``SettingError`` that names the plug-in, and its output goes
+to standard error, so that it can neither stop the program nor corrupt its output. Code that kills
+the process (``os.abort``, a crash in an extension module) or never returns cannot be contained.
 """
 
 from __future__ import annotations
@@ -41,23 +42,24 @@ EFFECT_GROUP = "glitch_gym.effects"
 LEARNER_GROUP = "glitch_gym.learners"
 ACTIVATION_GROUP = "glitch_gym.activations"
 GROUPS = (EFFECT_GROUP, LEARNER_GROUP, ACTIVATION_GROUP)
-"""The entry point groups that are read."""
+"""All entry point groups."""
 
-# A name that holds a dot, a slash or a colon would stand for a file or a module elsewhere
+# Elsewhere, a name with a dot, a slash or a colon means a file or a module
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,99}", re.ASCII)
 _LONGEST = 300
 
 
 @dataclass(frozen=True)
 class PlugIn:
-    """Something that an installed package offers.
+    """An effect, learner or activation that an installed package provides.
 
     Args:
-        group: one of ``GROUPS``.
-        name: what recipes call it.
-        value: ``module:attribute``, as the package's metadata says.
-        package: name of the package.
-        problem: why it cannot be used, known before it is loaded; empty if nothing is wrong.
+        group: entry point group, one of ``GROUPS``.
+        name: name in recipes.
+        value: ``module:attribute``, from the package's metadata.
+        package: name and version of the package.
+        problem: why the plug-in cannot be used, as far as is known before it is loaded; empty if
+            there is no problem.
     """
 
     group: str
@@ -72,7 +74,7 @@ class PlugIn:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error's type and the first line of its message, whatever its ``str`` does."""
+    """Return an error's type and the first line of its message, even if its ``str`` fails."""
     kind = type(error).__name__
     try:
         lines = str(error).strip().splitlines()
@@ -93,9 +95,9 @@ _usual: TextIO | None = None
 
 @contextmanager
 def _prints_apart() -> Iterator[None]:
-    """Send what is printed to standard error; threads may overlap, and the last one puts it back.
+    """Redirect standard output to standard error; the last of overlapping threads restores it.
 
-    Standard output may be the program's product, such as a recipe that is piped into a file.
+    Standard output may be the program's result, such as a recipe that is piped into a file.
     """
     global _inside, _usual
     with _prints_lock:
@@ -114,16 +116,16 @@ def _prints_apart() -> Iterator[None]:
 
 @contextmanager
 def contained(who: str, *passing: type[BaseException]) -> Iterator[None]:
-    """Run foreign code: what it raises becomes a ``SettingError``, what it prints goes to stderr.
+    """Run foreign code: turn its exceptions into ``SettingError``, and send its output to stderr.
 
-    ``SystemExit`` is an error like any other; Ctrl-C is the user's, and passes.
+    ``SystemExit`` is an error like any other; Ctrl-C comes from the user, and passes through.
 
     Args:
-        who: the code's owner, as the subject of "… failed".
-        passing: errors that are meant for the caller and pass as they are.
+        who: owner of the code, as the subject of "… failed".
+        passing: error classes that pass through unchanged.
 
     Raises:
-        SettingError: the code raised something; with its owner and the cause.
+        SettingError: the code raised an error; the message names its owner and the cause.
     """
     with _prints_apart():
         try:
@@ -140,13 +142,13 @@ def contained(who: str, *passing: type[BaseException]) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _installed() -> tuple[PlugIn, ...]:
-    """Read the metadata of all installed packages; one that cannot be read offers nothing."""
+    """Read the metadata of all installed packages, skipping any that cannot be read."""
     found: dict[tuple[str, str], PlugIn] = {}
     problems: list[PlugIn] = []
     for distribution in distributions():
         try:
             points = [one for one in distribution.entry_points if one.group in GROUPS]
-            # Asked only of those that offer something: it parses the package's description
+            # Only for packages with plug-ins, since this parses the whole description
             package = _package_name(distribution) if points else ""
         except Exception:
             continue
@@ -159,7 +161,7 @@ def _installed() -> tuple[PlugIn, ...]:
             elif first is None:
                 found[one.group, one.name] = one
             elif (first.value, first.package) != (one.value, one.package):
-                problem = f"the package {first.package} offers that name already"
+                problem = f"the package {first.package} already provides that name"
                 problems.append(PlugIn(one.group, one.name, one.value, package, problem))
     return tuple(
         sorted([*found.values(), *problems], key=lambda one: (one.group, one.name, one.package))
@@ -173,10 +175,10 @@ def _package_name(distribution: Distribution) -> str:
 
 
 def plug_ins(group: str) -> tuple[PlugIn, ...]:
-    """Return what installed packages offer in a group, by name; nothing of it is imported.
+    """Return the plug-ins of a group, sorted by name, without importing them.
 
     Args:
-        group: one of ``GROUPS``.
+        group: entry point group, one of ``GROUPS``.
     """
     return tuple(one for one in _installed() if one.group == group)
 
@@ -192,10 +194,10 @@ _under_way: set[PlugIn] = set()
 
 
 def load_plug_in(plug_in: PlugIn) -> Any:
-    """Import what a plug-in stands for, once: an error is remembered as well.
+    """Import a plug-in once; an error is remembered as well.
 
     Raises:
-        SettingError: it cannot be used; with its package and the cause.
+        SettingError: the plug-in cannot be used; the message names its package and the cause.
     """
     with _loading:
         if plug_in not in _loaded:
@@ -205,7 +207,7 @@ def load_plug_in(plug_in: PlugIn) -> Any:
                 _loaded[plug_in] = error
         found = _loaded[plug_in]
     if isinstance(found, SettingError):
-        # A new one each time: a traceback would grow on one that is raised again
+        # A new error each time, since the traceback of one raised repeatedly would grow
         raise SettingError(str(found)) from found.__cause__
     return found
 
@@ -214,7 +216,7 @@ def _import(plug_in: PlugIn) -> Any:
     if plug_in.problem:
         raise SettingError(f"{plug_in} cannot be used: {plug_in.problem}")
     if plug_in in _under_way:
-        raise SettingError(f"{plug_in} asks for itself while it is imported")
+        raise SettingError(f"{plug_in} requests itself while it is being imported")
     _under_way.add(plug_in)
     try:
         with _prints_apart():
@@ -222,13 +224,13 @@ def _import(plug_in: PlugIn) -> Any:
     except BaseException as error:
         if is_interrupt(error):
             raise
-        raise SettingError(f"{plug_in} does not load: {describe(error)}") from error
+        raise SettingError(f"cannot import {plug_in}: {describe(error)}") from error
     finally:
         _under_way.discard(plug_in)
 
 
 def forget_plug_ins() -> None:
-    """Read the metadata anew when a plug-in is next asked for, after packages were installed."""
+    """Forget all plug-ins, so that the metadata is read again after packages were installed."""
     with _loading:
         _installed.cache_clear()
         _loaded.clear()

@@ -1,4 +1,4 @@
-"""Sample pictures: a balloon drawn by code, and scikit-image's photographs."""
+"""Sample pictures: a balloon drawn by code, and photographs from scikit-image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PHOTOGRAPHS = {
 
 
 SAMPLES = ("balloon", *_PHOTOGRAPHS)
-"""Names for ``sample:NAME``: the drawn balloon, and scikit-image's photographs."""
+"""Names of the samples, as in ``sample:NAME``."""
 
 
 @lru_cache(maxsize=4)
@@ -32,7 +32,7 @@ def balloon(height: int = 400, width: int = 320) -> NDArray[np.uint8]:
     """Draw the built-in picture: a striped hot-air balloon over hills at dusk.
 
     Returns:
-        uint8 (height, width, 3), read-only; the same pixels on every call.
+        uint8 (height, width, 3), read-only; every call returns the same pixels.
     """
     over = 3
     h, w = height * over, width * over
@@ -67,10 +67,10 @@ def balloon(height: int = 400, width: int = 320) -> NDArray[np.uint8]:
 
 
 def sample_path(name: str) -> Path:
-    """Find the file of a sample photograph inside scikit-image's wheel.
+    """Return the path of a sample photograph inside scikit-image's wheel.
 
     Raises:
-        SettingError: an unknown name.
+        SettingError: the name is unknown.
         MissingExtraError: scikit-image is not installed.
     """
     if name not in _PHOTOGRAPHS:
@@ -78,7 +78,7 @@ def sample_path(name: str) -> Path:
     spec = importlib.util.find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError(
-            f"sample:{name} is a photograph of scikit-image; install the extra with: "
+            f"sample:{name} is a photograph from scikit-image; install the extra with: "
             f"pip install 'glitch-gym[samples]', or use sample:balloon"
         )
     return Path(next(iter(spec.submodule_search_locations))) / "data" / _PHOTOGRAPHS[name]

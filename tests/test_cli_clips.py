@@ -107,7 +107,7 @@ def test_options_of_clips_are_wrong_usage_for_a_still(folder):
     Image.fromarray(scene(1)[0]).save("still.png")
     for option in (["--start", "1"], ["--codec", "h264"], ["--fps", "3"]):
         message = refused("corrupt", "still.png", "-o", "out.png", *option, code=2)
-        assert f"{option[0]} goes with" in message
+        assert f"{option[0]} works with" in message
 
 
 def test_a_damaged_clip_is_a_warning_or_with_strict_an_error(folder):
@@ -165,7 +165,7 @@ def test_ctrl_c_leaves_no_output_and_resume_goes_on(folder, heeds_ctrl_c):
     _, said = started.communicate(timeout=60)
     assert started.returncode == 130, said
     assert re.fullmatch(
-        r"stopped; (250|500) of 600 frames are kept: go on with --resume\n", said
+        r"stopped; (250|500) of 600 frames are kept: continue with --resume\n", said
     ), said
     assert not Path("out.mp4").exists()
     kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("part-*")}

@@ -16,7 +16,7 @@ from glitch_gym.samples import balloon
 from glitch_render.episodes.episode import (
     Episode,
     EpisodeLayer,
-    columns,
+    episode_columns,
     episode_digest,
     load_episode,
     save_episode,
@@ -86,7 +86,7 @@ def test_on_a_clip_an_episode_takes_a_step_a_frame(small, walked):
 
 def test_columns_hold_every_stamp(walked):
     _, episode = walked
-    table = columns(episode)
+    table = episode_columns(episode)
     assert {len(column) for column in table.values()} == {
         sum(layer.trajectories.n_stamps for layer in episode.layers)
     }
@@ -111,7 +111,7 @@ def test_walks_by_hand_are_episodes_too(small, tmp_path):
     loaded = load_episode(tmp_path / "hand.npz")
     assert loaded.recipe is None
     np.testing.assert_array_equal(replay_episode(small, loaded), replay_episode(small, episode))
-    assert columns(loaded)["col"].tolist() == list(range(3, 12))
+    assert episode_columns(loaded)["col"].tolist() == list(range(3, 12))
 
 
 def test_the_command_line_saves_and_replays(tmp_path, monkeypatch, small):
@@ -130,7 +130,7 @@ def test_the_command_line_saves_and_replays(tmp_path, monkeypatch, small):
     shown, _ = frames_of("out.mp4")
     assert len(shown) == 30
     assert (np.abs(shown[25].astype(int) - frames_of("in.mp4")[0][25]) > 20).mean() > 0.05
-    assert "exists already" in refused(
+    assert "already exists" in refused(
         "corrupt", "in.png", "-o", "b.png", "-r", "r.toml", "--save-episode", "e.npz"
     )
     assert "suffix must be .npz" in refused(

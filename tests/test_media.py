@@ -103,7 +103,7 @@ def test_outputs_that_must_not_be_written_are_refused(tmp_path, small):
             check_target(tmp_path / name, suffixes=SUFFIXES, sources=[source], force=force)
     other = tmp_path / "other.png"
     other.write_bytes(b"mine")
-    with pytest.raises(OutputError, match="exists already") as raised:
+    with pytest.raises(OutputError, match="already exists") as raised:
         write_picture(other, small)
     assert raised.value.hint is Hint.FORCE
     assert other.read_bytes() == b"mine"

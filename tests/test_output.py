@@ -101,7 +101,7 @@ def test_no_command_writes_over_what_it_reads(made, monkeypatch, command):
 def test_an_episode_that_is_there_is_not_written_over_unasked(made, monkeypatch):
     monkeypatch.chdir(made)
     command = ["corrupt", "o/000001.png", "-o", "new.png", "--save-episode", "walk.npz", *QUICK]
-    assert "walk.npz exists already" in refused(*command)
+    assert "walk.npz already exists" in refused(*command)
 
 
 def test_other_files_in_the_folder_of_a_source_may_be_written(photographs):

@@ -213,9 +213,7 @@ def test_nothing_is_imported_before_its_name_is_used(site):
     assert "lazy" in known_effects()
     ActionSet(("lazy",))
     assert "lazy_package" not in sys.modules
-    with pytest.raises(
-        RecipeError, match=r"lazy_package 1.0 does not load: RuntimeError: imported"
-    ):
+    with pytest.raises(RecipeError, match=r"lazy_package 1.0: RuntimeError: imported"):
         parse_recipe({"layers": [{"grid": [3, 3], "effects": ["lazy"]}]})
 
 
@@ -412,7 +410,7 @@ def test_the_command_line_lists_what_is_installed_and_what_is_broken(site):
     said = run(site, "plugins")
     assert said.returncode == 0, said.stderr
     assert "right  (right_package:Rightwards, of right_package 1.0)\n" in said.stdout
-    assert said.stdout.count("exit_package 1.0 does not load: SystemExit: 0") == 2
+    assert said.stdout.count("exit_package 1.0: SystemExit: 0") == 2
     assert "mute_package 1.0 has no method learn" in said.stdout
     assert "noise" not in said.stdout
     assert "Traceback" not in said.stderr
@@ -429,4 +427,4 @@ def test_broken_plug_ins_change_nothing_of_what_others_do(site, tmp_path):
     said = run(site, "effects")
     assert said.returncode == 0
     assert said.stdout == run(tmp_path, "effects").stdout
-    assert "exit_package 1.0 does not load: SystemExit: 0" in said.stderr
+    assert "exit_package 1.0: SystemExit: 0" in said.stderr

@@ -8,7 +8,7 @@ from support.program import run
 import glitch_gym  # noqa: F401
 from glitch_gym.errors import OutputError, SettingError
 from glitch_render.effects import effects
-from glitch_render.episodes.episode import columns, load_episode
+from glitch_render.episodes.episode import episode_columns, load_episode
 from glitch_render.episodes.playback import replay_episode
 from glitch_render.episodes.record import RecordEpisode
 
@@ -22,7 +22,7 @@ def test_a_loop_over_step_is_recorded_as_the_environment_drew_it(tmp_path):
     env.reset(seed=4, options={"cell": (8, 4)})
     for action in (3, 3, 1, 6, 2):
         env.step(action)
-    found = columns(env.episode)
+    found = episode_columns(env.episode)
     assert found["step"].tolist() == list(range(5))
     assert found["row"].tolist() == [8, 8, 9, 9, 9]
     assert found["col"].tolist() == [5, 6, 6, 5, 4]
@@ -43,7 +43,7 @@ def test_episodes_are_agents_together_or_one_after_another():
             env.reset(seed=seed, options={"cell": (5, 5)})
             for action in (0, 1, 0):
                 env.step(action)
-        found = columns(env.episode)
+        found = episode_columns(env.episode)
         assert [found["step"][found["agent"] == agent].min() for agent in (0, 1)] == first
 
 
@@ -52,7 +52,7 @@ def test_what_leaves_or_is_held_back_stamps_nothing():
     env.reset(options={"cell": (0, 2)})
     *_, terminated, _, _ = env.step(env.unwrapped.actions.encode("same", "up"))
     assert terminated
-    assert columns(env.episode)["row"].size == 0
+    assert episode_columns(env.episode)["row"].size == 0
     assert env.episode.layers[0].trajectories.lengths.tolist() == [1]
 
 
@@ -64,7 +64,7 @@ def test_a_wrapper_below_that_changes_actions_is_seen_through():
     env = RecordEpisode(Mirrored(make()))
     env.reset(options={"cell": (8, 4)})
     env.step(0)
-    assert columns(env.episode)["move"].tolist() == ["down"]
+    assert episode_columns(env.episode)["move"].tolist() == ["down"]
 
 
 def test_a_policy_of_stable_baselines_is_recorded():

@@ -17,7 +17,7 @@ from glitch_gym.dynamics import grid_world
 from glitch_gym.errors import GlitchError, GridError, ScriptError
 from glitch_gym.grid import Grid
 from glitch_render.engine.replay import replay
-from glitch_render.episodes.episode import columns
+from glitch_render.episodes.episode import episode_columns
 from glitch_render.episodes.playback import replay_episode
 from glitch_render.episodes.script import Script, ScriptLayer, Walker, parse_script, script_episode
 
@@ -45,7 +45,7 @@ smear = { decay = 0.0 }
 
 def walks_of(text, height=160, width=240):
     episode = script_episode(parse_script(text), height, width, text=text, origin="s.toml")
-    names = columns(episode)
+    names = episode_columns(episode)
     found = {}
     for agent, step, row, col, effect, move in zip(
         *(names[key].tolist() for key in ("agent", "step", "row", "col", "effect", "move")),
@@ -104,7 +104,7 @@ def test_diagonals_need_no_setting_and_layers_stack(small):
     found, episode = walks_of(text)
     assert [layer.actions.n_moves for layer in episode.layers] == [8, 4]
     assert episode.layers[1].overlay.blend == "difference"
-    assert len(columns(episode)["row"]) == 9
+    assert len(episode_columns(episode)["row"]) == 9
     assert (replay_episode(small, episode) != small).any()
     assert found
 

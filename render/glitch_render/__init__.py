@@ -12,10 +12,22 @@ if TYPE_CHECKING:
     from glitch_render.cache import Cache
     from glitch_render.effects import EffectParameters, NoParameters, Stamp, effect, get_effect
     from glitch_render.engine.replay import replay
-    from glitch_render.episodes.episode import Episode, EpisodeLayer, load_episode, save_episode
+    from glitch_render.episodes.episode import (
+        Episode,
+        EpisodeLayer,
+        episode_columns,
+        load_episode,
+        save_episode,
+    )
     from glitch_render.episodes.playback import replay_episode
     from glitch_render.episodes.record import RecordEpisode
-    from glitch_render.episodes.script import Script, read_script, script_episode
+    from glitch_render.episodes.script import (
+        Script,
+        ScriptLayer,
+        Walker,
+        read_script,
+        script_episode,
+    )
     from glitch_render.media.pictures import write_picture
     from glitch_render.plots.layer import plot_layer
     from glitch_render.progress import OnProgress, Progress
@@ -23,7 +35,7 @@ if TYPE_CHECKING:
     from glitch_render.recipe.model import Layer, Recipe
     from glitch_render.recipe.presets import load_preset, preset_names
     from glitch_render.stills import corrupt, corrupt_picture
-    from glitch_render.video.painter import preview_frame
+    from glitch_render.video.painter import Painter, open_painter, preview_frame
     from glitch_render.video.render import corrupt_clip
     from glitch_render.video.selection import ExportOptions, Selection
 
@@ -36,19 +48,24 @@ __all__ = [
     "Layer",
     "NoParameters",
     "OnProgress",
+    "Painter",
     "Progress",
     "Recipe",
     "RecordEpisode",
     "Script",
+    "ScriptLayer",
     "Selection",
     "Stamp",
+    "Walker",
     "corrupt",
     "corrupt_clip",
     "corrupt_picture",
     "effect",
+    "episode_columns",
     "get_effect",
     "load_episode",
     "load_preset",
+    "open_painter",
     "plot_layer",
     "preset_names",
     "preview_frame",
@@ -71,11 +88,14 @@ _HOMES = {
     "replay": "engine.replay",
     "Episode": "episodes.episode",
     "EpisodeLayer": "episodes.episode",
+    "episode_columns": "episodes.episode",
     "load_episode": "episodes.episode",
     "save_episode": "episodes.episode",
     "replay_episode": "episodes.playback",
     "RecordEpisode": "episodes.record",
     "Script": "episodes.script",
+    "ScriptLayer": "episodes.script",
+    "Walker": "episodes.script",
     "read_script": "episodes.script",
     "script_episode": "episodes.script",
     "write_picture": "media.pictures",
@@ -89,6 +109,8 @@ _HOMES = {
     "preset_names": "recipe.presets",
     "corrupt": "stills",
     "corrupt_picture": "stills",
+    "Painter": "video.painter",
+    "open_painter": "video.painter",
     "preview_frame": "video.painter",
     "corrupt_clip": "video.render",
     "ExportOptions": "video.selection",

@@ -1,8 +1,8 @@
-"""The command line. Whatever is heavy is imported inside the command that needs it."""
+"""The command line. Commands import heavy modules themselves, so that it starts fast."""
 
 from __future__ import annotations
 
-# Each of these modules registers its commands as it is imported
+# Importing these modules registers their commands
 from glitch_render.cli import corrupt, manage, plot  # noqa: F401
 from glitch_render.cli.app import app, main
 

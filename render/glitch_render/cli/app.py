@@ -1,19 +1,16 @@
-"""The program, to which the other modules of this package add their commands."""
+"""The Typer application, to which the other modules of this package add their commands."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["app", "cache_app", "main", "presets_app"]
 
 app = typer.Typer(
     name="glitch-gym",
-    help="Corrupt pictures and clips by agents that learned where the subject is.",
+    help="Corrupt pictures and clips with agents that learn where the subject is.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,7 +20,7 @@ app = typer.Typer(
 presets_app = typer.Typer(help="List the presets, or show one.", rich_markup_mode=None)
 app.add_typer(presets_app, name="presets", invoke_without_command=True)
 cache_app = typer.Typer(
-    help="Look at or empty the cache of activations, rewards and tables.",
+    help="Inspect or clear the cache of activations, rewards and tables.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -48,5 +45,5 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line: exit code 1 for bad input, 2 for wrong usage, 130 for Ctrl-C."""
+    """Run the command line; exit codes are 1 for bad input, 2 for wrong usage, 130 for Ctrl-C."""
     app()

@@ -71,25 +71,26 @@ def corrupt(
     trust_paths: TrustPaths = False,
     force: Force = False,
     start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Begin here: seconds, M:S or H:M:S.")
+        str | None, typer.Option(metavar="TIME", help="Start of the range: seconds, M:S or H:M:S.")
     ] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="End before this.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="End of the range.")] = None,
     fps: Annotated[
         str | None,
         typer.Option(
-            help="Frames a second, such as 25 or 30000/1001; by default a clip keeps its own."
+            help="Frames per second, such as 25 or 30000/1001; a clip keeps its own by default."
         ),
     ] = None,
     scale: Scale = None,
     duration: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Make a clip of a still, so long.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Make a clip of this length from a still."),
     ] = None,
     preview: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Write the one frame at this time, as a picture."),
+        typer.Option(metavar="TIME", help="Write the frame at this time as a picture."),
     ] = None,
     audio: Annotated[
-        bool, typer.Option("--audio/--no-audio", help="Keep the sound, or leave it out.")
+        bool, typer.Option("--audio/--no-audio", help="Keep the sound, or drop it.")
     ] = True,
     codec: Annotated[
         str | None,
@@ -106,7 +107,7 @@ def corrupt(
         bool, typer.Option("--strict", help="Refuse a clip that is damaged or cut short.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a render of the same that was stopped.")
+        bool, typer.Option("--resume", help="Resume the same render after it was stopped.")
     ] = False,
     save_episode: Annotated[
         Path | None,
@@ -114,7 +115,7 @@ def corrupt(
     ] = None,
     no_cache: NoCache = False,
 ) -> None:
-    """Corrupt a picture or a clip by a preset or a recipe."""
+    """Corrupt a picture or a clip with a preset or a recipe."""
     with said_plainly():
         from glitch_gym.samples import SAMPLES
 
@@ -136,7 +137,7 @@ def corrupt(
             return
         if moves or duration is not None or is_for_clips(output):
             if save_episode is not None:
-                raise typer.BadParameter("--save-episode goes with pictures, not with clips")
+                raise typer.BadParameter("--save-episode works with pictures, not with clips")
             from glitch_render.video.selection import ExportOptions
 
             options = ExportOptions(
@@ -150,7 +151,7 @@ def corrupt(
             ("crf", crf), ("encoder-preset", encoder_preset),
         ):  # fmt: skip
             if given is not None:
-                raise typer.BadParameter(f"--{name} goes with clips; {source} is a still")
+                raise typer.BadParameter(f"--{name} works with clips, but {source} is a still")
         _corrupt_still(source, output, resolved, cache, force, save_episode)
 
 
@@ -185,17 +186,20 @@ def replay_episode_on(
         Path,
         typer.Argument(
             metavar="EPISODE",
-            help="An .npz of `corrupt --save-episode` or RecordEpisode, or a script in .toml.",
+            help="An .npz from `corrupt --save-episode` or RecordEpisode, or a .toml script.",
         ),
     ],
     source: Annotated[str, typer.Argument(metavar="IN", help="A picture or a clip.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="As of `corrupt`.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="As for `corrupt`.")
+    ],
     force: Force = False,
     duration: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Make a clip of a still, so long.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Make a clip of this length from a still."),
     ] = None,
 ) -> None:
-    """Replay the walks of an episode or a script on a picture, or on a clip: a step a frame."""
+    """Replay an episode or a script on a picture, or on a clip at one step per frame."""
     with said_plainly():
         from glitch_render.episodes.playback import replay_episode
         from glitch_render.media.footage import is_footage, open_footage
@@ -235,7 +239,7 @@ def replay_episode_on(
 
 
 def _episode(path: Path, height: int, width: int) -> Episode:
-    """Read an episode, or walk a script over a picture of that size."""
+    """Read an episode, or walk a script over a picture of the given size."""
     if path.suffix.lower() != ".toml":
         from glitch_render.episodes.episode import load_episode
 
@@ -264,7 +268,7 @@ def _corrupt_clip(
 
 
 def say(output: Path, report: Report, seed: int) -> None:
-    """Print what was written."""
+    """Print notes, warnings and a summary of the written clip."""
     for note in report.notes:
         typer.echo(f"note: {note}", err=True)
     for line in report.damage:

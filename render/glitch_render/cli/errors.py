@@ -1,4 +1,4 @@
-"""Errors and warnings as lines of the program, with exit codes."""
+"""Print errors and warnings as lines on standard error, and set the exit code."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 
 
 _ADVICE = {
-    "FORCE": "give --force to write over it",
-    "RESUME": "go on with --resume",
+    "FORCE": "give --force to replace it",
+    "RESUME": "continue with --resume",
     "DURATION": "give --duration",
-    "PREVIEW": "write one frame as a picture with --preview",
-    "WEIGHTS": "give a file with --weights",
+    "PREVIEW": "write a single frame as a picture with --preview",
+    "WEIGHTS": "provide a file with --weights",
     "OTHER_PORT": "choose another port with --port",
-    "LEARNER": "give it with --learner module:Class",
-    "TRUST_PATHS": "allow it with --trust-paths",
+    "LEARNER": "pass it with --learner module:Class",
+    "TRUST_PATHS": "allow this with --trust-paths",
 }
-"""What the command line's options do for each ``Hint``, by its name."""
+"""Advice for each ``Hint``, by name, in terms of command-line options."""
 
 
 def _with_advice(error: GlitchError) -> str:
-    """Return an error's message, with the option that would help."""
+    """Return an error's message, followed by the advice for its hint."""
     return f"{error}; {_ADVICE[error.hint.name]}" if error.hint is not None else str(error)
 
 
 @contextmanager
 def said_plainly() -> Iterator[None]:
-    """Turn errors that a person can act on into a line and exit code 1."""
+    """Print errors that a user can act on as one line, and exit with code 1."""
     from glitch_gym.errors import GlitchError, is_interrupt
 
     handler = _Warnings()
@@ -56,7 +56,7 @@ def said_plainly() -> Iterator[None]:
         if not is_interrupt(error):
             raise
         kept = getattr(error, "kept", 0)
-        more = f"; {error}: go on with --resume" if kept else ""
+        more = f"; {error}: continue with --resume" if kept else ""
         typer.echo(f"stopped{more}", err=True)
         raise typer.Exit(130) from None
     except MemoryError:
@@ -74,14 +74,14 @@ def _show_warning(
     file: Any = None,
     line: str | None = None,
 ) -> None:
-    """Show a warning, such as that of a broken plug-in, as a line of the program."""
+    """Print a warning, such as one about a broken plug-in, as one line."""
     from glitch_gym.errors import legible
 
     typer.echo(legible(f"warning: {message}"), err=True)
 
 
 class _Warnings(logging.Handler):
-    """Shows what the library logs as lines of the program."""
+    """Print the library's log records, one line each."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from glitch_gym.errors import legible

@@ -1,9 +1,9 @@
-"""Commands that list what there is, and the studio's."""
+"""Commands for listings, the cache and the studio: cache, presets, effects, plugins, studio."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,15 +11,12 @@ from glitch_render.cli.app import app, cache_app, presets_app
 from glitch_render.cli.errors import said_plainly
 from glitch_render.cli.options import NoCache, import_learners, open_cache
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = []
 
 
 @cache_app.command("info")
 def cache_info() -> None:
-    """Say where the cache is, what it holds, and how large it may grow."""
+    """Show where the cache is, what it holds, and its size limit."""
     with said_plainly():
         from glitch_render.cache import user_cache
 
@@ -29,12 +26,12 @@ def cache_info() -> None:
         typer.echo(f"{cache.folder}")
         for kind, one in kept.items():
             typer.echo(f"    {kind:<12} {one.entries:>6} entries  {one.size / 1e6:>9.1f} MB")
-        typer.echo(f"    {'together':<12} {total / 1e6:.1f} MB of at most {cache.limit / 1e6:,.0f}")
+        typer.echo(f"    {'total':<12} {total / 1e6:.1f} MB of at most {cache.limit / 1e6:,.0f}")
 
 
 @cache_app.command("clear")
 def cache_clear() -> None:
-    """Empty the cache."""
+    """Clear the cache."""
     with said_plainly():
         from glitch_render.cache import user_cache
 
@@ -62,7 +59,7 @@ def presets(context: typer.Context) -> None:
 
 @presets_app.command("show")
 def presets_show(name: Annotated[str, typer.Argument(help="A preset's name.")]) -> None:
-    """Print a preset as a recipe, every setting spelled out, ready to be saved and edited."""
+    """Print a preset as a recipe with every setting spelled out, to save and edit."""
     with said_plainly():
         from glitch_render.recipe.presets import load_preset
 
@@ -84,7 +81,7 @@ def list_effects() -> None:
 
 @app.command("plugins")
 def list_plug_ins() -> None:
-    """List what installed packages offer: effects, learners and activations; and what is broken."""
+    """List installed plug-ins (effects, learners, activations), and what is wrong with any."""
     with said_plainly():
         from glitch_agents.registry import LEARNERS, load_learner
         from glitch_gym.actions import BUILT_IN_EFFECTS
@@ -100,18 +97,18 @@ def list_plug_ins() -> None:
         )
         for group, load, ours in groups:
             found = plug_ins(group)
-            typer.echo(group if found else f"{group}: none is installed")
+            typer.echo(group if found else f"{group}: none installed")
             for one in found:
                 problem = one.problem
                 if not problem and one.name in ours:
-                    problem = "the name is taken by one of ours"
+                    problem = "the name is built in"
                 if not problem:
                     try:
                         load(one.name)
                     except GlitchError as error:
                         problem = str(error)
                 broken = f"\n      cannot be used: {problem}" if problem else ""
-                typer.echo(f"    {one.name}  ({one.value}, of {one.package}){broken}")
+                typer.echo(f"    {one.name}  ({one.value}, from {one.package}){broken}")
 
 
 @app.command("studio")
@@ -119,22 +116,22 @@ def studio(
     source: Annotated[
         str | None, typer.Argument(metavar="[PICTURE]", help="A picture or clip to open.")
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine.")] = 7860,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 7860,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
     ] = True,
     learners: Annotated[
         list[str] | None,
         typer.Option(
-            "--learner", metavar="MODULE:CLASS", help="A learner of your own that recipes may name."
+            "--learner", metavar="MODULE:CLASS", help="Your own learner, for recipes that name it."
         ),
     ] = None,
     max_upload: Annotated[
-        float, typer.Option(metavar="GB", min=0.001, help="Largest file that the page takes in.")
+        float, typer.Option(metavar="GB", min=0.001, help="Largest upload that the page accepts.")
     ] = 8.0,
     no_cache: NoCache = False,
 ) -> None:
-    """Open the studio: the whole filter in a browser page, for this machine alone."""
+    """Open the studio: the whole filter in a browser page, on this machine only."""
     with said_plainly():
         from glitch_render.studio.server import open_studio
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they are resolved to."""
+"""Options that several commands share, and the values they resolve to."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Output = Annotated[
 
 
 NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Compute all anew, and keep nothing for the next run.")
+    bool, typer.Option("--no-cache", help="Ignore the cache, and store nothing in it.")
 ]
 
 
@@ -65,7 +65,7 @@ ActivationName = Annotated[
 ]
 
 
-Weights = Annotated[str | None, typer.Option(help="File with weights for the network.")]
+Weights = Annotated[str | None, typer.Option(help="File with the network's weights.")]
 
 
 Preset = Annotated[
@@ -90,18 +90,20 @@ OwnLearners = Annotated[
     typer.Option(
         "--learner",
         metavar="MODULE:CLASS",
-        help="A learner of your own, for the layers that name it, or for all if none does.",
+        help="Your own learner, for the layers that name it, or for all layers if none does.",
     ),
 ]
 
 
 TrustPaths = Annotated[
     bool,
-    typer.Option("--trust-paths", help="Open the files that a picture's or clip's recipe names."),
+    typer.Option(
+        "--trust-paths", help="Open files named by a recipe from inside a picture or clip."
+    ),
 ]
 
 
-Seed = Annotated[int | None, typer.Option(min=0, help="Another seed, another picture.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all random draws.")]
 
 
 Scale = Annotated[str | None, typer.Option(metavar="SIZE", help="0.5, 50%, 720p or 1280x720.")]
@@ -111,7 +113,7 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it ex
 
 
 def chosen_activation(backbone: str | None, activation: str | None) -> str | None:
-    """Return the activation of the two options that name one."""
+    """Return the activation that --backbone or --activation names."""
     if backbone is not None and activation is not None:
         raise typer.BadParameter("give --backbone or --activation, not both")
     if backbone is not None:
@@ -134,7 +136,7 @@ def resolve_recipe(
     learners: list[str],
     trust_paths: bool,
 ) -> Recipe:
-    """Put a recipe together: the preset or file, then --set, then the options of their own."""
+    """Build the recipe: the preset or file, changed by --set and then by the other options."""
     if preset is not None and recipe is not None:
         raise typer.BadParameter("give --preset or --recipe, not both")
     activation = chosen_activation(backbone, activation)
@@ -165,19 +167,19 @@ def resolve_recipe(
 
 
 def import_learners(written: list[str]) -> dict[str, Any]:
-    """Import the learners that were given by hand; returns them by their names."""
+    """Import learners given as ``module:Class``, and return them by name."""
     if not written:
         return {}
     from glitch_agents.registry import import_learner
 
-    # As for `python -m`, modules of the folder where the user is; those installed come first
+    # As with `python -m`, modules in the working folder count; installed ones come first
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     return {one.name: one for one in map(import_learner, written)}
 
 
 def _with_learners(data: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Have all layers learn by the learner that was given by hand, if none of them names it."""
+    """Let all layers use the only learner passed by hand if no layer names it."""
     from glitch_gym.errors import SettingError
 
     layers = data.get("layers")
@@ -193,7 +195,7 @@ def _with_learners(data: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def spare(output: Path, recipe: Path | None) -> None:
-    """Refuse an output that is the file of the recipe."""
+    """Check that the output is not the recipe's own file."""
     from glitch_gym.output import check_target
 
     if recipe is not None:
@@ -209,7 +211,7 @@ def is_for_clips(output: Path) -> bool:
 
 
 def open_cache(no_cache: bool) -> Cache | None:
-    """Return the user's cache, or ``None`` where it is not to be used."""
+    """Return the user's cache, or ``None`` with --no-cache."""
     from glitch_render.cache import user_cache
 
     return None if no_cache else user_cache()

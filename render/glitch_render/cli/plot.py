@@ -46,7 +46,7 @@ def show_activation(
     weights: Weights = None,
     force: Force = False,
 ) -> None:
-    """Write the activation map over the picture, with the predicted class."""
+    """Draw the activation map over the picture, with the predicted class."""
     chosen = chosen_activation(backbone, activation) or "efficientnet_lite0"
     with said_plainly():
         from glitch_gym.activation import compute_activation
@@ -87,9 +87,10 @@ def plot(
     ],
     source: Input,
     output: Output,
-    layer: Annotated[int, typer.Option(min=1, help="Which layer of the recipe, from 1.")] = 1,
+    layer: Annotated[int, typer.Option(min=1, help="Number of the layer, from 1.")] = 1,
     action: Annotated[
-        str | None, typer.Option(help="Of rewards, the one action to show, such as same_left.")
+        str | None,
+        typer.Option(help="Action whose rewards are drawn, such as same_left; all by default."),
     ] = None,
     preset: Preset = None,
     recipe: RecipeFile = None,
@@ -119,7 +120,7 @@ def plot(
         )  # fmt: skip
         spare(output, recipe)
         if layer > len(resolved.layers):
-            raise SettingError(f"there is no layer {layer}: the recipe has {len(resolved.layers)}")
+            raise SettingError(f"no layer {layer}: the recipe has {len(resolved.layers)}")
         named = [source, *recipe_files(resolved)]
         check_target(output, suffixes=SUFFIXES, sources=named, force=force)
         frame = read_picture(source).frame
@@ -149,9 +150,9 @@ def animate(
             help="A clip (.mp4 .mov .webm .mkv) or .gif .webp .apng.",
         ),
     ],
-    speed: Annotated[float, typer.Option(help="Steps a second.")] = 10.0,
-    agents: Annotated[bool, typer.Option("--agents", help="Show where the agents are.")] = False,
-    fps: Annotated[str | None, typer.Option(help="Frames a second; 25 by default.")] = None,
+    speed: Annotated[float, typer.Option(help="Steps per second.")] = 10.0,
+    agents: Annotated[bool, typer.Option("--agents", help="Mark where the agents are.")] = False,
+    fps: Annotated[str | None, typer.Option(help="Frames per second; 25 by default.")] = None,
     scale: Scale = None,
     preset: Preset = None,
     recipe: RecipeFile = None,
@@ -165,7 +166,7 @@ def animate(
     force: Force = False,
     no_cache: NoCache = False,
 ) -> None:
-    """Show a picture being eaten step by step, layer after layer."""
+    """Animate agents eating a picture step by step, layer after layer."""
     with said_plainly():
         from glitch_render.layers import recipe_files
         from glitch_render.video.animate import Walk, animate_still

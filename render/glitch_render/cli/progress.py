@@ -16,7 +16,7 @@ __all__ = ["clip_bar", "layer_bars"]
 
 @contextmanager
 def clip_bar() -> Iterator[OnProgress]:
-    """Show stage, share, frames a second and time left on standard error, if it is a terminal."""
+    """Show stage, progress, frame rate and time left on standard error, if it is a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -48,7 +48,7 @@ def clip_bar() -> Iterator[OnProgress]:
 
         def progress(now: State) -> None:
             if now.stage not in tasks:
-                # What a stage finds done already says nothing on how fast it is
+                # Work that was already done at the start must not count towards the speed
                 tasks[now.stage] = bars.add_task(now.stage, total=now.total, completed=now.done)
             bars.update(tasks[now.stage], completed=now.done, total=now.total)
 
@@ -57,7 +57,7 @@ def clip_bar() -> Iterator[OnProgress]:
 
 @contextmanager
 def layer_bars(recipe: Recipe) -> Iterator[OnProgress]:
-    """Show a bar per layer on standard error; on no terminal, nothing."""
+    """Show a bar per layer on standard error, if it is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 

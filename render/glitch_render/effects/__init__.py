@@ -1,13 +1,13 @@
-"""Effects: what happens to the pixels of a cell that an agent enters.
+"""Effects: what happens to the pixels of a cell when an agent enters it.
 
 An effect is a plain function, a frozen model of its parameters, and the decorator ``@effect``. From
-that one declaration come the recipe's validation and the command line's help. A third party's
-effects are found through the entry point group ``glitch_gym.effects``.
+that one declaration come the recipe's validation and the command line's help. Effects from other
+packages are found through the entry point group ``glitch_gym.effects``.
 
 Example::
 
     class Posterize(EffectParameters):
-        bits: int = Field(2, ge=1, le=7, description="bits that are kept of each channel")
+        bits: int = Field(2, ge=1, le=7, description="number of bits kept of each channel")
 
     @effect("posterize", Posterize)
     def posterize(stamp: Stamp, parameters: Posterize) -> NDArray[np.uint8]:
@@ -17,7 +17,7 @@ Example::
 
 from __future__ import annotations
 
-# Each of these modules declares its effects as it is imported
+# Importing these modules declares their effects
 from glitch_render.effects import blocks, colours, planes, post  # noqa: F401
 from glitch_render.effects.registry import (
     Effect,

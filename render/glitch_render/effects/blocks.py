@@ -23,7 +23,7 @@ class ChannelShift(EffectParameters):
     """Parameters of ``channel_shift``."""
 
     distance: float = Field(
-        0.25, ge=0, le=1, description="how far red goes ahead and blue behind, in cells"
+        0.25, ge=0, le=1, description="how far red shifts forward and blue backward, in cells"
     )
 
 
@@ -35,10 +35,11 @@ class ChannelShift(EffectParameters):
     settings=lambda parameters: [round(1024 * parameters.distance)],
 )
 def channel_shift(stamp: Stamp, parameters: ChannelShift) -> NDArray[np.uint8]:
-    """Pull red ahead along the agent's move and blue behind; green stays.
+    """Shift red forward along the agent's move, and blue backward; green stays.
 
-    Within the cell, round its edges: r(p) = R(p − d), b(p) = B(p + d), with d = distance · side
-    along the move, in whole pixels. Source: chromatic aberration, and misregistered print.
+    Within the cell, wrapping around its edges: r(p) = R(p − d), b(p) = B(p + d), with
+    d = distance · side along the move, in whole pixels. Source: chromatic aberration, and
+    misregistered print.
     """
     share = round(1024 * parameters.distance)
     height, width = stamp.cell.shape[:2]
@@ -59,9 +60,9 @@ _AXES = ("move", "horizontal", "vertical")
 class PixelSort(EffectParameters):
     """Parameters of ``pixel_sort``."""
 
-    key: Literal["luma", "red", "green", "blue"] = Field("luma", description="what is sorted by")
+    key: Literal["luma", "red", "green", "blue"] = Field("luma", description="sort key")
     axis: Literal["move", "horizontal", "vertical"] = Field(
-        "move", description="along the agent's move, or always along rows or columns"
+        "move", description="sort along the agent's move, or always along rows or columns"
     )
     low: int = Field(40, ge=0, le=255, description="pixels with a lower key stay and split runs")
     high: int = Field(230, ge=0, le=255, description="pixels with a higher key stay and split runs")
@@ -82,8 +83,8 @@ class PixelSort(EffectParameters):
 def pixel_sort(stamp: Stamp, parameters: PixelSort) -> NDArray[np.uint8]:
     """Sort runs of pixels by brightness, brightest where the agent is heading.
 
-    In each line of the cell, runs of neighbours with low ≤ key ≤ high are sorted, rising along the
-    move, or left to right and downwards; equal keys keep their order; luma is 0.30 R + 0.59 G +
+    In each line of the cell, runs of neighbours with low ≤ key ≤ high are sorted, ascending along
+    the move, or to the right and downwards; equal keys keep their order; luma is 0.30 R + 0.59 G +
     0.11 B. Diagonal moves sort rows. Source: Kim Asendorf, *ASDFPixelSort*, 2010.
     """
     cell = stamp.cell
@@ -111,8 +112,8 @@ def pixel_sort(stamp: Stamp, parameters: PixelSort) -> NDArray[np.uint8]:
 class Displace(EffectParameters):
     """Parameters of ``displace``."""
 
-    rows: int = Field(0, ge=-1000, le=1000, description="cells down to the block that is copied")
-    cols: int = Field(0, ge=-1000, le=1000, description="cells right to the block that is copied")
+    rows: int = Field(0, ge=-1000, le=1000, description="cells down to the copied block")
+    cols: int = Field(0, ge=-1000, le=1000, description="cells right to the copied block")
 
 
 def _displaced_from(parameters: Displace, move: tuple[int, int]) -> tuple[int, int]:
@@ -129,10 +130,10 @@ def _displaced_from(parameters: Displace, move: tuple[int, int]) -> tuple[int, i
     source=_displaced_from,
 )
 def displace(stamp: Stamp, parameters: Displace) -> NDArray[np.uint8]:
-    """Repeat the block that the agent came from, or one at a given offset.
+    """Repeat the block the agent came from, or one at a given offset.
 
-    The cell becomes the other cell's pixels as they are at that time; where the two differ by a
-    pixel, that is cut off or repeated. Source: misplaced macroblocks of a damaged stream.
+    The cell is filled with the other cell's pixels as they are at that time; if their sizes differ
+    by a pixel, a line is cut off or repeated. Source: misplaced macroblocks of a damaged stream.
     """
     return fitted(stamp.left, stamp.cell.shape)
 
@@ -141,7 +142,7 @@ class Smear(EffectParameters):
     """Parameters of ``smear``."""
 
     decay: float = Field(
-        0.15, ge=0, le=1, description="share of the cell's own pixels that comes back at each step"
+        0.15, ge=0, le=1, description="share of the cell's own pixels mixed in at each step"
     )
 
 
@@ -153,7 +154,7 @@ class Smear(EffectParameters):
     settings=lambda parameters: [round(256 * (1 - parameters.decay))],
 )
 def smear(stamp: Stamp, parameters: Smear) -> NDArray[np.uint8]:
-    """Drag the block along the agent's way, fading into what it crosses.
+    """Drag the block along the agent's path, fading into what it crosses.
 
     left · (1 − decay) + cell · decay, in 256ths, rounded.
     """
@@ -164,8 +165,8 @@ def smear(stamp: Stamp, parameters: Smear) -> NDArray[np.uint8]:
 
 @effect("swap", NoParameters, op=Op.SWAP, traits=Trait.READS_OTHER | Trait.PER_CELL)
 def swap(stamp: Stamp, parameters: NoParameters) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Let the cell and the one that the agent left change places.
+    """Swap the cell with the one the agent left.
 
-    Where the two differ by a pixel, that is cut off or repeated.
+    If their sizes differ by a pixel, a line is cut off or repeated.
     """
     return fitted(stamp.left, stamp.cell.shape), fitted(stamp.cell, stamp.left.shape)

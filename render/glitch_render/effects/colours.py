@@ -15,7 +15,7 @@ __all__ = ["BAYER"]
 
 
 def _bayer() -> NDArray[np.int64]:
-    """Make Bayer's 8×8 matrix of 0…63: each doubling puts 4 M + (0 2; 3 1) side by side."""
+    """Return Bayer's 8×8 matrix of 0…63, built by doubling with 4 M + (0 2; 3 1)."""
     matrix = np.zeros((1, 1), np.int64)
     for _ in range(3):
         matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])
@@ -23,13 +23,13 @@ def _bayer() -> NDArray[np.int64]:
 
 
 BAYER = _bayer()
-"""int64 (8, 8) of 0…63: the order in which places of a pattern turn on."""
+"""int64 (8, 8) of 0…63: the order in which the dots of a pattern turn on."""
 
 
 class Posterize(EffectParameters):
     """Parameters of ``posterize``."""
 
-    bits: int = Field(2, ge=1, le=7, description="bits that are kept of each channel")
+    bits: int = Field(2, ge=1, le=7, description="number of bits kept of each channel")
 
 
 def _posterize_settings(parameters: Posterize) -> tuple[int, ...]:
@@ -44,7 +44,7 @@ def _posterize_settings(parameters: Posterize) -> tuple[int, ...]:
     settings=_posterize_settings,
 )
 def posterize(stamp: Stamp, parameters: Posterize) -> NDArray[np.uint8]:
-    """Keep only the highest bits of each channel: bit-crush.
+    """Keep only the highest bits of each channel (bit-crush).
 
     c & (256 − 2^(8 − bits)). Source: the bit-crusher of sound, and Pillow's ``posterize``.
     """
@@ -55,7 +55,7 @@ class Solarize(EffectParameters):
     """Parameters of ``solarize``."""
 
     threshold: int = Field(
-        128, ge=0, le=255, description="channel values from this one on are inverted"
+        128, ge=0, le=255, description="channel values from this value on are inverted"
     )
 
 
@@ -67,7 +67,7 @@ class Solarize(EffectParameters):
     settings=lambda parameters: [parameters.threshold],
 )
 def solarize(stamp: Stamp, parameters: Solarize) -> NDArray[np.uint8]:
-    """Invert what is bright, channel by channel.
+    """Invert bright values, channel by channel.
 
     c where c < threshold, else 255 − c. Source: the Sabattier effect of the darkroom.
     """
@@ -78,7 +78,7 @@ class HueRotate(EffectParameters):
     """Parameters of ``hue_rotate``."""
 
     degrees: float = Field(
-        90.0, ge=-360, le=360, allow_inf_nan=False, description="turn of the colour wheel, degrees"
+        90.0, ge=-360, le=360, allow_inf_nan=False, description="rotation of the hue in degrees"
     )
 
 
@@ -86,21 +86,21 @@ _ONE = 4096
 
 
 def _hue_matrix(parameters: HueRotate) -> list[int]:
-    """Make the matrix of a rotation about the grey axis, in 4096ths, row by row."""
+    """Return the matrix of a rotation about the grey axis, in 4096ths, row by row."""
     angle = math.radians(parameters.degrees)
     weights = np.array([0.213, 0.715, 0.072])
     grey = np.tile(weights, (3, 1))
     sines = np.array([[-0.213, -0.715, 0.928], [0.143, 0.140, -0.283], [-0.787, 0.715, 0.072]])
     matrix = grey + math.cos(angle) * (np.eye(3) - grey) + math.sin(angle) * sines
     whole = np.round(matrix * _ONE).astype(int)
-    # Rows add up to one exactly, so that grey stays grey
+    # Rows sum to exactly one, so that grey stays grey
     whole[np.arange(3), np.arange(3)] += _ONE - whole.sum(axis=1)
     return [int(value) for value in whole.ravel()]
 
 
 @effect("hue_rotate", HueRotate, op=Op.HUE_ROTATE, traits=Trait.PER_PIXEL, settings=_hue_matrix)
 def hue_rotate(stamp: Stamp, parameters: HueRotate) -> NDArray[np.uint8]:
-    """Turn the colours round the wheel, their lightness kept.
+    """Rotate the hue, preserving lightness.
 
     The matrix of ``hueRotate`` in W3C's *Filter Effects Module*, rounded to 4096ths, clipped.
     """
@@ -114,7 +114,7 @@ class Scanlines(EffectParameters):
     """Parameters of ``scanlines``."""
 
     lines: int = Field(180, ge=1, le=2160, description="dark lines over the frame's height")
-    darkness: float = Field(0.6, ge=0, le=1, description="how much of the light they take, 0…1")
+    darkness: float = Field(0.6, ge=0, le=1, description="share of the light that they absorb, 0…1")
 
 
 @effect(
@@ -125,10 +125,10 @@ class Scanlines(EffectParameters):
     settings=lambda parameters: [parameters.lines, round(256 * (1 - parameters.darkness))],
 )
 def scanlines(stamp: Stamp, parameters: Scanlines) -> NDArray[np.uint8]:
-    """Darken every other line, along the agent's move: a tube's lines, or its shadow mask.
+    """Darken every other line along the agent's move, like a tube's lines or shadow mask.
 
     Line n of pixels is dark where ⌊2 · lines · n / height⌋ is odd; dark is c · (1 − darkness), in
-    256ths, rounded. Lines run along the move; along the row for diagonal moves.
+    256ths, rounded. Lines run along the move, or along rows for diagonal moves.
     """
     height = stamp.size[0]
     down = stamp.move[1] == 0
@@ -142,7 +142,7 @@ def scanlines(stamp: Stamp, parameters: Scanlines) -> NDArray[np.uint8]:
 class Dither(EffectParameters):
     """Parameters of ``dither``."""
 
-    levels: Literal[2, 4, 6, 16] = Field(2, description="values that a channel can take")
+    levels: Literal[2, 4, 6, 16] = Field(2, description="number of values of a channel")
     dots: int = Field(360, ge=8, le=4320, description="dots of the pattern over the frame's height")
 
 
@@ -154,7 +154,7 @@ class Dither(EffectParameters):
     settings=lambda parameters: [parameters.levels, parameters.dots],
 )
 def dither(stamp: Stamp, parameters: Dither) -> NDArray[np.uint8]:
-    """Print with few colours in Bayer's pattern of dots.
+    """Print with few colours in a Bayer pattern of dots.
 
     With n levels, c · (n − 1) / 255 is rounded up where its fraction exceeds (2 B + 1) / 128, else
     down; B is Bayer's 8×8 matrix at the dot. Source: Bayer, *An optimum method for two-level

@@ -1,4 +1,4 @@
-"""Effects of others, contained: what their functions raise or print stops and spoils nothing."""
+"""Contain effects from plug-ins, so that their errors and output do no harm."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _BEYOND = 1 << 31
 
 
 def contain_effect(effect: Effect) -> Effect:
-    """Return an effect whose functions raise a ``SettingError`` whatever they raised before.
+    """Return an effect whose functions turn all of their exceptions into ``SettingError``.
 
-    Pixels that are not the effect's own cannot be written to. The pixels that it gives back are
-    checked where they are painted.
+    They cannot write to pixels that are not theirs. The pixels that they return are checked by the
+    canvas.
 
     Args:
-        effect: as a plug-in or a program declared it.
+        effect: effect as a plug-in or a program declared it.
     """
     who = f"effect {effect.name!r}"
 
     def whole_numbers(given: Iterable[Any]) -> tuple[int, ...]:
         numbers = tuple(index(one) for one in given)
         if len(numbers) > _MOST_SETTINGS or any(abs(one) >= _BEYOND for one in numbers):
-            raise ValueError(f"it gave more than {_MOST_SETTINGS} numbers, or too large ones")
+            raise ValueError(f"it returned more than {_MOST_SETTINGS} settings, or too large ones")
         return numbers
 
     def offset(given: Iterable[Any]) -> tuple[int, int]:
@@ -62,11 +62,11 @@ def contain_effect(effect: Effect) -> Effect:
     @wraps(effect.function)
     def stamped(stamp: Stamp, parameters: Any) -> Any:
         stamp.plane.setflags(write=False)
-        # Called for each stamp: ``contained`` would cost more than most effects
+        # Called for every stamp, where ``contained`` would cost more than most effects
         try:
             return effect.function(stamp, parameters)
         except (Exception, KeyboardInterrupt):
-            # Named, with the cell, where it is painted
+            # The canvas names the effect and the cell
             raise
         except BaseException as error:
             raise RuntimeError(f"it raised {describe(error)}") from error

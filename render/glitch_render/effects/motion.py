@@ -1,4 +1,4 @@
-"""Motion between two frames, block by block, as encoders of video look for it.
+"""Block motion between two frames, estimated as in video encoders.
 
 Source: the three-step search of Koga et al., *Motion-compensated interframe coding for video
 conferencing*, 1981.
@@ -15,13 +15,13 @@ from glitch_gym.errors import SettingError
 __all__ = ["block_motion", "move_blocks"]
 
 _LINES = 270
-"""Motion is looked for in frames that are reduced to about as many lines."""
+"""Approximate height to which frames are reduced for the estimation."""
 
 
 def block_motion(
     before: NDArray[np.uint8], now: NDArray[np.uint8], block: int
 ) -> NDArray[np.int32]:
-    """Find where each block of a frame has come from: the median of the blocks around it.
+    """Return the motion of each block of a frame, smoothed by a median over its neighbours.
 
     Args:
         before: uint8 (height, width, 3), RGB.
@@ -29,15 +29,15 @@ def block_motion(
         block: side of a block in pixels, at least 4.
 
     Returns:
-        int32 (rows, cols, 2): by how many pixels the block has moved down and right.
+        int32 (rows, cols, 2), pixels by which each block has moved down and right.
 
     Raises:
-        SettingError: frames of different sizes, or too small a block.
+        SettingError: the frames differ in size, or blocks are too small.
     """
     if before.shape != now.shape or now.ndim != 3 or now.shape[2] != 3 or block < 4:
         raise SettingError(
-            f"motion needs two frames of one size and blocks of 4 pixels: not {before.shape}, "
-            f"{now.shape} and {block}"
+            f"motion needs two frames of one size and blocks of at least 4 pixels, not "
+            f"{before.shape}, {now.shape} and {block}"
         )
     from scipy.ndimage import median_filter
 
@@ -46,7 +46,7 @@ def block_motion(
     rows, cols = -(-height // block), -(-width // block)
     motion = np.zeros((rows, cols, 2), np.int32)
     _search(_reduced(before, factor), _reduced(now, factor), block / factor, motion)
-    # What one block has found by chance its neighbours outvote
+    # Neighbours outvote chance matches of a single block
     smooth: NDArray[np.int32] = median_filter(motion, size=(5, 5, 1), mode="nearest")
     return smooth * np.int32(factor)
 
@@ -76,7 +76,7 @@ def _difference(
             there = before[from_y, np.uint64(start - right) + place]
             row += np.uint32(max(here, there) - min(here, there))
         total += int(np.int64(row))
-    # A block that has nothing to hold on to stays where it is
+    # A block without texture stays in place
     return total + (abs(down) + abs(right)) * side * side // 8
 
 
@@ -116,7 +116,7 @@ def _search(
 def move_blocks(
     frame: NDArray[np.uint8], motion: NDArray[np.int32], block: int, out: NDArray[np.uint8]
 ) -> None:
-    """Show in each block what lies against its motion; the border's pixels go on beyond it.
+    """Fill each block with the pixels at its origin, repeating border pixels beyond the frame.
 
     Args:
         frame: uint8 (height, width, 3).
@@ -133,7 +133,7 @@ def move_blocks(
             from_y = np.uint64(min(max(y - motion[row, col, 0], 0), height - 1))
             right = motion[row, col, 1]
             if start - right >= 0 and end - right <= width:
-                # By far the most, and copied in one piece
+                # Nearly all blocks are copied in one piece
                 begin, there = np.uint64(3 * start), np.uint64(3 * (start - right))
                 for place in range(np.uint64(3 * (end - start))):
                     lines[np.uint64(y), begin + place] = from_lines[from_y, there + place]

@@ -1,4 +1,4 @@
-"""Effects that show a piece of a whole-frame plane: echo, melt, jpeg_bytes, dct."""
+"""Effects that show a piece of a plane as large as the frame: echo, melt, jpeg_bytes, dct."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from glitch_render.effects.registry import EffectParameters, Op, Source, Stamp, 
 class Echo(EffectParameters):
     """Parameters of ``echo``."""
 
-    frames: int = Field(8, ge=1, le=48, description="in a clip, how many frames ago")
+    frames: int = Field(8, ge=1, le=48, description="in a clip, number of frames back")
 
 
 def _past(source: Source, parameters: Echo) -> NDArray[np.uint8]:
@@ -32,10 +32,10 @@ def _past(source: Source, parameters: Echo) -> NDArray[np.uint8]:
     traits=Trait.SYMBOLIC,
 )
 def echo(stamp: Stamp, parameters: Echo) -> NDArray[np.uint8]:
-    """Show the same block some frames ago.
+    """Show the same block from some frames ago.
 
-    Of the layer's input; on a still, and before a clip's first frame, that is the input itself:
-    there it takes away what other effects have done.
+    The pixels come from the layer's input. On a still, and before a clip's first frame, they are
+    the input itself, which undoes other effects.
     """
     return stamp.plane
 
@@ -43,7 +43,9 @@ def echo(stamp: Stamp, parameters: Echo) -> NDArray[np.uint8]:
 class Melt(EffectParameters):
     """Parameters of ``melt``."""
 
-    pull: float = Field(8.0, ge=0, le=64, description="how many times its motion a block is pulled")
+    pull: float = Field(
+        8.0, ge=0, le=64, description="multiple of its motion by which a block is pulled"
+    )
     blocks: int = Field(54, ge=2, le=540, description="blocks over the frame's height")
 
 
@@ -51,7 +53,7 @@ def _pulled(source: Source, parameters: Melt) -> NDArray[np.uint8]:
     frame = source.frame
     height, width = frame.shape[:2]
     block = max(4, round(height / parameters.blocks))
-    # Compiled code takes a while to load, and most recipes do without
+    # Compiled code is slow to load, and most recipes do not need it
     from glitch_render.effects.motion import block_motion, move_blocks
 
     if source.earlier:
@@ -82,11 +84,11 @@ def _pulled(source: Source, parameters: Melt) -> NDArray[np.uint8]:
     traits=Trait.SYMBOLIC,
 )
 def melt(stamp: Stamp, parameters: Melt) -> NDArray[np.uint8]:
-    """Pull the picture along its own motion: datamosh.
+    """Pull the picture along its own motion (datamosh).
 
-    Each block of the plane shows the frame before at p − pull · v(p), v being the block's motion
-    since then. On a still, where nothing moves, columns of blocks slump down by up to pull / 40 of
-    the height. Source: Takeshi Murata, *Monster Movie*, 2005; Paul B. Davis and Paperrad, 2005.
+    Each block of the plane shows the previous frame at p − pull · v(p), where v is the block's
+    motion since then. On a still, columns of blocks slump down by up to pull / 40 of the height.
+    Source: Takeshi Murata, *Monster Movie*, 2005; Paul B. Davis and Paperrad, 2005.
     """
     return stamp.plane
 
@@ -95,14 +97,14 @@ class JpegBytes(EffectParameters):
     """Parameters of ``jpeg_bytes``."""
 
     quality: int = Field(60, ge=1, le=95, description="JPEG quality before the damage")
-    damage: int = Field(24, ge=1, le=10_000, description="bytes of the stream that are changed")
+    damage: int = Field(24, ge=1, le=10_000, description="number of bytes changed in the stream")
     restart: int = Field(
         6, ge=0, le=500, description="rows of blocks after which decoding recovers; 0 for never"
     )
 
 
 def _scan(data: bytes) -> int:
-    """Find the first byte of a JPEG's compressed pixels."""
+    """Return the offset of a JPEG's compressed pixels."""
     place = 2
     while data[place + 1] != 0xDA:
         place += 2 + int.from_bytes(data[place + 2 : place + 4])
@@ -119,7 +121,7 @@ def _damaged(source: Source, parameters: JpegBytes) -> NDArray[np.uint8]:
     places = drawn.integers(_scan(bytes(stream)), len(stream) - 2, parameters.damage)
     values = drawn.integers(255, size=parameters.damage)
     for place, value in zip(places.tolist(), values.tolist(), strict=True):
-        # Markers are left alone: without markers there is no stream to decode
+        # Markers are left alone, since a stream without them cannot be decoded
         if 0xFF not in stream[place - 1 : place + 1]:
             stream[place] = value
     return np.asarray(Image.open(io.BytesIO(stream)))
@@ -130,7 +132,7 @@ def jpeg_bytes(stamp: Stamp, parameters: JpegBytes) -> NDArray[np.uint8]:
     """Show what a damaged JPEG stream decodes to.
 
     The layer's input is encoded, random bytes of its compressed pixels are changed, and libjpeg,
-    which goes on after errors, decodes the rest: blocks shift and colours drift up to the next
+    which continues after errors, decodes the result: blocks shift and colours drift until the next
     restart. Source: databending; Rosa Menkman, *A Vernacular of File Formats*, 2010.
     """
     return stamp.plane
@@ -169,7 +171,7 @@ def _requantised(source: Source, parameters: Dct) -> NDArray[np.uint8]:
 
 @effect("dct", Dct, plane=_requantised, op=Op.PLANE, traits=Trait.SYMBOLIC)
 def dct(stamp: Stamp, parameters: Dct) -> NDArray[np.uint8]:
-    """Keep only the coarse waves of each block: a codec starved of bits.
+    """Keep only the strongest frequencies of each block, like a codec starved of bits.
 
     The layer's input is cut into blocks of N×N pixels; coefficients of their orthonormal DCT-II are
     rounded to multiples of step · N / 8. Source: Ahmed, Natarajan and Rao, *Discrete cosine

@@ -1,6 +1,6 @@
-"""The post's manipulations: same, pixelate, desaturate, invert, random and artifact.
+"""The effects of the post: same, pixelate, desaturate, invert, random and artifact.
 
-Source: the blog post *Video Corruption Filter*; formulas as in its figures.
+Source: the blog post *Video Corruption Filter*, with the formulas of its figures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from glitch_render.effects.registry import (
 
 @effect("same", NoParameters, op=Op.SAME, traits=Trait.SYMBOLIC)
 def same(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
-    """Carry on the mean colour of the cell that the agent left: trails of flat colour."""
+    """Fill the cell with the mean colour of the cell the agent left: trails of flat colour."""
     return mean_colour(stamp.left)
 
 
@@ -45,7 +45,7 @@ def desaturate(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
 
 @effect("invert", NoParameters, op=Op.INVERT, traits=Trait.SYMBOLIC)
 def invert(stamp: Stamp, parameters: NoParameters) -> NDArray[np.uint8]:
-    """Fill the cell with the opposite of its mean colour, 255 − c."""
+    """Fill the cell with the inverse of its mean colour, 255 − c."""
     return 255 - mean_colour(stamp.cell)
 
 
@@ -69,5 +69,5 @@ def _encode_and_decode(source: Source, parameters: Artifact) -> NDArray[np.uint8
 
 @effect("artifact", Artifact, plane=_encode_and_decode, op=Op.PLANE, traits=Trait.SYMBOLIC)
 def artifact(stamp: Stamp, parameters: Artifact) -> NDArray[np.uint8]:
-    """Replace the cell by what a JPEG of the layer's input shows there."""
+    """Replace the cell with its part of a JPEG-compressed version of the layer's input."""
     return stamp.plane

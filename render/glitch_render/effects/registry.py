@@ -1,4 +1,4 @@
-"""How an effect is declared, and found by its name."""
+"""Declare effects, and find them by name."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ __all__ = [
 ]
 
 RESERVED = frozenset({"mean", "std", "weight"})
-"""Parameter names that a recipe uses for the noise of the effect's reward, and its weight."""
+"""Names that a recipe uses for the noise on an effect's reward and for its weight."""
 
 
 class EffectParameters(BaseModel):
-    """Base of an effect's parameters: frozen, and unknown names are errors."""
+    """Base class of an effect's parameters; frozen, and rejects unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class NoParameters(EffectParameters):
-    """For effects that have nothing to set."""
+    """Parameters of an effect without settings."""
 
 
 class Op(IntEnum):
-    """What the compiled engine does for an effect; ``CALL`` calls the plain function."""
+    """Operation of the compiled engine for an effect; ``CALL`` calls the plain function."""
 
     CALL = 0
     SAME = 1
@@ -75,48 +75,48 @@ class Op(IntEnum):
 
 
 class Trait(IntFlag):
-    """What the compiled engine relies on when it puts off or leaves out an effect's work."""
+    """Properties that the compiled engine relies on to defer or skip an effect's work."""
 
     SYMBOLIC = auto()
-    """Done on symbols alone: its stamps cost nothing when a frame is painted."""
+    """Executed on symbols alone, so that its stamps cost nothing when a frame is painted."""
     PER_PIXEL = auto()
-    """The new colour of a pixel depends on its old colour alone."""
+    """The new colour of a pixel depends only on its old colour."""
     KEEPS_FLAT = auto()
-    """A cell of one colour stays as it is."""
+    """A cell of one colour stays unchanged."""
     READS_OTHER = auto()
-    """Reads the cell that the agent left, or that ``source`` names; without one it does nothing."""
+    """Reads the cell the agent left, or the one ``source`` names; does nothing without it."""
     PER_CELL = auto()
-    """Neighbouring cells cannot be done as one run of pixels."""
+    """Neighbouring cells cannot be processed as one run of pixels."""
     IDEMPOTENT = auto()
-    """Done again, whatever the move, it changes nothing."""
+    """Applying it again changes nothing, whatever the move."""
     IDEMPOTENT_BY_MOVE = auto()
-    """Done again with the same move, it changes nothing."""
+    """Applying it again with the same move changes nothing."""
     LIGHT = auto()
-    """So little work that sharing it among cores does not pay."""
+    """Too little work for sharing among cores to pay off."""
     HEAVY = auto()
-    """So much work that sharing it pays ten times sooner."""
+    """So much work that sharing it among cores pays off ten times sooner."""
 
 
 NO_TRAITS = Trait(0)
 
 OP_BITS = 8
-"""Compiled code knows an effect by its op in so many bits, and its traits above them."""
+"""Number of low bits for the op in an effect's code; the traits are above them."""
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """One effect applied to one cell at one step: what the plain function is given.
+    """One effect applied to one cell at one step: the input of the plain function.
 
     Args:
-        cell: uint8 (h, w, 3), the cell's pixels as they are at that time. Not to be written to.
-        left: uint8 (h', w', 3), pixels of the cell that the agent came from, or that the effect's
-            ``source`` names; of the cell itself where that is off the picture.
-        plane: uint8 (h, w, 3), the cell's part of the effect's own whole-frame plane; of the
-            layer's input frame for effects that have none.
+        cell: uint8 (h, w, 3), the cell's current pixels; read-only.
+        left: uint8 (h', w', 3), pixels of the cell the agent came from, or of the one that the
+            effect's ``source`` names; the cell's own pixels where that is off the picture.
+        plane: uint8 (h, w, 3), the cell's part of the effect's plane, or of the layer's input for
+            effects without a plane.
         move: row and column offset of the agent's move.
-        key: 64 random bits of this stamp, the same for the same seed, layer, agent and step.
+        key: 64 random bits, determined by seed, layer, agent and step.
         place: row and column of the cell's first pixel in the frame.
-        size: height and width of the frame, in pixels.
+        size: height and width of the frame in pixels.
     """
 
     cell: NDArray[np.uint8]
@@ -130,13 +130,13 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Source:
-    """What a whole-frame plane is made from.
+    """Input for the plane of an effect.
 
     Args:
-        frame: uint8 (height, width, 3), the layer's input. Not to be written to.
-        earlier: the layer's inputs of the frames before in a clip, each like ``frame``, the latest
-            first; as many as the effect's ``frames_back`` asks for, and none on a still.
-        key: 64 random bits, the same for the same seed, layer, effect and tick of the layer.
+        frame: uint8 (height, width, 3), the layer's input; read-only.
+        earlier: the layer's inputs at earlier frames of a clip, each like ``frame``, latest first;
+            as many as the effect's ``frames_back`` asks for, and empty on a still.
+        key: 64 random bits, determined by seed, layer, effect and the layer's tick.
     """
 
     frame: NDArray[np.uint8]
@@ -146,21 +146,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Effect:
-    """An effect as it was declared.
+    """A declared effect.
 
     Args:
         name: name in actions and recipes.
-        function: (stamp, parameters) to the cell's new pixels: uint8, (h, w, 3) or one colour (3,);
-            for ``SWAP`` a pair, the second for the cell that the agent left.
-        parameters: the model of its parameters.
-        plane: (source, parameters) to a frame of the same shape, made once per layer and only if
-            the effect is used.
-        source: (parameters, move) to the offset in cells of the cell that ``left`` shows; ``None``
-            for the cell that the agent came from.
-        frames_back: parameters to how many frames of the past the plane needs in a clip.
-        op: how the compiled engine does it.
-        traits: what the compiled engine may rely on.
-        settings: parameters to the integers that the compiled engine needs, 16 at most.
+        function: function from (stamp, parameters) to the cell's new pixels: uint8, (h, w, 3) or
+            one colour (3,); for ``SWAP`` a pair, the second for the cell the agent left.
+        parameters: model of its parameters.
+        plane: function from (source, parameters) to a frame of the same shape, called once per
+            layer, and only if the effect is used.
+        source: function from (parameters, move) to the offset in cells of the cell that ``left``
+            shows; ``None`` for the cell the agent came from.
+        frames_back: function from parameters to the number of earlier frames the plane needs.
+        op: operation of the compiled engine.
+        traits: properties that the compiled engine may rely on.
+        settings: function from parameters to the integers that the compiled engine needs, at most
+            16.
         summary: first line of the function's docstring.
     """
 
@@ -177,7 +178,7 @@ class Effect:
 
     @property
     def code(self) -> int:
-        """The op and the traits in one number, as compiled code reads them."""
+        """Op and traits in one number, as compiled code reads them."""
         return int(self.op) | int(self.traits) << OP_BITS
 
 
@@ -203,38 +204,39 @@ def effect(
 
     Args:
         name: lower-case letters, digits and underscores.
-        parameters: the model of its parameters; ``NoParameters`` if it has none.
-        plane: makes a whole-frame plane from the layer's input, for effects that copy.
-        source: names the cell that ``stamp.left`` shows, as an offset in rows and columns from the
-            cell; by default it is the one that the agent came from.
-        frames_back: how many frames of the past ``plane`` needs in a clip, at most 48.
-        op: for effects that the compiled engine knows.
-        traits: what the compiled engine may rely on; only with ``op``.
-        settings: parameters to the integers that the compiled engine needs, 16 at most.
+        parameters: model of its parameters; ``NoParameters`` if it has none.
+        plane: function that makes a plane as large as the frame, for effects that copy from it.
+        source: function that returns which cell ``stamp.left`` shows, as an offset in rows and
+            columns; by default the cell the agent came from.
+        frames_back: function that returns how many earlier frames ``plane`` needs in a clip, at
+            most 48.
+        op: operation of the compiled engine, for built-in effects.
+        traits: properties that the compiled engine may rely on; only with ``op``.
+        settings: function that returns the integers that the compiled engine needs, at most 16.
 
     Raises:
-        SettingError: a malformed or taken name, a reserved parameter, no docstring, or traits of a
-            plain function.
+        SettingError: the name is malformed or taken, a parameter has a reserved name, the docstring
+            is missing, or a plain function has traits.
     """
 
     def declare(function: Function[P, Pixels]) -> Function[P, Pixels]:
         if not (name.isidentifier() and name == name.lower()):
-            raise SettingError(f"an effect's name is a lower-case identifier, not {name!r}")
+            raise SettingError(f"an effect's name must be a lower-case identifier, not {name!r}")
         if name in _registry and inspect.unwrap(_registry[name].function) is not function:
-            raise SettingError(f"there is an effect {name!r} already")
+            raise SettingError(f"an effect {name!r} already exists")
         clash = RESERVED & parameters.model_fields.keys()
         if clash:
             raise SettingError(
-                f"effect {name!r}: the parameter {sorted(clash)[0]!r} is taken by the recipe"
+                f"effect {name!r}: recipes reserve the parameter name {sorted(clash)[0]!r}"
             )
         if traits and op is Op.CALL:
-            raise SettingError(f"effect {name!r}: a plain function has no traits")
+            raise SettingError(f"effect {name!r}: a plain function cannot have traits")
         if not function.__doc__:
-            raise SettingError(f"effect {name!r} needs a docstring: its first line is its help")
+            raise SettingError(f"effect {name!r} needs a docstring, whose first line is its help")
         summary = function.__doc__.strip().splitlines()[0].rstrip(".")
         ours = function.__module__.startswith(f"{__package__}.")
         if op is not Op.CALL and not ours:
-            raise SettingError(f"effect {name!r}: only built-in effects have an op")
+            raise SettingError(f"effect {name!r}: only built-in effects can have an op")
         declared = Effect(
             name, function, parameters, plane, source, frames_back, op, traits, settings, summary
         )
@@ -257,21 +259,21 @@ def _load_plug_ins() -> None:
         try:
             _load_plug_in(plug_in)
         except SettingError as error:
-            warnings.warn(f"a broken plug-in: {error}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"broken plug-in: {error}", RuntimeWarning, stacklevel=2)
 
 
 def effects() -> dict[str, Effect]:
-    """Return every effect by name: the built-in ones first, then those of plug-ins."""
+    """Return all effects by name, the built-in ones first, then those from plug-ins."""
     _load_plug_ins()
     ours = {name: _registry[name] for name in BUILT_IN_EFFECTS if name in _registry}
     return ours | _registry
 
 
 def get_effect(name: str) -> Effect:
-    """Return the effect of a name; a plug-in's is loaded.
+    """Return an effect by name, loading its plug-in if necessary.
 
     Raises:
-        SettingError: no effect has that name, or its plug-in is broken.
+        SettingError: the effect is unknown, or its plug-in is broken.
     """
     if name not in _registry:
         plug_in = find_plug_in(EFFECT_GROUP, name)
@@ -283,7 +285,7 @@ def get_effect(name: str) -> Effect:
 
 @contextmanager
 def override(name: str, **changes: Any) -> Iterator[Effect]:
-    """Change fields of a declared effect while the context lasts.
+    """Change fields of a declared effect within a context.
 
     Args:
         name: name of the effect.
@@ -309,9 +311,9 @@ def mean_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def fitted(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return a cell (h', w', 3) at another size, (h, w, …): cut, or with its last line repeated.
+    """Return a cell (h', w', 3) at another size (h, w, …), cut or with its last line repeated.
 
-    Cells of a grid differ by a pixel where the frame is not a multiple of them.
+    Cells of a grid differ by a pixel if the frame's size is not a multiple of the grid's.
     """
     height, width = shape[:2]
     if pixels.shape[:2] == (height, width):

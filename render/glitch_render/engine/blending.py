@@ -1,4 +1,4 @@
-"""Blend what a layer has painted with the frame before, compiled."""
+"""Blend a painted layer with the frame below, compiled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["lay_over"]
 
 @compiled
 def _blended(before: int, painted: int, blend: int) -> int:
-    """Return one channel of two frames, blended; blends are numbered as in ``BLENDS``."""
+    """Return the blend of one channel of two frames; blends are numbered as in ``BLENDS``."""
     if blend == 0:
         return painted
     if blend == 1:
@@ -36,17 +36,17 @@ def lay_over(
     blend: int,
     opacity: int,
 ) -> None:
-    """Lay what was painted over the frame before, in place, in the cells that were stamped.
+    """Blend a painted frame with the frame below, in place, in stamped cells.
 
     Args:
-        before: uint8 (height, width, 3), the frame.
-        painted: uint8 (height, width, 3), what was painted on it; changed.
-        stamped: bool (n_cells,).
-        mask: uint8 (height, width), or (0, 0) for none.
-        grid: what is known of the grid.
-        rows: first row of cells, and the row after the last.
+        before: uint8 (height, width, 3), the frame below.
+        painted: uint8 (height, width, 3), the painted frame, changed.
+        stamped: bool (n_cells,), whether each cell was stamped.
+        mask: uint8 (height, width), or (0, 0) without a mask.
+        grid: table of the grid.
+        rows: first row of cells, and end of the rows, exclusive.
         blend: index in ``BLENDS``.
-        opacity: share of what was painted, in 256ths.
+        opacity: share of the painted frame, in 256ths.
     """
     row_edges, col_edges, grid_cols = grid.row_edges, grid.col_edges, grid.cols
     first_row, last_row = rows
@@ -69,7 +69,7 @@ def lay_over(
                 if mask.shape[0] > 0:
                     for x in range(np.uint64(start), np.uint64(end)):
                         shown = int(np.int64(mask[y, x]))
-                        # 255 stands for all of it
+                        # 255 means the whole opacity
                         share = np.uint16((opacity * (shown + (shown >> 7)) + 128) >> 8)
                         red = np.uint64(3) * x
                         shares[red] = share
@@ -85,7 +85,7 @@ def lay_over(
                             )
                         )
                 for place in range(np.uint64(3 * start), np.uint64(3 * end)):
-                    # 255 × 256 + 128 is as much as 16 bits hold
+                    # 255 × 256 + 128 just fits into 16 bits
                     share = shares[place]
                     new = np.uint16(np.uint16(lines[y, place]) * share)
                     old = np.uint16(np.uint16(was_lines[y, place]) * np.uint16(whole - share))

@@ -1,4 +1,4 @@
-"""A canvas: what the stamps of a layer have made of each cell, to be painted on any frame."""
+"""A canvas: the effect of a layer's stamps on each cell, ready to be painted on any frame."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ from glitch_render.engine.symbols import (
 __all__ = ["MAX_FRAMES_BACK", "Canvas"]
 
 MAX_FRAMES_BACK = 48
-"""Frames of the past that an effect may ask for: each is held in memory."""
+"""Largest number of earlier frames that an effect may ask for; each is held in memory."""
 
 _MAX_PLANES = 127
 _MAX_REGISTERS = 1 << 24
@@ -82,24 +82,24 @@ def _check_stamps(
 
 
 class Canvas:
-    """What the stamps of a layer have made of each cell, to be painted on a frame or on many.
+    """The effect of a layer's stamps on each cell, ready to be painted on one frame or many.
 
-    ``frames_back`` is how many frames of the past its effects can use; ``has_pixel_ops`` is whether
-    some of them need the pixels of cells, so that their stamps cost work on every frame;
-    ``grid_table`` is what compiled code knows of the grid.
+    ``frames_back`` is the number of earlier frames that its effects can use. ``has_pixel_ops`` is
+    whether any of them needs the pixels of cells, so that stamps cost work on every frame.
+    ``grid_table`` is the grid in the form that compiled code uses.
 
     Args:
         grid: grid over the frame.
-        actions: what the indices of actions stand for.
-        height: height of the frames, in pixels.
-        width: width of the frames, in pixels.
-        parameters: parameters of effects, by name; the defaults for those not named.
+        actions: meaning of the action indices.
+        height: height of the frames in pixels.
+        width: width of the frames in pixels.
+        parameters: parameters of effects, by name; defaults for effects not named.
         seed: seed of random draws.
         layer: number of the layer, part of their key.
 
     Raises:
         GridError: the grid is finer than the frame.
-        SettingError: an effect is unknown, or too many effects copy from planes.
+        SettingError: an effect is unknown, or too many effects have planes.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Canvas:
         self.clear()
 
     def _compile_action_table(self) -> ActionTable:
-        """Spread over the actions what compiled code needs to know of their effects."""
+        """Return the table of actions in the form that compiled code uses."""
         actions = self.actions
         n_moves = actions.n_moves
         planes, tags = np.zeros(actions.n, np.int64), np.zeros(actions.n, np.int64)
@@ -202,7 +202,7 @@ class Canvas:
         )
 
     def stamped(self) -> NDArray[np.bool_]:
-        """Return for each cell whether the stamps so far have changed it: bool (n_cells,)."""
+        """Return whether each cell was changed by the stamps so far: bool (n_cells,)."""
         changed: NDArray[np.bool_] = self._state.symbols != self._untouched
         return changed
 
@@ -227,7 +227,7 @@ class Canvas:
         Args:
             cells: int32 (steps, agents), flat indices of picture cells, or −1.
             actions: int32 (steps, agents), indices of actions.
-            counters: int64 (agents,), which of its steps each agent takes first; by default 0.
+            counters: int64 (agents,), each agent's own number of its first step here; 0 by default.
             check: validate cells and actions; skip if the caller guarantees them.
 
         Raises:
@@ -258,14 +258,14 @@ class Canvas:
         self._sections = None
         place = (0, 0)
         while place[0] < len(cells):
-            # Symbolic effects measure pixels too, where those of other effects were turned grey
+            # Symbolic effects measure pixels too, once pixels of other effects were turned grey
             self._make_room(cells.size if self.has_pixel_ops else ROOM)
             place = execute(
                 stamps, place, self._table, self.grid_table, self._key, self._state, self._ops
             )
 
     def _make_room(self, stamps: int) -> None:
-        """Grow the lists of operations and registers where they are nearly full."""
+        """Grow the lists of operations and registers if they are nearly full."""
         rows, operands, registers, counts = self._ops
         n_ops, n_registers = counts.tolist()
         if n_ops + ROOM <= len(rows) and n_registers + ROOM <= len(registers):
@@ -288,16 +288,16 @@ class Canvas:
         earlier: Sequence[NDArray[np.uint8]] = (),
         tick: int = 0,
     ) -> None:
-        """Paint what was stamped onto a frame, in place.
+        """Paint the stamps onto a frame, in place.
 
         Args:
-            frame: uint8 (height, width, 3), contiguous, of the size that the canvas was made for.
-            earlier: frames before it as they came to this canvas, the latest first, each like
-                ``frame``; ``frames_back`` of them are of use.
-            tick: tick of the layer, which draws anew what is random in a plane.
+            frame: uint8 (height, width, 3), contiguous, of the canvas's size.
+            earlier: earlier frames as this canvas received them, latest first, each like ``frame``;
+                at most ``frames_back`` of them are used.
+            tick: tick of the layer, which seeds the random parts of planes.
 
         Raises:
-            SettingError: a frame of another size or dtype, or an effect returns pixels of another
+            SettingError: a frame has another size or dtype, or an effect returns pixels of another
                 shape or dtype.
         """
         size = (int(self.edges[0][-1]), int(self.edges[1][-1]), 3)
@@ -314,7 +314,7 @@ class Canvas:
             np.copyto(frame, planes[whole - 1])
             return
         colours = np.zeros(self._ops.counts[N_REGISTERS], np.uint32)
-        # Painting changes the frame, which symbols may point to, and plain functions are shown
+        # Painting changes the frame, which symbols and plain functions may still read
         source = frame.copy() if moved or (n_ops and shown[0]) else frame
         surfaces = Surfaces(source, planes, frame, frame.reshape(len(frame), -1))
         if n_ops:
@@ -334,7 +334,7 @@ class Canvas:
             self.on_all_cores(lambda rows: paint_rows(*rows))
 
     def on_all_cores(self, do: Callable[[tuple[int, int]], None]) -> None:
-        """Do something to all rows of cells, given as (first, after the last) for each core."""
+        """Call a function with each core's share of the rows of cells, as (first, end)."""
         run_parallel(do, list(itertools.pairwise(self._bands)))
 
     def _run_ops(
@@ -369,7 +369,7 @@ class Canvas:
         earlier: tuple[NDArray[np.uint8], ...],
         tick: int,
     ) -> NDArray[np.uint8]:
-        """Make those of the effects' planes that are shown, (planes, height, width, 3)."""
+        """Return the effects' planes, (planes, height, width, 3), filled where they are shown."""
         if not self._plane_effects or not shown[1:].any():
             return self._no_planes
         alone = len(self._plane_effects) == 1
@@ -389,7 +389,7 @@ class Canvas:
         return planes
 
     def _call(self, row: NDArray[np.int32], key: int, surfaces: Surfaces) -> None:
-        """Let an effect's plain function do its stamp."""
+        """Run a stamp through the plain function of its effect."""
         action = int(row[ACTION])
         index = action // self.actions.n_moves
         here, there = self._window(int(row[CELL])), self._window(int(row[OTHER]))
@@ -422,13 +422,13 @@ def _frames_back_of(effect: Effect, parameters: EffectParameters) -> int:
     back = 0 if effect.frames_back is None else effect.frames_back(parameters)
     if not 0 <= back <= MAX_FRAMES_BACK:
         raise SettingError(
-            f"effect {effect.name!r} asks for {back} frames of the past; 0…{MAX_FRAMES_BACK}"
+            f"effect {effect.name!r} asks for {back} earlier frames, not 0…{MAX_FRAMES_BACK}"
         )
     return back
 
 
 def _checked_pixels(effect: Effect, stamp: Stamp, parameters: EffectParameters) -> NDArray[Any]:
-    """Call an effect's plain function, which may be anybody's."""
+    """Call an effect's plain function, which may be foreign, and check its result."""
     try:
         made = effect.function(stamp, parameters)
     except Exception as error:

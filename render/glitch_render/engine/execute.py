@@ -1,4 +1,4 @@
-"""Execute stamps on symbols, and put what needs pixels on a list of operations."""
+"""Execute stamps on symbols, and list the operations that need pixels."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ _DISPLACE, _SMEAR, _SWAP = int(Op.DISPLACE), int(Op.SMEAR), int(Op.SWAP)
 _PER_PIXEL, _KEEPS_FLAT, _READS_OTHER = (
     int(trait) << OP_BITS for trait in (Trait.PER_PIXEL, Trait.KEEPS_FLAT, Trait.READS_OTHER)
 )
-# Columns of the levels that are known of each cell
+# Columns of a cell's levels
 _WRITTEN, _READ, _MEASURED = range(3)
 
 
 @inlined
 def _emit(ops: OpList, kind: int, cell: int, other: int, action: int, level: int) -> int:
-    """Put an operation on the list; return its place."""
+    """Append an operation to the list, and return its place."""
     place = int(ops.counts[N_OPS])
     ops.rows[place, OP] = kind
     ops.rows[place, CELL] = cell
@@ -77,7 +77,7 @@ def _emit(ops: OpList, kind: int, cell: int, other: int, action: int, level: int
 
 @inlined
 def _level_of(symbol: int, ops: OpList) -> int:
-    """Return the level after which the colour of a flat symbol is known."""
+    """Return the level after which a flat symbol's colour is known."""
     if symbol & KIND == REGISTER:
         level: int = ops.registers[symbol & LOW, 0]
         return level
@@ -86,7 +86,7 @@ def _level_of(symbol: int, ops: OpList) -> int:
 
 @inlined
 def _show(cell: int, state: CellState, ops: OpList) -> None:
-    """Draw a cell into the output, which does not show it yet."""
+    """Draw a cell that the output does not show yet."""
     symbol = state.symbols[cell]
     state.symbols[cell] = symbol | SHOWN
     level = 1 + max(state.levels[cell, _WRITTEN], state.levels[cell, _READ], _level_of(symbol, ops))
@@ -98,14 +98,14 @@ def _show(cell: int, state: CellState, ops: OpList) -> None:
 
 @inlined
 def _flattened(cell: int, symbol: int, grid: GridTable, state: CellState, ops: OpList) -> int:
-    """Return the symbol of the mean colour of a cell that is not flat."""
+    """Return the symbol of a non-flat cell's mean colour."""
     if symbol & KIND == PIECE:
         if grid.sizes[symbol & LOW] == grid.sizes[cell] and symbol >> PENDING == 0:
             return symbol ^ (PIECE ^ MEAN)
-        # Cut, continued or changed, its mean is another: there must be pixels to take it of
+        # A cropped, extended or changed piece has another mean, which needs pixels
         if state.symbols[cell] & SHOWN == 0:
             _show(cell, state, ops)
-    # Pixels may change again: their mean is taken in its turn
+    # The pixels may change later, so their mean is measured in order
     register = int(state.levels[cell, _MEASURED]) - 1
     if register < 0:
         register = int(ops.counts[N_REGISTERS])
@@ -122,7 +122,7 @@ def _flattened(cell: int, symbol: int, grid: GridTable, state: CellState, ops: O
 
 @inlined
 def _tinted(first: int, second: int, kind: int, action: int, tag: int, ops: OpList) -> int:
-    """Return the symbol of what an effect makes of a flat colour, or of two."""
+    """Return the symbol for the result of an effect on one or two flat colours."""
     register = int(ops.counts[N_REGISTERS])
     ops.counts[N_REGISTERS] = register + 1
     level = 1 + max(_level_of(first, ops), _level_of(second, ops))
@@ -136,7 +136,7 @@ def _tinted(first: int, second: int, kind: int, action: int, tag: int, ops: OpLi
 
 @inlined
 def _wrote(cell: int, level: int, tag: int, state: CellState) -> None:
-    """Record that the output has a cell's pixels, which are neither a piece nor a colour."""
+    """Record that a cell's pixels, neither a piece nor a colour, are in the output."""
     state.symbols[cell] = SHOWN | tag
     state.levels[cell, _WRITTEN] = level
     state.levels[cell, _MEASURED] = 0
@@ -148,7 +148,7 @@ def cell_left(
 ) -> int:
     """Return the cell that a move came from.
 
-    An agent that is drawn into a border cell may come from off the picture: then it is the cell
+    An agent placed in a border cell may come from off the picture; the result is then the cell
     itself.
     """
     row, col = cell // grid_cols - row_offset, cell % grid_cols - col_offset
@@ -159,7 +159,7 @@ def cell_left(
 
 @inlined
 def _source_of(cell: int, action: int, actions: ActionTable, grid: GridTable) -> int:
-    """Return the cell that an action reads as it is stamped on a cell."""
+    """Return the cell that an action reads when it is stamped on a cell."""
     other: int = cell - actions.behind[action]
     if grid.border[cell]:
         other = cell_left(
@@ -208,15 +208,15 @@ def _stay_symbols(
     state: CellState,
     ops: OpList,
 ) -> bool:
-    """Do an effect that works on pixels to symbols, where that is possible; return whether it was.
+    """Apply a pixel effect to symbols if possible, and return whether it was.
 
     Args:
         cell: cell that the action is stamped on.
-        other: cell that it reads.
+        other: cell that the action reads.
         action: index of the action.
         code: op and traits of its effect.
-        actions: what is known of all actions.
-        grid: what is known of the grid.
+        actions: table of all actions.
+        grid: table of the grid.
         state: symbols, changed.
         ops: operations, changed.
     """
@@ -272,11 +272,11 @@ def _put_off(
     state: CellState,
     ops: OpList,
 ) -> None:
-    """Put an effect's work on the pixels of a cell on the list.
+    """List an effect's work on the pixels of a cell for later.
 
     Args:
         cell: cell that the action is stamped on.
-        other: cell that its effect reads, the cell itself if it reads no other.
+        other: cell that its effect reads; the cell itself if it reads only that.
         action: index of the action.
         op: op of its effect.
         tag: tag that its effect leaves.
@@ -284,7 +284,7 @@ def _put_off(
         state: symbols and levels, changed.
         ops: operations, changed.
     """
-    # What is displaced covers the cell; everything else changes pixels that have to be there
+    # ``displace`` covers the whole cell; other effects change pixels that must exist
     if op != _DISPLACE and state.symbols[cell] & SHOWN == 0:
         _show(cell, state, ops)
     level = 1 + max(state.levels[cell, _WRITTEN], state.levels[cell, _READ])
@@ -313,25 +313,25 @@ def execute(
     state: CellState,
     ops: OpList,
 ) -> tuple[int, int]:
-    """Execute stamps from ``resume`` on until all are done or the list of operations is full.
+    """Execute stamps from ``resume`` on, until all are done or the list of operations is full.
 
     Args:
         stamps: cells, int32 (steps, agents), −1 for none; actions, int32 (steps, agents); and
-            counters, int64 (agents,), the agents' own numbers of the first of these steps.
+            counters, int64 (agents,), each agent's own number of the first of these steps.
         resume: (step, agent) to begin at.
-        actions: what is known of each action.
-        grid: what is known of the grid.
+        actions: table of all actions.
+        grid: table of the grid.
         key: key of random draws.
         state: symbols and levels of the cells, changed.
         ops: operations on pixels, changed.
 
     Returns:
-        (steps, 0), or the place of the stamp that there was no room for.
+        (steps, 0), or (step, agent) of the first stamp that did not fit.
     """
     cells, chosen, counters = stamps
     symbols, codes = state.symbols, actions.codes
     first_step, first_agent = resume
-    # Stamps that there is certainly room for
+    # Number of stamps that certainly fit
     room = 0
     for step in range(first_step, cells.shape[0]):
         for agent in range(first_agent, cells.shape[1]):
@@ -355,7 +355,7 @@ def execute(
             if op == _SAME:
                 left = _source_of(cell, action, actions, grid)
                 symbol = symbols[left] & _BARE
-                # Tested here and not in _flattened, because most cells are flat already
+                # Tested here and not in _flattened, since most cells are already flat
                 if symbol & KIND == PIXELS or symbol & KIND == PIECE:
                     symbol = _flattened(left, symbol, grid, state, ops)
                 symbols[cell] = symbol

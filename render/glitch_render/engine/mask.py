@@ -1,4 +1,4 @@
-"""The mask that holds a layer to a region of the frame."""
+"""The mask that limits a layer to a region of the frame."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_mask(
     below: float | None = None,
     soft: float = 0.0,
 ) -> NDArray[np.uint8] | None:
-    """Return the mask of a layer, or ``None`` if it shows everywhere.
+    """Return the mask of a layer, or ``None`` if the layer shows everywhere.
 
     Args:
         activation: float32 (h, w) in 0…1.

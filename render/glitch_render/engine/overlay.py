@@ -1,8 +1,8 @@
-"""Overlay: how what a layer has painted is laid over what was there before.
+"""Overlay: how a painted layer is composited with what is below.
 
-Opacity, a blend, and a mask that holds the layer to a region: a picture, or where the activation is
-above or below a threshold, with a soft edge if asked. Only cells that were stamped are blended; the
-rest of the picture stays as it was.
+An overlay has an opacity, a blend, and a mask that limits the layer to a region: a picture, or
+where the activation is above or below a threshold, optionally with a soft edge. Only stamped cells
+are blended; the rest of the picture stays unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 
 from glitch_gym.errors import SettingError
 
-# Recipes need the names of blends alone, and compiled code takes a while to load
+# Recipes need only the names of blends, and compiled code is slow to load
 if TYPE_CHECKING:
     from glitch_render.engine.canvas import Canvas
 
@@ -26,21 +26,22 @@ __all__ = ["BLENDS", "Blend", "Overlay", "paint_over"]
 Blend = Literal["normal", "add", "screen", "multiply", "difference"]
 
 BLENDS: tuple[Blend, ...] = get_args(Blend)
-"""Every blend, in the order in which compiled code knows them."""
+"""All blends, in the order of their numbers in compiled code."""
 
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
-    """How a layer is laid over the frame.
+    """How a layer is composited with the frame.
 
     Args:
         opacity: share of the layer, from 0 (invisible) to 1.
-        blend: formula; with b before and p painted, in 0…1: normal p, add b + p, screen
+        blend: formula, for b below and p painted in 0…1: normal p, add b + p, screen
             1 − (1 − b)(1 − p), multiply b · p, difference |b − p|.
         mask: uint8 (h, w), 255 where the layer shows in full, 0 where it does not; of any size.
 
     Raises:
-        SettingError: an opacity outside 0…1, an unknown blend, or a mask of another form.
+        SettingError: the opacity is outside 0…1, the blend is unknown, or the mask has another
+            dtype or shape.
     """
 
     opacity: float = 1.0
@@ -70,14 +71,14 @@ def paint_over(
     earlier: Sequence[NDArray[np.uint8]] = (),
     tick: int = 0,
 ) -> None:
-    """Paint a canvas onto a frame, in place, as the overlay says.
+    """Composite a canvas with a frame, in place.
 
     Args:
         canvas: canvas with its stamps.
         pixels: uint8 (height, width, 3), contiguous, of the canvas's size.
-        overlay: how it is laid over the frame; its mask is resized to the frame.
-        earlier: frames before this one, as ``Canvas.paint`` takes them.
-        tick: tick of the layer, as ``Canvas.paint`` takes it.
+        overlay: how to composite; its mask is resized to the frame.
+        earlier: earlier frames, as for ``Canvas.paint``.
+        tick: tick of the layer, as for ``Canvas.paint``.
     """
     if overlay.plain:
         canvas.paint(pixels, earlier=earlier, tick=tick)

@@ -1,4 +1,4 @@
-"""Paint symbols on a frame, and do the operations on pixels that waited for it."""
+"""Paint symbols on a frame, and run the listed operations on its pixels."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _PER_CELL, _READS_OTHER = int(Trait.PER_CELL) << OP_BITS, int(Trait.READS_OTHER)
 
 @borrowing
 def _changed(colour: int, symbol: int) -> int:
-    """Do to a mean colour or a register what its symbol says."""
+    """Apply a symbol's inversions and greying to a mean colour or a register."""
     if symbol & INVERTED != 0:
         colour ^= LOW
     if symbol & GREYED != 0:
@@ -74,7 +74,7 @@ def _changed(colour: int, symbol: int) -> int:
 
 @inlined
 def _block_of(cell: int, grid: GridTable) -> Block:
-    """Return the pixels of a cell."""
+    """Return the block of pixels of a cell."""
     row, col = cell // grid.cols, cell % grid.cols
     return (
         grid.row_edges[row],
@@ -93,7 +93,7 @@ def _means_of_row(
     sums: NDArray[np.uint32],
     means: NDArray[np.uint32],
 ) -> None:
-    """Take the mean colours of those cells of a row of cells that are needed."""
+    """Compute the mean colours of the needed cells in a row of cells."""
     row_edges, col_edges = grid.row_edges, grid.col_edges
     n_cols = col_edges.shape[0] - 1
     count = 0
@@ -107,7 +107,7 @@ def _means_of_row(
                 block = (top, bottom, col_edges[col], col_edges[col + 1])
                 means[cell] = mean_of(frame, block, False)
         return
-    # Down the columns first: whole lines are added at once, and nothing hops over three channels
+    # Summing down the columns first adds whole lines at once, without strides over channels
     lines = frame.reshape((frame.shape[0], -1))
     for place in range(np.uint64(sums.shape[0])):
         sums[place] = np.uint32(lines[top, place])
@@ -136,12 +136,12 @@ def resolve(
     frame: NDArray[np.uint8],
     planes: NDArray[np.uint8],
 ) -> None:
-    """Turn every symbol of a mean colour or a register into that colour, in place.
+    """Replace every symbol of a mean colour or a register with that colour, in place.
 
     Args:
         symbols: int64 (n_cells,), changed.
-        colours: uint32 (n_registers,), what the registers hold, packed.
-        grid: what is known of the grid.
+        colours: uint32 (n_registers,), packed colours of the registers.
+        grid: table of the grid.
         frame: uint8 (height, width, 3), the layer's input.
         planes: uint8 (planes, height, width, 3).
     """
@@ -190,18 +190,18 @@ def _copy_piece(
     actions: ActionTable,
     in_place: bool,
 ) -> None:
-    """Copy a piece of a plane, and do to it what its symbol says.
+    """Copy a piece of a plane, and apply the greying and the effect of its symbol.
 
-    What is missing of its size repeats its last line.
+    A piece that is too small is extended by its last line.
 
     Args:
         symbol: symbol of the piece.
         source: uint8 (height, 3 · width), the plane.
         origin: block of the plane.
-        surfaces: pixels, of which ``out`` is changed.
+        surfaces: pixels; ``out`` is changed.
         block: block of the output.
-        actions: what is known of each action.
-        in_place: whether the output has the piece already, so that nothing is copied.
+        actions: table of all actions.
+        in_place: whether the output already has the piece, so that nothing is copied.
     """
     from_top, from_bottom, from_start, from_end = origin
     top, bottom, start, end = block
@@ -237,11 +237,11 @@ def paint_symbols(
 
     Args:
         symbols: int64 (n_cells,), resolved.
-        actions: what is known of each action.
-        grid: what is known of the grid.
-        surfaces: pixels, of which ``out`` is changed; it may be the frame itself.
+        actions: table of all actions.
+        grid: table of the grid.
+        surfaces: pixels; ``out`` is changed, and may be the frame itself.
         first_row: first row of cells.
-        last_row: row of cells after the last.
+        last_row: end of the rows of cells, exclusive.
         in_place: whether ``out`` is the frame itself.
     """
     frame, planes, out, lines = surfaces
@@ -258,10 +258,10 @@ def paint_symbols(
             first = col
             if symbol & KIND != COLOUR:
                 col += 1
-                # The output began as the frame, and what is shown of it was written since
+                # The output began as the frame, and shown cells were written since
                 if symbol & KIND != PIECE or symbol & SHOWN != 0:
                     continue
-                # Neighbours that lie side by side in one plane too are one piece of it
+                # Neighbours that are also adjacent in one plane are copied as one piece
                 source = symbol & LOW
                 source_row, begin = source // grid_cols, source % grid_cols
                 shift = col_edges[first] - col_edges[begin]
@@ -289,7 +289,7 @@ def paint_symbols(
                 there = in_place and plane == 0 and source == cell
                 _copy_piece(symbol, source_lines, origin, surfaces, block, actions, there)
                 continue
-            # Flat neighbours: one line of them is written, and copied to the others
+            # For flat neighbours, one line is written and copied to the others
             while col < n_cols and symbols[row * grid_cols + col] & KIND == COLOUR:
                 symbol = symbols[row * grid_cols + col]
                 red, green, blue = (
@@ -312,7 +312,7 @@ def paint_symbols(
 def _colour_of(
     symbol: int, colours: NDArray[np.uint32], grid: GridTable, surfaces: Surfaces
 ) -> int:
-    """Work out the colour of a flat symbol."""
+    """Return the colour of a flat symbol."""
     kind = symbol & KIND
     if kind == COLOUR:
         return symbol & LOW
@@ -335,7 +335,7 @@ def _colour_op(
     grid: GridTable,
     surfaces: Surfaces,
 ) -> int:
-    """Return what an effect makes of one flat colour (``TINT``) or of two (``MIX``)."""
+    """Return the result of an effect on one flat colour (``TINT``) or on two (``MIX``)."""
     colour = _colour_of(first, colours, grid, surfaces)
     own = actions.settings[action]
     if kind == TINT:
@@ -359,7 +359,7 @@ def _draw(
     grid: GridTable,
     surfaces: Surfaces,
 ) -> None:
-    """Write the pixels of a cell that is a colour, or a piece of a plane."""
+    """Write the pixels of a cell whose symbol is a colour or a piece of a plane."""
     if symbol & KIND != PIECE:
         fill(surfaces.out, block, _colour_of(symbol, colours, grid, surfaces))
         return
@@ -402,7 +402,7 @@ def _run_ops(
         if kind == MEASURE:
             colours[operands[place, 0]] = mean_of(out, block, False)
             continue
-        # Neighbours in a row that have the same done to them are done as one
+        # Neighbours in a row with the same operation are processed as one
         code = actions.codes[action]
         if code & _PER_CELL == 0:
             col = cell % grid.cols
@@ -436,16 +436,16 @@ def run_ops(
     grid: GridTable,
     surfaces: Surfaces,
 ) -> None:
-    """Do operations on pixels in the given order, except those that call plain functions.
+    """Run operations on pixels in the given order, except calls of plain functions.
 
     Args:
         rows: int32 (n_ops, fields), the operations.
-        operands: int64 (n_ops, 2), of the operations.
-        order: int64, places of the operations to be done.
-        colours: uint32 (n_registers,), what the registers hold, packed; changed.
-        actions: what is known of each action.
-        grid: what is known of the grid.
-        surfaces: pixels, of which ``out`` is changed.
+        operands: int64 (n_ops, 2), their operands.
+        order: int64, places of the operations to run.
+        colours: uint32 (n_registers,), packed colours of the registers, changed.
+        actions: table of all actions.
+        grid: table of the grid.
+        surfaces: pixels; ``out`` is changed.
     """
     scratch = make_scratch(grid.row_edges, grid.col_edges, surfaces.out.shape[1])
     _run_ops(rows, operands, order, colours, actions, grid, surfaces, scratch)

@@ -1,4 +1,4 @@
-"""What effects do to blocks of pixels, compiled."""
+"""Compiled effects on blocks of pixels."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ __all__ = [
 ]
 
 Block = tuple[int, int, int, int]
-"""Rows and columns of pixels: first row, after the last, first column, after the last."""
+"""Rows and columns of pixels: first row, end row, first column, end column; ends exclusive."""
 
 Scratch = namedtuple(
     "Scratch", ["pixels", "columns", "runs", "spare", "counts", "thresholds", "dots"]
 )
-Scratch.__doc__ = """Memory of one worker, made once for many operations.
+Scratch.__doc__ = """Working memory of one worker, allocated once for many operations.
 
 Args:
     pixels: uint8 (height, 3 · width) of the largest cell.
-    columns: uint64 (width, 2), where the red and the blue of a column come from.
+    columns: uint64 (width, 2), source columns of each column's red and blue.
     runs: int64 (side + 1,), pixels of a line with their keys.
     spare: int64 (side + 1,), a copy of them.
-    counts: int64 (17,), how many keys have a digit.
-    thresholds: uint8 (8, 3 · frame width), of the pattern of dots.
-    dots: int64 (1,), the number of dots that ``thresholds`` are for, or −1.
+    counts: int64 (17,), number of keys with each digit.
+    thresholds: uint8 (8, 3 · frame width), thresholds of the dot pattern.
+    dots: int64 (1,), number of dots that ``thresholds`` was computed for, or −1.
 """
 
 _POSTERIZE, _SOLARIZE, _HUE_ROTATE = int(Op.POSTERIZE), int(Op.SOLARIZE), int(Op.HUE_ROTATE)
@@ -59,8 +59,8 @@ def mean_of(pixels: NDArray[np.uint8], block: Block, grey: bool) -> int:
     """Return the mean colour of a block, or of its grey, packed."""
     top, bottom, start, end = block
     red = green = blue = 0
-    # Places are unsigned so that nothing asks whether they count from the end, and a row is summed
-    # in 32 bits, which hold more than the widest there is: both halve the time
+    # Indices are unsigned, which spares the check for negative ones, and a row is summed in 32
+    # bits, which suffice for the widest row: each halves the time
     for y in range(np.uint64(top), np.uint64(bottom)):
         r = g = b = np.uint32(0)
         if grey:
@@ -123,7 +123,7 @@ def _clipped(value: int) -> int:
 
 @borrowing
 def tinted(colour: int, op: int, own: NDArray[np.int64]) -> int:
-    """Do to one colour what an effect does to every pixel alone."""
+    """Return a colour after a per-pixel effect."""
     red, green, blue = colour & 255, (colour >> 8) & 255, (colour >> 16) & 255
     if op == _POSTERIZE:
         return packed(red & own[0], green & own[0], blue & own[0])
@@ -141,7 +141,7 @@ def tinted(colour: int, op: int, own: NDArray[np.int64]) -> int:
 
 @borrowing
 def mixed(first: int, second: int, kept: int) -> int:
-    """Return a channel of two colours, mixed; ``kept`` is the second's share in 256ths."""
+    """Return the mix of one channel of two colours; ``kept`` is the second's share in 256ths."""
     return (second * kept + first * (256 - kept) + 128) >> 8
 
 
@@ -152,7 +152,7 @@ def recolour(
     op: int,
     own: NDArray[np.int64],
 ) -> None:
-    """Do what an effect does to every pixel alone to a run of cells."""
+    """Apply a per-pixel effect to a run of cells."""
     top, bottom, start, end = block
     first, last = np.uint64(3 * start), np.uint64(3 * end)
     if op == _POSTERIZE:
@@ -169,7 +169,7 @@ def recolour(
                 turned = np.uint8(255) - value
                 lines[y, place] = value if np.int32(value) < threshold else turned
         return
-    # Whole numbers below 2^24 are exact in 32 bits
+    # Integers below 2^24 are exact in float32
     a, b, c = np.float32(own[0]), np.float32(own[1]), np.float32(own[2])
     d, e, f = np.float32(own[3]), np.float32(own[4]), np.float32(own[5])
     g, h, i = np.float32(own[6]), np.float32(own[7]), np.float32(own[8])
@@ -186,7 +186,7 @@ def recolour(
 
 @borrowing
 def _level(total: np.float32) -> np.uint8:
-    """Round 4096ths, and clip."""
+    """Return 4096ths, rounded to a level and clipped."""
     # Shifted to be positive, so that truncation is floor
     level = np.int32((total + _ABOVE) * _A_4096TH) - np.int32(1024)
     return np.uint8(min(max(np.int32(level), np.int32(0)), np.int32(255)))
@@ -201,7 +201,7 @@ def _shift_channels(
     scratch: NDArray[np.uint8],
     columns: NDArray[np.uint64],
 ) -> None:
-    """Shift red ahead along the move and blue behind, within the block."""
+    """Shift red forward along the move and blue backward, within the block."""
     top, bottom, start, end = block
     down, right = move
     height, width = np.uint64(bottom - top), np.uint64(end - start)
@@ -234,7 +234,7 @@ def _sort_run(
     spare: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> None:
-    """Sort (key << 24 | colour) by key, equal keys staying in order."""
+    """Sort (key << 24 | colour) by key, stably."""
     if end - begin <= _SHORT_RUN:
         for place in range(begin + 1, end):
             moved = runs[place]
@@ -245,7 +245,7 @@ def _sort_run(
                 at -= 1
             runs[at] = moved
         return
-    # By the lower half of the key, then by the upper
+    # By the lower half of the key, then by the upper half
     for shift in (24, 28):
         counts[:] = 0
         for place in range(np.uint64(begin), np.uint64(end)):
@@ -349,7 +349,7 @@ def _print_dots(
     height, steps, dots = lines.shape[0], np.int32(own[0] - 1), own[1]
     unit = np.int32(255 // (own[0] - 1))
     if known[0] != dots:
-        # 2 B + 1, for each byte of the eight lines of dots that there are
+        # 2 B + 1, for each byte of the eight distinct lines of dots
         known[0] = dots
         for x in range(lines.shape[1] // 3):
             dot = (x * dots // height) % 8
@@ -361,7 +361,7 @@ def _print_dots(
         line = np.uint64((y * dots // height) % 8)
         if own[0] == 2:
             for place in range(np.uint64(3 * start), np.uint64(3 * end)):
-                # Of whole numbers with t < 128, 128 c > 255 t is c > 2 t − 1
+                # For integers with t < 128, 128 c > 255 t is equivalent to c > 2 t − 1
                 limit = np.uint8(2 * thresholds[line, place] - 1)
                 up = lines[np.uint64(y), place] > limit
                 lines[np.uint64(y), place] = np.uint8(255) if up else np.uint8(0)
@@ -381,7 +381,7 @@ _WHOLE = 255 * 128
 def blend_from(
     source: NDArray[np.uint8], origin: Block, lines: NDArray[np.uint8], block: Block, kept: int
 ) -> None:
-    """Lay one block over another; what is missing of its size repeats its last line.
+    """Blend one block over another; a source that is too small is extended by its last line.
 
     Args:
         source: uint8 (height, 3 · width), read.
@@ -392,7 +392,7 @@ def blend_from(
     """
     from_top, from_bottom, from_start, from_end = origin
     top, bottom, start, end = block
-    # 255 × 256 + 128 is as much as 16 bits hold
+    # 255 × 256 + 128 just fits into 16 bits
     own, half, shift = np.uint16(256 - kept), np.uint16(128), np.uint16(8)
     share = np.uint16(kept)
     width = np.uint64(3 * min(end - start, from_end - from_start))
@@ -421,7 +421,7 @@ def blend_from(
 def _swap_blocks(
     lines: NDArray[np.uint8], block: Block, other: Block, scratch: NDArray[np.uint8]
 ) -> None:
-    """Exchange two blocks; where their sizes differ, cut or repeat the last line."""
+    """Swap two blocks; if their sizes differ, cut or repeat the last line."""
     top, bottom, start, end = block
     height, width = bottom - top, end - start
     for y in range(np.uint64(height)):
@@ -435,7 +435,7 @@ def _swap_blocks(
 def make_scratch(
     row_edges: NDArray[np.int32], col_edges: NDArray[np.int32], frame_width: int
 ) -> Scratch:
-    """Return memory that suffices for every cell of a grid."""
+    """Return working memory that suffices for every cell of a grid."""
     tall = wide = 0
     for row in range(row_edges.shape[0] - 1):
         tall = max(tall, row_edges[row + 1] - row_edges[row])
@@ -463,16 +463,16 @@ def apply_op(
     other: Block,
     scratch: Scratch,
 ) -> None:
-    """Do an effect to a block of the output, in place.
+    """Apply an effect to a block of the output, in place.
 
     Args:
-        op: what to do.
+        op: op of the effect.
         own: int64 (16,), settings of the effect.
         move: row and column offset of the agent's move.
-        surfaces: pixels, of which ``out`` is changed.
+        surfaces: pixels; ``out`` is changed.
         block: a cell, or neighbours in a row unless the effect has the trait ``PER_CELL``.
-        other: the cell that an effect with the trait ``READS_OTHER`` reads.
-        scratch: memory to work in.
+        other: cell that an effect with the trait ``READS_OTHER`` reads.
+        scratch: working memory.
     """
     lines = surfaces.lines
     if op in (_POSTERIZE, _SOLARIZE, _HUE_ROTATE):

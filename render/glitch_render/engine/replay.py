@@ -1,4 +1,4 @@
-"""Replay: the stamps of trajectories, executed in time order on a frame."""
+"""Replay the stamps of trajectories on a frame, in order of time."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def replay(
     """Execute the stamps of trajectories on a frame.
 
     Args:
-        frame: uint8 (height, width, 3), RGB; it is not changed.
+        frame: uint8 (height, width, 3), RGB; left unchanged.
         grid: grid that the trajectories were made on.
-        actions: what the indices in the trajectories stand for.
+        actions: meaning of the action indices in the trajectories.
         trajectories: walks of any number of agents.
-        parameters: parameters of effects, by name; the defaults for those not named.
+        parameters: parameters of effects, by name; defaults for effects not named.
         seed: seed of random draws.
         layer: number of the layer, part of their key.
 
@@ -47,6 +47,18 @@ def replay(
         GridError: the grid is finer than the frame.
         SettingError: the trajectories do not fit the grid or the actions, an effect is unknown,
             or an effect returns pixels of another shape or dtype.
+
+    Example:
+        >>> from glitch_agents import scripted
+        >>> from glitch_gym import compute_activation, make_world, read_picture
+        >>> frame = read_picture("sample:balloon").frame
+        >>> activation = compute_activation(frame, "edges")
+        >>> world = make_world(activation, 400, 320, grid=(40, 32), effects=["same"])
+        >>> walks = scripted(world, [((12, 4), ["same_right"] * 20)])
+        >>> painted = replay(frame, world.grid, world.actions, walks)
+        >>> changed = (painted != frame).any(axis=2)
+        >>> int(changed[:120].sum()), int(changed[130:].sum())
+        (0, 0)
     """
     check_frame(frame)
     canvas = Canvas(grid, actions, *frame.shape[:2], parameters=parameters, seed=seed, layer=layer)

@@ -1,4 +1,4 @@
-"""Schedule: what symbols and operations need, in which order, and what of it at once."""
+"""Schedule operations: what they need, their order, and what can run in parallel."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ from glitch_render.engine.symbols import (
 __all__ = ["WORTH_SHARING", "Section", "plan_sections", "row_bands", "run_parallel", "survey"]
 
 WORTH_SHARING = 250_000
-"""Pixels from which on it pays to share work among cores; a tenth of it for what is heavy."""
+"""Number of pixels from which sharing work among cores pays off; a tenth for heavy effects."""
 
 _MANY_LEVELS = 8
-"""Levels from which on another order than theirs is looked for."""
+"""Number of levels above which operations are ordered by row instead, if possible."""
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """Operations that are done after those of the section before.
+    """Operations that run after those of the previous section.
 
     Args:
-        parts: places of operations; the parts can be done at once.
-        calls: places of operations that call plain functions, done after the parts.
+        parts: places of operations; the parts can run in parallel.
+        calls: places of operations that call plain functions, run after the parts.
     """
 
     parts: list[NDArray[np.int64]]
@@ -65,14 +65,14 @@ def _workers() -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):
-    # A forked child has no threads of its parent's, and would wait for them for ever
+    # A forked child has none of its parent's threads, and would wait for them forever
     os.register_at_fork(after_in_child=_workers.cache_clear)
 
 _Part = TypeVar("_Part")
 
 
 def run_parallel(do: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
-    """Do parts of work on all cores, the last of them in this thread."""
+    """Call a function with each part of the work on all cores, the last one in this thread."""
     others = [_workers().submit(do, part) for part in parts[:-1]]
     do(parts[-1])
     for other in others:
@@ -80,7 +80,7 @@ def run_parallel(do: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
 
 
 def row_bands(n_rows: int) -> list[int]:
-    """Return the first row of each core's share of rows; one more for the end."""
+    """Return the first row of each core's share of the rows, followed by the end."""
     cores = os.cpu_count() or 1
     return [n_rows * core // cores for core in range(cores + 1)]
 
@@ -93,19 +93,19 @@ def survey(
     planes: NDArray[np.int64],
     n_planes: int,
 ) -> tuple[NDArray[np.bool_], bool, bool, int, int]:
-    """Find out what symbols and operations will need.
+    """Return what symbols and operations will need.
 
     Args:
         symbols: int64 (n_cells,).
-        rows: int32 (n_ops, fields), of the operations.
-        operands: int64 (n_ops, 2), of the operations.
-        planes: int64 (n_actions,), number of each effect's plane.
+        rows: int32 (n_ops, fields), the operations.
+        operands: int64 (n_ops, 2), their operands.
+        planes: int64 (n_actions,), number of the plane of each action's effect.
         n_planes: number of planes, the frame included.
 
     Returns:
-        for each plane, the frame being the first, whether it is needed; whether a piece of the
-        frame is painted in another place; whether colours have to be resolved; how many cells the
-        output does not show yet; and the plane that all of them together are, or 0.
+        whether each plane is needed, the first being the frame; whether a piece of the frame is
+        painted elsewhere; whether colours must be resolved; the number of cells that the output
+        does not show yet; and the plane that all cells together show unchanged, or 0.
     """
     whole = plane_of(symbols[0])
     as_whole = PIECE | (whole << (VARIANT + 1))
@@ -131,7 +131,7 @@ def survey(
     for place in range(rows.shape[0]):
         kind = rows[place, OP]
         if kind == CALL:
-            # An effect without a plane of its own is given the frame's pixels
+            # An effect without a plane receives the frame's pixels
             shown[planes[rows[place, ACTION]]] = True
         elif kind in (DRAW, TINT, MIX):
             for operand in range(2):
@@ -143,17 +143,17 @@ def survey(
 
 @compiled
 def _in_order(rows: NDArray[np.int32], n_cells: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sort operations by level, and within a level by cell.
+    """Sort operations by level, and within each level by cell.
 
     Returns:
-        the order, and for each level from 0 where in it the level begins; one more for the end.
+        the order, and where in it each level from 0 begins, followed by the end.
     """
     count = rows.shape[0]
     n_levels = 1
     by_cell = np.zeros(n_cells + 1, np.int64)
     for place in range(count):
         n_levels = max(n_levels, rows[place, LEVEL] + 1)
-        # Operations on registers are as many as registers, which are no places in the picture
+        # Operations on registers have register numbers here, which may exceed the cells
         by_cell[min(rows[place, CELL], n_cells - 1) + 1] += 1
     for cell in range(n_cells):
         by_cell[cell + 1] += by_cell[cell]
@@ -179,10 +179,10 @@ def _in_order(rows: NDArray[np.int32], n_cells: int) -> tuple[NDArray[np.int64],
 def _by_row(
     rows: NDArray[np.int32], grid_cols: int, bands: Sequence[int]
 ) -> list[NDArray[np.int64]] | None:
-    """Divide operations by the row of their cell, or return ``None`` where rows need one another.
+    """Divide operations by the row of their cell, or return ``None`` if rows depend on each other.
 
-    Rows that have nothing to do with each other, one after the other and each in the order of
-    time, keep what is worked on in the cache.
+    Independent rows are processed one after another, each in order of time, which keeps their
+    pixels in the cache.
     """
     cell_rows = rows[:, CELL : OTHER + 1] // grid_cols
     kinds = rows[:, OP]
@@ -202,15 +202,15 @@ def plan_sections(
     worth_sharing: int,
     bands: Sequence[int],
 ) -> list[Section]:
-    """Divide operations into sections: levels that are wide are shared among all cores.
+    """Divide operations into sections, sharing wide levels among all cores.
 
     Args:
         rows: int32 (n_ops, fields), the operations.
         effects: effects of the layer.
         grid_cols: columns of the grid.
         n_cells: cells of the grid.
-        worth_sharing: operations from which on it pays to share them among cores.
-        bands: first row of cells of each core's share, and the end.
+        worth_sharing: number of operations from which sharing among cores pays off.
+        bands: first row of each core's share of the rows of cells, followed by the end.
     """
     order, begins = _in_order(rows, n_cells)
     none = order[:0]
@@ -233,7 +233,7 @@ def plan_sections(
             sections.append(Section([order[begun:begin]], none))
         begun = end
         level = order[begin:end]
-        # Cut between rows of cells, since neighbours in a row are worked on as one
+        # Cut between rows of cells, since neighbours in a row are processed as one
         cell_rows = rows[level, CELL] // grid_cols
         shares = np.arange(1, cores) * len(level) // cores
         cuts = np.searchsorted(cell_rows, cell_rows[shares]) if len(level) >= wide else shares[:0]

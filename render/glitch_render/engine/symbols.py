@@ -1,18 +1,18 @@
 """Symbols: where the pixels of each cell will come from, known before there is a frame.
 
-A cell's symbol is one number: a piece of a whole-frame plane, a colour, the mean colour of a cell
-of a plane, or a register, which holds a colour that is worked out when there are pixels; or it says
-that the cell's pixels are in the output already. Operations on pixels are put on a list. Each has a
-level: one more than that of whatever it needs, or must not overtake. So operations of one level can
-be done in any order, or at once.
+A cell's symbol is one number. It stands for a piece of a plane, a colour, the mean colour of a
+plane's cell, or a register, which holds a colour that is computed once there are pixels; or it says
+that the cell's pixels are already in the output. Operations on pixels are listed for later. The
+level of each is one more than that of anything it depends on or must not overtake, so operations of
+one level can run in any order, or in parallel.
 
-A symbol's lowest 24 bits are a colour (blue, green, red), a source cell, a register, or for pixels
-the tag of the effect that left them; the next 8 are the kind of the symbol, the next 8 the variant:
-variant 2p is plane p, variant 2p + 1 is plane p in grey. Plane 0 is the frame. The next three are
-done to a mean colour or a register one after another: inversion, grey, inversion. Grey after grey
-and inversion after inversion undo or repeat one another, so no history of the two needs more. Above
-them a piece of a plane has one more than the action, if any, whose effect on each pixel alone is
-still to be done to it. The highest bit says that the output shows the cell already.
+The lowest 24 bits of a symbol are a colour (blue, green, red), a source cell, a register, or for
+pixels the tag of the effect that left them. The next 8 bits are the kind of the symbol, and the
+next 8 its variant: 2p is plane p, and 2p + 1 is plane p in grey; plane 0 is the frame. The next
+three bits are applied to a mean colour or a register in turn: inversion, grey, inversion. Repeated
+greying or inversion collapses, so any history of the two fits into them. Above them, a piece of a
+plane has one plus the action, if any, whose per-pixel effect is still to be applied. The highest
+bit says that the output already shows the cell.
 """
 
 from __future__ import annotations
@@ -76,74 +76,74 @@ PENDING = 43
 SHOWN_BIT = 62
 SHOWN = 1 << SHOWN_BIT
 UNTOUCHED = SHOWN | PIECE
-"""The symbol, with its cell, of what shows the frame."""
+"""Symbol of a cell that shows the frame, without the cell's index."""
 
-# Operations on pixels, and the fields of their rows: the kind; the cell (or the register that is
-# written), the other cell, the action and the level. Operands, for those kinds that need them, are
-# a symbol or register, and a second symbol or a random key
+# Kinds of operations on pixels, and the fields of their rows: the kind, the cell (or the written
+# register), the other cell, the action and the level. The operands, where a kind needs them, are a
+# symbol or register, and a second symbol or a random key
 DRAW, MEASURE, GREY, APPLY, CALL, TINT, MIX = range(7)
 OP, CELL, OTHER, ACTION, LEVEL = range(5)
 N_FIELDS, N_OPERANDS = 5, 2
 N_OPS, N_REGISTERS = 0, 1
 ROOM = 4
-"""Operations that one stamp can need."""
+"""Largest number of operations that one stamp needs."""
 
 ActionTable = namedtuple(
     "ActionTable", ["codes", "planes", "tags", "sources", "behind", "settings", "moves"]
 )
-ActionTable.__doc__ = """What compiled code knows of each action.
+ActionTable.__doc__ = """All actions, in the form that compiled code uses.
 
 Args:
     codes: int64 (n_actions,), the effect's op in the lowest 8 bits, its traits above.
     planes: int64 (n_actions,), number of the effect's plane, from 1; 0 for the frame.
-    tags: int64 (n_actions,), equal where one action after the other changes nothing; 0 for none.
-    sources: int64 (n_actions, 2), from the cell that an effect reads to the one it changes.
+    tags: int64 (n_actions,), equal for actions of which one after another changes nothing; else 0.
+    sources: int64 (n_actions, 2), offset from the cell an effect reads to the cell it changes.
     behind: int64 (n_actions,), ``sources`` as a difference of flat indices.
-    settings: int64 (n_actions, 16), of the effect.
+    settings: int64 (n_actions, 16), settings of the effect.
     moves: int32 (n_actions, 2), row and column offset of the move.
 """
 
 GridTable = namedtuple(
     "GridTable", ["cols", "rows_shown", "cols_shown", "border", "sizes", "row_edges", "col_edges"]
 )
-GridTable.__doc__ = """What compiled code knows of a grid over frames of one size.
+GridTable.__doc__ = """A grid over frames of one size, in the form that compiled code uses.
 
 Args:
     cols: columns of the grid.
     rows_shown: rows of the picture.
     cols_shown: columns of the picture.
-    border: bool (n_cells,), cells whose neighbours may be off the picture.
+    border: bool (n_cells,), whether a cell's neighbours may be off the picture.
     sizes: int64 (n_cells,), equal for cells of equal height and width.
-    row_edges: int32 (rows_shown + 1,), in pixels.
-    col_edges: int32 (cols_shown + 1,), in pixels.
+    row_edges: int32 (rows_shown + 1,), edges of the rows in pixels.
+    col_edges: int32 (cols_shown + 1,), edges of the columns in pixels.
 """
 
 CellState = namedtuple("CellState", ["symbols", "levels"])
-CellState.__doc__ = """What stamps have made of each cell.
+CellState.__doc__ = """The effect of the stamps so far on each cell.
 
 Args:
-    symbols: int64 (n_cells,).
+    symbols: int64 (n_cells,), symbols of the cells.
     levels: int32 (n_cells, 3), the levels of the last operations that wrote and that read the
-        cell's pixels in the output, and one more than the register that holds their mean.
+        cell's pixels in the output, and one plus the register that holds their mean.
 """
 
 OpList = namedtuple("OpList", ["rows", "operands", "registers", "counts"])
-OpList.__doc__ = """Operations on pixels that are put off until there is a frame.
+OpList.__doc__ = """Operations on pixels, listed until there is a frame.
 
 Args:
-    rows: int32 (capacity, fields).
-    operands: int64 (capacity, 2).
-    registers: int64 (capacity, 2), level and tag of each.
-    counts: int64 (2,), operations and registers so far.
+    rows: int32 (capacity, fields), fields of the operations.
+    operands: int64 (capacity, 2), operands of the operations.
+    registers: int64 (capacity, 2), level and tag of each register.
+    counts: int64 (2,), number of operations and registers so far.
 """
 
 Surfaces = namedtuple("Surfaces", ["frame", "planes", "out", "lines"])
-Surfaces.__doc__ = """The pixels that are read and written.
+Surfaces.__doc__ = """Pixels to read and write.
 
 Args:
     frame: uint8 (height, width, 3), the layer's input.
-    planes: uint8 (planes, height, width, 3), those of the effects.
-    out: uint8 (height, width, 3), changed.
+    planes: uint8 (planes, height, width, 3), planes of the effects.
+    out: uint8 (height, width, 3), the output, changed.
     lines: uint8 (height, 3 · width), the same memory as ``out``.
 """
 

@@ -1,1 +1,1 @@
-"""Episodes: walks as data, written by hand, recorded or saved, and replayed."""
+"""Episodes: walks as data, which are scripted, recorded, saved and replayed."""

@@ -1,6 +1,6 @@
-"""Episodes: walks over a picture as data, in a file, to be replayed on another picture or clip.
+"""Episodes: walks over a picture as data, to be saved and replayed on another picture or clip.
 
-An episode holds for each layer its grid, its actions, the parameters of its effects and its
+An episode holds, for each layer, the grid, the actions, the parameters of the effects and the
 trajectories. The file is NumPy's ``.npz`` without pickle.
 """
 
@@ -28,7 +28,14 @@ from glitch_render.engine.overlay import Blend, Overlay
 from glitch_render.recipe.model import Recipe
 from glitch_render.recipe.toml import parse_recipe, read_toml
 
-__all__ = ["Episode", "EpisodeLayer", "columns", "episode_digest", "load_episode", "save_episode"]
+__all__ = [
+    "Episode",
+    "EpisodeLayer",
+    "episode_columns",
+    "episode_digest",
+    "load_episode",
+    "save_episode",
+]
 
 _FORMAT = "glitch-gym episode"
 _VERSION = 1
@@ -42,11 +49,11 @@ class EpisodeLayer:
     """The walks over one grid.
 
     Args:
-        grid: where they walked.
-        actions: what the indices in the trajectories stand for.
-        trajectories: cells and actions.
-        parameters: of effects, by name; the defaults for those not named.
-        overlay: how the layer is laid over the frame.
+        grid: grid that the agents walked on.
+        actions: meaning of the action indices in the trajectories.
+        trajectories: cells and actions of the agents.
+        parameters: parameters of effects, by name; defaults for effects not named.
+        overlay: how the layer is composited.
     """
 
     grid: Grid
@@ -58,12 +65,12 @@ class EpisodeLayer:
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """Walks over a picture, layer on layer.
+    """Walks over a picture, in layers.
 
     Args:
-        layers: in the order in which they are replayed.
-        seed: of random colours.
-        recipe: that made them, if one did.
+        layers: layers, in the order of replay.
+        seed: seed of random colours.
+        recipe: the recipe that made the walks, if any.
     """
 
     layers: tuple[EpisodeLayer, ...]
@@ -78,15 +85,15 @@ class Episode:
 
 
 def save_episode(path: str | Path, episode: Episode) -> None:
-    """Write an episode into a file, in place of one that is there.
+    """Write an episode to a file, replacing an existing one.
 
     Args:
-        path: ends in ``.npz``.
-        episode: to write.
+        path: path of the file, ending in ``.npz``.
+        episode: the episode.
 
     Raises:
-        OutputError: another suffix, no such folder, or the file cannot be written; nothing is left
-            behind.
+        OutputError: the suffix is another, the folder does not exist, or the file cannot be
+            written; no partial file is left behind.
     """
     check_target(path, suffixes=(".npz",), force=True)
     write_bytes(Path(path), _encoded(episode))
@@ -128,8 +135,9 @@ def load_episode(path: str | Path) -> Episode:
     """Read an episode from a file.
 
     Raises:
-        ArrayFileError: missing, damaged, or of another program or a newer version.
-        SettingError: an unknown effect, or stamps that do not fit their grid.
+        ArrayFileError: the file is missing or damaged, or comes from another program or a newer
+            version.
+        SettingError: an effect is unknown, or stamps do not fit their grid.
     """
     arrays = read_arrays(path, "episode", limit=_LARGEST)
     about = read_description(arrays, path, "episode", kind=_FORMAT, version=_VERSION)
@@ -154,7 +162,7 @@ _Side = Annotated[int, Field(ge=1, le=_LONGEST_SIDE)]
 
 
 class _WrittenLayer(BaseModel):
-    """What a file says of a layer; the walks and the mask are arrays beside it."""
+    """A layer as a file describes it; the walks and the mask are separate arrays."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -167,7 +175,7 @@ class _WrittenLayer(BaseModel):
 
 
 class _WrittenEpisode(BaseModel):
-    """What a file says of an episode."""
+    """An episode as a file describes it."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
@@ -179,10 +187,10 @@ class _WrittenEpisode(BaseModel):
 def _read_layer(
     arrays: Mapping[str, NDArray[Any]], number: int, written: _WrittenLayer
 ) -> EpisodeLayer:
-    """Build a layer from what a file holds.
+    """Return a layer from its description and arrays.
 
     Raises:
-        ValueError, KeyError, TypeError: something is missing, or cannot be.
+        ValueError, KeyError, TypeError: something is missing or invalid.
     """
     walked = Trajectories(
         *(_whole_numbers(arrays[f"{name}_{number}"]) for name in ("cells", "actions", "lengths"))
@@ -206,10 +214,10 @@ def _read_layer(
 
 
 def _whole_numbers(array: NDArray[Any]) -> NDArray[np.int32]:
-    """Return an array of whole numbers as int32.
+    """Return an integer array as int32.
 
     Raises:
-        ValueError: other numbers, or numbers beyond int32.
+        ValueError: the array holds other numbers, or numbers beyond int32.
     """
     if array.dtype.kind not in "iu":
         raise ValueError(f"{array.dtype} where whole numbers belong")
@@ -222,7 +230,7 @@ def _whole_numbers(array: NDArray[Any]) -> NDArray[np.int32]:
 
 
 def _read_recipe(text: str | None, path: str | Path) -> Recipe | None:
-    """Return the recipe, or nothing where it needs what is not there: the walks need no recipe."""
+    """Return the recipe, or ``None`` if it is invalid here: replay does not need it."""
     if text is None:
         return None
     try:
@@ -248,12 +256,12 @@ def _check_stamps(path: str | Path, number: int, layer: EpisodeLayer) -> None:
 
 
 def episode_digest(episode: Episode) -> str:
-    """Hash an episode: equal digests mean equal walks."""
+    """Return a hash of an episode, equal for equal walks."""
     return hashlib.blake2b(_encoded(episode), digest_size=20).hexdigest()
 
 
-def columns(episode: Episode) -> dict[str, NDArray[Any]]:
-    """Return the stamps of an episode as columns of equal length, for a table of any kind.
+def episode_columns(episode: Episode) -> dict[str, NDArray[Any]]:
+    """Return the stamps of an episode as columns of equal length, for example for a data frame.
 
     Returns:
         ``layer``, ``agent`` and ``step`` (from 0), ``row``, ``col``, ``effect`` and ``move``, in

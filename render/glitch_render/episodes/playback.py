@@ -1,4 +1,4 @@
-"""Episodes replayed onto pictures, and their layers over the time of a clip."""
+"""Replay episodes on pictures, and frame by frame on clips."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def replay_episode(frame: NDArray[np.uint8], episode: Episode) -> NDArray[np.uin
     """Replay all steps of an episode on a frame of any size that its grids fit.
 
     Args:
-        frame: uint8 (height, width, 3), RGB; it is not changed.
-        episode: from ``load_episode``, or put together.
+        frame: uint8 (height, width, 3), RGB; left unchanged.
+        episode: the episode.
 
     Returns:
         uint8 (height, width, 3), a new array.
 
     Raises:
-        PictureError: not a frame.
+        PictureError: the array is not a frame.
         GridError: a grid is finer than the frame.
     """
     check_frame(frame)
@@ -55,17 +55,17 @@ def replay_layer(
     """Replay all steps of one layer on a still.
 
     Args:
-        frame: uint8 (height, width, 3), RGB; it is not changed.
-        layer: to replay.
-        number: of the layer, from 0; part of the key of random draws.
-        seed: likewise.
+        frame: uint8 (height, width, 3), RGB; left unchanged.
+        layer: the layer.
+        number: number of the layer, from 0; part of the key of random draws.
+        seed: seed of random draws.
 
     Returns:
         uint8 (height, width, 3), a new array.
 
     Raises:
         GridError: the grid is finer than the frame.
-        SettingError: stamps that do not fit the grid.
+        SettingError: stamps do not fit the grid.
     """
     canvas = _canvas(layer, number, seed, *frame.shape[:2])
     canvas.stamp(layer.trajectories.cells.T, layer.trajectories.actions.T)
@@ -75,15 +75,15 @@ def replay_layer(
 
 
 class EpisodeTimeline:
-    """A layer of an episode on the frames of a clip, its trails staying.
+    """A layer of an episode on the frames of a clip, where its trails stay.
 
     Args:
-        episode: that is replayed.
-        number: of the layer, from 0.
-        height: of the frames, in pixels.
-        width: of the frames, in pixels.
+        episode: the episode.
+        number: number of the layer, from 0.
+        height: height of the frames in pixels.
+        width: width of the frames in pixels.
         start: frame of the first step.
-        pace: steps a frame.
+        pace: steps per frame.
 
     Raises:
         GridError: the grid is finer than the frames.
@@ -109,23 +109,23 @@ class EpisodeTimeline:
 
     @property
     def frames_back(self) -> int:
-        """How many frames of the past are of use."""
+        """Number of earlier frames that painting can use."""
         return self._canvas.frames_back
 
     def steps_by(self, frame: int) -> int:
-        """Count the steps that a frame shows."""
+        """Return the number of steps that a frame shows."""
         steps = int((frame + 1 - self._start) * self._pace) if frame >= self._start else 0
         return min(steps, len(self._cells))
 
     def paint(
         self, frame: int, pixels: NDArray[np.uint8], earlier: Sequence[NDArray[np.uint8]] = ()
     ) -> None:
-        """Paint the steps up to that of a frame, in place.
+        """Paint all steps up to a frame, in place.
 
         Args:
-            frame: its number.
+            frame: number of the frame.
             pixels: uint8 (height, width, 3), contiguous.
-            earlier: the frames before it as they came to this layer, the latest first.
+            earlier: earlier frames as this layer received them, latest first.
         """
         wanted = self.steps_by(frame)
         if wanted < self._done:

@@ -1,4 +1,4 @@
-"""RecordEpisode: walks of any Gymnasium loop, as an episode to be replayed on pictures."""
+"""RecordEpisode: a wrapper that records any Gymnasium loop as an episode."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ __all__ = ["RecordEpisode"]
 
 
 class RecordEpisode(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
-    """Record what is done in an environment, by hand, by a policy or by another library.
+    """Record the steps taken in an environment by hand, by a policy or by another library.
 
-    Each episode of the environment becomes an agent of the recorded one.
+    Each episode of the environment becomes an agent of the recorded episode.
 
     Args:
         env: a ``GlitchGrid-v0``, wrapped or not.
-        path: an ``.npz`` that is written when the environment is closed.
-        one_after_another: an agent starts when the one before it is done; by default all start
-            together.
+        path: path of an ``.npz`` to write when the environment is closed.
+        one_after_another: start each agent when the one before it is done; by default all agents
+            start together.
 
     Raises:
-        SettingError: another environment, or a path that cannot be written to.
+        SettingError: the environment is not a ``GlitchGrid-v0``.
+        OutputError: the path cannot be written to.
 
     Example::
 
@@ -68,20 +69,20 @@ class RecordEpisode(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructor
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode, and an agent's record."""
+        """Reset the environment, and start recording an agent."""
         begun = super().reset(seed=seed, options=options)
         self._walks.append([])
         return begun
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Take a step, and record it as the environment understood it."""
+        """Take a step, and record it as the environment carried it out."""
         taken = super().step(action)
         self._walks[-1].append(self._inner.walk[-1])
         return taken
 
     @property
     def episode(self) -> Episode:
-        """What was recorded so far.
+        """Episode recorded so far.
 
         Raises:
             SettingError: no step was taken yet.
@@ -103,16 +104,16 @@ class RecordEpisode(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructor
         return Episode((EpisodeLayer(world.grid, world.actions, walked),), self._inner.seed)
 
     def save(self, path: str | Path) -> None:
-        """Write what was recorded so far into an ``.npz``.
+        """Write the episode recorded so far to an ``.npz``.
 
         Raises:
-            SettingError: no step was taken yet, or another suffix.
-            OutputError: the file cannot be written.
+            SettingError: no step was taken yet.
+            OutputError: the suffix is another, or the file cannot be written.
         """
         save_episode(path, self.episode)
 
     def close(self) -> None:
-        """Close the environment, and write what was recorded."""
+        """Close the environment, and write the recorded episode."""
         if self._path is not None and any(self._walks):
             self.save(self._path)
             self._path = None

@@ -15,8 +15,8 @@
     loop = 2
     do = "smear_left*10 move_up wait*2"
 
-A word is an action, such as ``same_right``; ``move_right`` walks and leaves the picture alone,
-``wait`` stays for a step. ``*N`` repeats a word or a group in brackets.
+Each word is an action, such as ``same_right``; ``move_right`` moves without changing the picture,
+and ``wait`` stays in place for one step. ``*N`` repeats a word or a group in brackets.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ _WALK = "move_"
 class Walker(BaseModel):
     """An agent of a script.
 
-    ``start`` is its (row, col); ``do`` its actions; ``at`` the step at which it starts; ``loop``
-    how many times it does all of ``do``.
+    ``start`` is its (row, col), ``do`` its actions, ``at`` the step at which it starts, and
+    ``loop`` how many times it repeats ``do``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -69,7 +69,7 @@ class Walker(BaseModel):
 
 
 class ScriptLayer(BaseModel):
-    """A grid of a script, with those who walk it; settings as of a recipe's layer."""
+    """A grid of a script with its agents; settings as in a recipe's layer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -85,7 +85,7 @@ class ScriptLayer(BaseModel):
 
 
 class Script(BaseModel):
-    """Layers of walks that were written by hand."""
+    """Layers of walks written by hand."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -93,7 +93,7 @@ class Script(BaseModel):
     layers: tuple[ScriptLayer, ...] = Field(strict=False, min_length=1, max_length=64)
 
 
-# Comments and strings, so that nothing is looked for in them, and keys with what opens their value
+# Comments and strings, which are skipped, and keys with the quote that opens their value
 _TOML = re.compile(
     r"""
     \#[^\n]* | \"{3}(?:\\.|[^\\])*?\"{3} | '{3}.*?'{3} | "(?:\\.|[^"\\\n])*" | '[^'\n]*'
@@ -105,13 +105,13 @@ _TOML = re.compile(
 
 @dataclass(frozen=True)
 class _Source:
-    """A script's text, to find places in."""
+    """Text of a script, to locate errors in."""
 
     text: str = ""
     origin: str = "script"
 
     def place(self, key: str, number: int, offset: int, value: str) -> str:
-        """Say where character ``offset`` of the value of the key's ``number``-th mention stands."""
+        """Return the position of a character in the value of a key's ``number``-th occurrence."""
         if not self.text:
             return f"{self.origin}: "
         found = [
@@ -122,7 +122,7 @@ class _Source:
         if number >= len(found):
             return f"{self.origin}: "
         begin = found[number]
-        # Escapes would shift what follows; without any, the text is the value
+        # The offset holds only if the text has no escapes, and so equals the value
         if value and not self.text.startswith(value, begin):
             offset = 0
         line = self.text.count("\n", 0, begin + offset) + 1
@@ -132,7 +132,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Word:
-    """A word of ``do``, and where in it it stands."""
+    """A word of ``do`` with its offset."""
 
     name: str
     offset: int
@@ -148,10 +148,10 @@ class _PlaceError(Exception):
 
 
 def _words(text: str) -> list[_Word]:
-    """Read the words of ``do``, groups and repeats written out.
+    """Return the words of ``do``, with groups and repeats expanded.
 
     Raises:
-        _PlaceError: what cannot be read, and where.
+        _PlaceError: the text cannot be parsed, with the place.
     """
     groups: list[list[_Word]] = [[]]
     opened: list[int] = []
@@ -160,7 +160,9 @@ def _words(text: str) -> list[_Word]:
     while place < len(text):
         match = _TOKEN.match(text, place)
         if match is None:
-            raise _PlaceError(place, f"{text[place]!r} is no action, bracket or *N")
+            raise _PlaceError(
+                place, f"unexpected {text[place]!r}: expected an action, a bracket or *N"
+            )
         if match["name"]:
             latest = [_Word(match["name"], place)]
             groups[-1] += latest
@@ -170,33 +172,35 @@ def _words(text: str) -> list[_Word]:
             latest = None
         elif match["mark"] == ")":
             if not opened:
-                raise _PlaceError(place, "a bracket closes that none has opened")
+                raise _PlaceError(place, "unmatched closing bracket")
             opened.pop()
             latest = groups.pop()
             groups[-1] += latest
         elif match["times"]:
             times = int(match["times"])
             if latest is None:
-                raise _PlaceError(place, "*N has nothing before it to repeat")
+                raise _PlaceError(place, "*N must follow an action or a group")
             if not times >= 1 or len(groups[-1]) + len(latest) * times > _MAX_STEPS:
                 raise _PlaceError(
-                    place, f"*{times} is none of 1…, or makes over {_MAX_STEPS:,} steps"
+                    place,
+                    f"repeat count must be at least 1 and expand to at most {_MAX_STEPS:,} steps, "
+                    f"not *{times}",
                 )
             groups[-1] += latest * (times - 1)
             latest = None
         place = match.end()
     if opened:
-        raise _PlaceError(opened[-1], "this bracket is not closed")
+        raise _PlaceError(opened[-1], "unclosed bracket")
     if not groups[0]:
-        raise _PlaceError(0, "there is no action")
+        raise _PlaceError(0, "no actions")
     return groups[0]
 
 
 def _split(word: _Word) -> tuple[str | None, str | None]:
-    """Return the effect and the move of a word; no effect for ``move_…``, neither for ``wait``."""
+    """Return a word's effect and move; no effect for ``move_…``, and neither for ``wait``."""
     if word.name == _WAIT:
         return None, None
-    # Longest first, since "left" ends "up_left" as well
+    # Longest first, since "up_left" also ends in "left"
     for move in sorted(_OFFSETS, key=len, reverse=True):
         if word.name.endswith(f"_{move}"):
             effect = word.name[: -len(move) - 1]
@@ -211,27 +215,28 @@ def _split(word: _Word) -> tuple[str | None, str | None]:
 
 
 def read_script(path: str | Path) -> tuple[Script, str]:
-    """Read a script's file.
+    """Read a script from a file.
 
     Returns:
-        the script, and its text, with which errors say line and column.
+        the script, and its text, so that later errors can give line and column.
 
     Raises:
-        ScriptError: missing, no text, or wrong.
+        ScriptError: the file is missing, is not text, or is not a valid script.
     """
     text = read_text(path, "script", error=ScriptError)
     return parse_script(text, str(path)), text
 
 
 def parse_script(text: str, origin: str = "script") -> Script:
-    """Read a script from TOML.
+    """Parse a script from TOML.
 
     Args:
-        text: the TOML.
-        origin: its file, for messages.
+        text: text of the script.
+        origin: the script's file, for messages.
 
     Raises:
-        ScriptError: a syntax error, with line and column; or settings that are wrong, all of them.
+        ScriptError: there is a syntax error, given with line and column, or there are invalid
+            settings; the message lists them all.
     """
     try:
         data = read_toml(text, origin)
@@ -265,16 +270,24 @@ def script_episode(
     """Walk a script over a picture.
 
     Args:
-        script: to walk.
-        height: of the picture, in pixels.
-        width: likewise.
-        text: of its file, with which errors say line and column.
-        origin: its file, for messages.
+        script: the script.
+        height: height of the picture in pixels.
+        width: width of the picture in pixels.
+        text: text of the script, so that errors can give line and column.
+        origin: the script's file, for messages.
 
     Raises:
-        ScriptError: an unknown action, a start off the picture, or a step off the picture or into
-            a prohibited cell; with the agent, the step, and the place in the file.
+        ScriptError: an action is unknown, an agent starts off the picture, or a step leads off the
+            picture or into a prohibited cell; the message gives the agent, the step and the place
+            in the file.
         GridError: the grid is finer than the picture.
+
+    Example:
+        >>> walker = Walker(start=(0, 0), do="same_right*3 invert_down")
+        >>> script = Script(layers=[ScriptLayer(grid=(4, 5), agents=[walker])])
+        >>> episode = script_episode(script, height=40, width=50)
+        >>> episode.layers[0].trajectories.cells.tolist()
+        [[1, 2, 3, 8]]
     """
     source = _Source(text, origin)
     layers = []
@@ -287,8 +300,8 @@ def script_episode(
             taken += len(walks[-1])
             if taken > _MAX_TOGETHER:
                 raise ScriptError(
-                    f"{origin}: over {_MAX_TOGETHER:,} steps of all agents, agent {number + 1} "
-                    f"reaches them"
+                    f"{origin}: more than {_MAX_TOGETHER:,} steps of all agents together, exceeded "
+                    f"by agent {number + 1}"
                 )
         check_steps(len(walks), max(len(steps) for steps in walks))
         before += len(layer.agents)
@@ -297,11 +310,11 @@ def script_episode(
 
 
 _Step = tuple[int, str | None, str | None]
-"""The flat cell that is entered, the effect and the move; −1 and none of them where none is."""
+"""Flat cell that is entered, effect and move; −1, ``None`` and ``None`` without a stamp."""
 
 
 def _walk(walker: Walker, number: int, before: int, grid: Grid, source: _Source) -> list[_Step]:
-    """Take an agent's steps."""
+    """Return the steps of an agent."""
     agent = f"agent {number + 1}"
     row, col = walker.start
     if not (0 <= row < grid.picture_rows and 0 <= col < grid.picture_cols):
@@ -315,7 +328,7 @@ def _walk(walker: Walker, number: int, before: int, grid: Grid, source: _Source)
         words = _words(walker.do)
         split = {one.name: _split(one) for one in words}
         if walker.at + len(words) * walker.loop > _MAX_STEPS:
-            raise _PlaceError(0, f"over {_MAX_STEPS:,} steps")
+            raise _PlaceError(0, f"more than {_MAX_STEPS:,} steps")
         for word in words * walker.loop:
             effect, move = split[word.name]
             if move is None:
@@ -342,7 +355,7 @@ def _walk(walker: Walker, number: int, before: int, grid: Grid, source: _Source)
 def _as_layer(
     layer: ScriptLayer, grid: Grid, walks: Sequence[list[_Step]], source: _Source
 ) -> EpisodeLayer:
-    """Put walks side by side."""
+    """Return the layer of an episode from the steps of its agents."""
     taken = [(effect, move) for steps in walks for _, effect, move in steps if effect and move]
     names = tuple(dict.fromkeys(effect for effect, _ in taken)) or ("same",)
     n_moves = 8 if any(list(_OFFSETS).index(move) > 3 for _, move in taken) else 4

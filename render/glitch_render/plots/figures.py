@@ -1,7 +1,7 @@
-"""Pictures of what the agents see, want and do.
+"""Figures of what agents see, want and do.
 
 The activation is drawn with Pillow alone. The other plots are matplotlib figures (extra ``plot``),
-made without its global state, so that they can be drawn in any thread.
+made without its global state, so that any thread can draw them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _HEAT = np.array(
 
 
 def activation_caption(activation: Activation) -> str:
-    """Say where a map comes from and, for a network, what it takes the picture for."""
+    """Return the source of a map and, for a network, its predicted class."""
     if activation.class_index is None:
         return activation.source.replace("_", " ")
     name = activation.class_name or f"ImageNet class {activation.class_index}"
@@ -60,11 +60,11 @@ def activation_caption(activation: Activation) -> str:
 
 
 def activation_overlay(frame: NDArray[np.uint8], activation: Activation) -> NDArray[np.uint8]:
-    """Lay an activation map over its picture as heat, with a line that says what it shows.
+    """Draw an activation map over its picture as a heat map, with a caption.
 
     Args:
         frame: uint8 (height, width, 3), RGB.
-        activation: of that frame.
+        activation: activation of the frame.
 
     Returns:
         uint8 (height, width, 3).
@@ -96,8 +96,8 @@ def draw_grid(frame: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
     """Draw the lines of a grid over a picture, light on dark and dark on light.
 
     Args:
-        frame: uint8 (height, width, 3), RGB; it is not changed.
-        grid: whose cells are shown.
+        frame: uint8 (height, width, 3), RGB; left unchanged.
+        grid: the grid.
 
     Returns:
         uint8 (height, width, 3).
@@ -121,10 +121,10 @@ _ARROWS = "#ffffff"
 
 
 def require_matplotlib() -> None:
-    """Say what to install where there is no matplotlib, before anything is learned in vain.
+    """Check that matplotlib is installed, before any work is done.
 
     Raises:
-        MissingExtraError: there is none.
+        MissingExtraError: matplotlib is missing.
     """
     try:
         import matplotlib.figure  # noqa: F401
@@ -133,7 +133,7 @@ def require_matplotlib() -> None:
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Make a figure of so many inches that no window belongs to."""
+    """Return a figure of a size in inches, without a window."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -151,7 +151,7 @@ def figure_pixels(figure: Figure) -> NDArray[np.uint8]:
 
 
 def _over_picture(frame: NDArray[np.uint8], world: GridWorld, title: str) -> tuple[Figure, Any]:
-    """Start a plot in the coordinates of cells, the darkened picture beneath."""
+    """Start a plot in cell coordinates over the darkened picture."""
     height, width = frame.shape[:2]
     wide = 9.0 if width >= height else 9.0 * width / height
     figure = _figure(wide + 0.9, wide * height / width + 0.5)
@@ -169,15 +169,15 @@ def _over_picture(frame: NDArray[np.uint8], world: GridWorld, title: str) -> tup
 def plot_rewards(
     world: GridWorld, *, frame: NDArray[np.uint8] | None = None, action: str | None = None
 ) -> Figure:
-    """Draw the reward field of each action: effects down, moves across, one scale for all.
+    """Draw the reward field of each action, with effects in rows, moves in columns, and one scale.
 
     Args:
-        world: whose reward field it is.
-        frame: uint8 (height, width, 3), RGB, over which one action's field is drawn.
-        action: the one, such as ``same_left``.
+        world: world of the reward field.
+        frame: uint8 (height, width, 3), RGB, over which a single action's field is drawn.
+        action: single action to draw, such as ``same_left``; all by default.
 
     Raises:
-        SettingError: the world has no such action.
+        SettingError: the action is not in the world.
     """
     grid, actions = world.grid, world.actions
     if action is not None and action not in actions.names:
@@ -213,13 +213,13 @@ def plot_rewards(
 def plot_values(
     frame: NDArray[np.uint8], world: GridWorld, table: QTable, *, gamma: float = 0.95
 ) -> Figure:
-    """Draw what each cell is worth: by the table, and beside it by the exact optimum.
+    """Draw the value of each cell by the table, beside the exact optimum.
 
     Args:
         frame: uint8 (height, width, 3), RGB.
-        world: where the table was learned.
-        table: what was learned.
-        gamma: discount of the optimum.
+        world: world in which the table was learned.
+        table: the learned table.
+        gamma: discount factor of the optimum.
     """
     grid = world.grid
     best = state_values(world, gamma, 1e-6).reshape(grid.rows, grid.cols)
@@ -242,16 +242,17 @@ def plot_values(
 def plot_policy(
     frame: NDArray[np.uint8], world: GridWorld, table: QTable, *, arrows: int = 40
 ) -> Figure:
-    """Draw the value map, with an arrow for the best move, its colour the best action's effect.
+    """Draw the value map with arrows for the best moves, coloured by the best action's effect.
 
     Args:
         frame: uint8 (height, width, 3), RGB.
-        world: where the table was learned.
-        table: what was learned.
-        arrows: along the picture's longer side, at most; of a finer grid some cells are shown.
+        world: world in which the table was learned.
+        table: the learned table.
+        arrows: largest number of arrows along the picture's longer side; a finer grid shows only
+            some cells.
     """
     grid, actions = world.grid, world.actions
-    figure, axes = _over_picture(frame, world, "value of cells, and the best action")
+    figure, axes = _over_picture(frame, world, "value of cells, and best action")
     values = table.values.reshape(grid.rows, grid.cols, -1)
     values = values[: grid.picture_rows, : grid.picture_cols]
     extent = (-0.5, grid.picture_cols - 0.5, grid.picture_rows - 0.5, -0.5)
@@ -284,18 +285,18 @@ def plot_policy(
 
 
 def _effect_colours(effects: Sequence[str]) -> dict[str, str]:
-    """Return each effect a colour that is told from others on violet, orange and white."""
+    """Return a colour for each effect that stands out on violet, orange and white."""
     wheel = ("#ffffff", "#4cc9f0", "#80ffdb", "#f72585", "#b8f35a", "#ffd166", "#c77dff", "#06d6a0")
     return {name: wheel[index % len(wheel)] for index, name in enumerate(effects)}
 
 
 def plot_visits(frame: NDArray[np.uint8], world: GridWorld, trajectories: Trajectories) -> Figure:
-    """Draw how often each cell was stamped, on a logarithmic scale.
+    """Draw the number of stamps on each cell, on a logarithmic scale.
 
     Args:
         frame: uint8 (height, width, 3), RGB.
-        world: where the agents walked.
-        trajectories: of the agents.
+        world: world in which the agents walked.
+        trajectories: trajectories of the agents.
     """
     require_matplotlib()
     from matplotlib.colors import LogNorm
@@ -320,13 +321,13 @@ def plot_visits(frame: NDArray[np.uint8], world: GridWorld, trajectories: Trajec
 def plot_paths(
     frame: NDArray[np.uint8], world: GridWorld, trajectories: Trajectories, *, agents: int = 150
 ) -> Figure:
-    """Draw the ways of some agents over the picture: a dot where one began, brighter later on.
+    """Draw the paths of some agents over the picture, from a dot at the start to brighter colours.
 
     Args:
         frame: uint8 (height, width, 3), RGB.
-        world: where they walked.
-        trajectories: of the agents.
-        agents: how many of them, evenly picked.
+        world: world in which the agents walked.
+        trajectories: trajectories of the agents.
+        agents: number of agents to draw, evenly picked.
     """
     require_matplotlib()
     from matplotlib.collections import LineCollection
@@ -334,7 +335,7 @@ def plot_paths(
     grid, offsets = world.grid, world.actions.offsets
     picked = np.unique(np.linspace(0, len(trajectories.cells) - 1, agents).astype(int))
     figure, axes = _over_picture(
-        frame, world, f"ways of {len(picked)} of {len(trajectories.cells):,} agents"
+        frame, world, f"paths of {len(picked)} of {len(trajectories.cells):,} agents"
     )
     lines, ages, begins = [], [], []
     for agent in picked:
@@ -358,11 +359,11 @@ def plot_paths(
 
 
 def plot_learning(curves: Mapping[str, Sequence[tuple[int, float]]], title: str = "") -> Figure:
-    """Draw learning curves: optimality after so many episodes.
+    """Draw learning curves: optimality by number of episodes.
 
     Args:
-        curves: by name, pairs of episodes and optimality.
-        title: above them.
+        curves: pairs (episodes, optimality) of each curve, by name.
+        title: title of the figure.
     """
     figure = _figure(8, 4.8)
     axes = figure.add_subplot()

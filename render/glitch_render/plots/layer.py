@@ -1,4 +1,4 @@
-"""Studies of a recipe's layer: what its agents see, learn and do, drawn on the picture."""
+"""Plots of a recipe's layer: what its agents see, learn and do, drawn on the picture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from glitch_render.recipe.model import Recipe
 __all__ = ["KINDS", "plot_layer"]
 
 KINDS = ("activation", "rewards", "values", "policy", "visits", "paths", "learning")
-"""What can be plotted of a layer."""
+"""Kinds of plots of a layer."""
 
 _POINTS = 9
 _FEWEST_EPISODES = 100
@@ -51,22 +51,22 @@ def plot_layer(
     """Plot a layer of a recipe on a picture.
 
     Args:
-        kind: one of ``KINDS``.
+        kind: kind of plot: activation, rewards, values, policy, visits, paths or learning.
         frame: uint8 (height, width, 3), RGB.
-        recipe: whose layer it is.
-        index: of the layer, from 0.
-        action: the one whose rewards are plotted; all by default.
-        activation: of the frame, where it is known already, in place of the recipe's.
-        cache: where activations, rewards and tables are kept, and recalled from.
-        progress: called as the layer learns.
+        recipe: recipe of the layer.
+        index: number of the layer, from 0.
+        action: action whose rewards are plotted; all by default.
+        activation: activation of the frame, if already known, instead of the recipe's.
+        cache: cache of activations, rewards and tables.
+        progress: callback that is told of the layer's learning.
 
     Returns:
         uint8 (height, width, 3), of the plot's own size.
 
     Raises:
-        SettingError: an unknown kind or action.
+        SettingError: the kind or the action is unknown.
         MissingExtraError: matplotlib is missing.
-        GlitchError: the frame, or a setting of the recipe with this frame, is wrong.
+        GlitchError: the frame is invalid, or a setting of the recipe does not fit it.
     """
     if kind not in KINDS:
         raise unknown_name_error("plot", kind, KINDS)
@@ -99,7 +99,7 @@ def _learning(
     world: GridWorld,
     progress: OnProgress | None,
 ) -> NDArray[np.uint8]:
-    """Draw how near the optimum the layer's learner comes with more and more episodes."""
+    """Draw how close the layer's learner comes to the optimum by number of episodes."""
     layer = recipe.layers[index]
     learner = layer.make_learner()
     counts = [layer.iterations]

@@ -1,1 +1,1 @@
-"""Recipes: layers with their settings, their files, and the forms made from them."""
+"""Recipes: layers and their settings, files, presets, and forms."""

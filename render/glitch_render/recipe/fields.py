@@ -1,4 +1,4 @@
-"""Types of a recipe's settings: their ranges, their keyframes, and how they are written."""
+"""Types of a recipe's settings: validation, keyframes and serialization."""
 
 from __future__ import annotations
 
@@ -54,10 +54,17 @@ def shown(
     step: int | None = None,
     file: bool = False,
 ) -> dict[str, Any]:
-    """Say where a setting stands among others, and over which values its slider goes.
+    """Return how a form shows a setting, for ``json_schema_extra``.
 
-    ``limits``, ``whole`` and ``step`` are for settings whose type does not say what is right,
-    ``file`` is for those that name a picture.
+    Args:
+        group: group of settings that it belongs to.
+        low: lower end of its slider.
+        high: upper end of its slider.
+        log: whether the slider is logarithmic.
+        limits: lowest and highest value, where the type does not determine them.
+        whole: whether only whole numbers are allowed, where the type does not determine it.
+        step: distance between allowed values, where it is not 1.
+        file: whether the setting names a picture.
     """
     span = None if low is None or high is None else [low, high]
     known = {
@@ -95,7 +102,7 @@ def _write_rate(rate: float | Schedule) -> float | dict[str, Any]:
 def _read_keyed(
     low: float = -math.inf, high: float = math.inf, *, whole: bool = False
 ) -> Callable[[Any], float | Keyframes]:
-    """Make the reader of a number within [low, high] that may be keyframed over time."""
+    """Return a validator for a number within [low, high] that may be keyframed."""
 
     def read(value: Any) -> float | Keyframes:
         if isinstance(value, Mapping):
@@ -109,7 +116,7 @@ def _read_keyed(
             value if isinstance(value, Keyframes) else numbers.validate_python(value)
         )
         values = keyed.values if isinstance(keyed, Keyframes) else (keyed,)
-        # Agents may fade in from none, but a layer that never has any is a mistake
+        # Agents may fade in from 0, but a layer that never has any is a mistake
         lowest = 0 if isinstance(keyed, Keyframes) and highest(keyed) >= low > 0 else low
         if not all(lowest <= one <= high for one in values):
             raise PydanticCustomError(
@@ -121,7 +128,7 @@ def _read_keyed(
 
 
 def write_keyed(value: float | Keyframes) -> float | dict[str, float]:
-    """Return a setting as a recipe writes it: a number, or its keyframes."""
+    """Return a setting as a recipe writes it: a number, or a table of keyframes."""
     return value.table() if isinstance(value, Keyframes) else value
 
 
@@ -172,9 +179,9 @@ File = Annotated[str, Field(min_length=1), AfterValidator(_allowed_path)]
 
 
 def checked_learner(value: Any, info: ValidationInfo) -> str | OwnLearner:
-    """Read who learns: the name of one that is installed or was given by hand, or an object."""
+    """Validate a learner: the name of one that is installed or was passed by hand, or an object."""
     if not isinstance(value, str):
-        # What a file says is text, a number, a list or a table: only Python's own are objects
+        # A file yields only text, numbers, lists and tables; anything else comes from Python
         if isinstance(value, bool | int | float | list | tuple | Mapping) or value is None:
             raise PydanticCustomError("learner_type", "should be a name")
         try:
@@ -189,22 +196,22 @@ def checked_learner(value: Any, info: ValidationInfo) -> str | OwnLearner:
     installed = learner_names()
     if re.fullmatch(r"[\w-]{1,100}", value):
         known = str(unknown_name_error("learner", value, installed))
-        message = f"{known}; a learner of somebody's own has to be given by hand"
+        message = f"{known}; a custom learner must be passed by hand"
     else:
         message = (
-            f"{shortened(value)!r} is not the name of a learner: a recipe runs no code of its "
-            f"own, so a learner of somebody's own has to be given by hand"
+            f"{shortened(value)!r} is not the name of a learner: recipes cannot run code, so a "
+            f"custom learner must be passed by hand"
         )
     raise PydanticCustomError("own_learner", "{message}", {"message": message})
 
 
 def write_learner(value: Any) -> str:
-    """Return the name of a learner, which is all that a recipe has of it."""
+    """Return the name of a learner, which is all that a recipe stores."""
     return value.name if isinstance(value, OwnLearner) else str(value)
 
 
 def odd_number(value: Any) -> Any:
-    """Refuse an even number."""
+    """Return a value unless it is an even number, which is refused."""
     if isinstance(value, int) and value % 2 == 0:
         raise PydanticCustomError("odd", "should be odd")
     return value

@@ -1,4 +1,4 @@
-"""Recipes out of files: TOML, or a picture or clip that carries one."""
+"""Read recipes from TOML files, or from pictures and clips that carry one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def recipe_text(path: str | Path) -> str:
     """Read the text of a recipe from a TOML file, or from a picture or clip that carries one.
 
     Raises:
-        RecipeError: missing, unreadable, or a picture or clip without a recipe.
+        RecipeError: the file is missing or unreadable, or is a picture or clip without a recipe.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -45,20 +45,20 @@ def read_recipe(
 ) -> Recipe:
     """Read a recipe from a TOML file, or from a picture or clip that carries one.
 
-    A picture may come from anybody: the recipe inside it runs no code, and names no file of yours
-    that would be opened, unless you allow it.
+    A picture may come from a stranger: the recipe inside it runs no code, and opens none of your
+    files without your permission.
 
     Args:
-        path: of the file.
-        learners: those that are given by hand, by the names that the recipe has for them: objects
-            with ``learn``, or what makes one.
-        trust_paths: take a recipe from inside a picture or clip although it names files (masks,
-            weights), which are opened when it is used; ``wanted_paths`` lists them.
+        path: path of the file.
+        learners: custom learners, by their names in the recipe: objects with ``learn``, or classes
+            or functions that make one.
+        trust_paths: accept a recipe from inside a picture or clip although it names files (masks,
+            weights), which are opened when it is used.
 
     Raises:
-        RecipeError: missing, malformed, a picture or clip without a recipe, or one whose recipe
-            names files.
-        SettingError: one of ``learners`` has no usable name, or is no learner.
+        RecipeError: the file is missing or malformed, is a picture or clip without a recipe, or is
+            one whose recipe names files.
+        SettingError: one of ``learners`` has no usable name, or is not a learner.
     """
     text = recipe_text(path)
     recipe = parse_recipe(read_toml(text, str(path)), str(path), text=text, learners=learners)

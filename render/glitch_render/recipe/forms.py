@@ -1,6 +1,6 @@
-"""Controls: what a form needs to know of each setting, read from the models of recipes and effects.
+"""Controls of forms, derived from the models of recipes and effects.
 
-A plug-in's effect has its controls as soon as it is declared: nothing is written twice.
+An effect from a plug-in has its controls as soon as it is declared; nothing is written twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 from glitch_agents.registry import learner_names
 from glitch_gym.activation import activation_names
 from glitch_render.effects import effects
-from glitch_render.recipe.model import Layer, Recipe, settings_model
+from glitch_render.recipe.layer_effects import settings_model
+from glitch_render.recipe.model import Layer, Recipe
 from glitch_render.recipe.presets import load_preset
 
 __all__ = [
@@ -38,21 +39,21 @@ class Control:
     """A setting as a form shows it.
 
     Args:
-        name: of the setting.
-        label: what to call it.
-        kind: a number, a pair of them, a switch, one of some choices, or a text.
-        help: what it does.
-        default: as recipes write it; ``None`` where the setting can be left open, or is asked for.
-        optional: whether it can be left open.
-        whole: whether only whole numbers are right.
-        low: the least that is right, if there is a limit.
-        high: the most, likewise.
-        span: of a slider, within the limits.
-        log: whether the slider goes by factors.
-        step: from one right value to the next, where it is not a matter of ``whole``.
-        file: whether a text names a picture.
-        choices: what can be chosen; of a text, what can be suggested.
-        group: of settings that it stands with.
+        name: name of the setting.
+        label: text of its label.
+        kind: kind of its value: a number, a pair of numbers, a switch, a choice, or a text.
+        help: what the setting does.
+        default: default as recipes write it; ``None`` if the setting is optional or required.
+        optional: whether the setting can be left empty.
+        whole: whether only whole numbers are allowed.
+        low: lowest allowed value, if there is a limit.
+        high: highest allowed value, if there is a limit.
+        span: range of its slider, within the limits.
+        log: whether the slider is logarithmic.
+        step: distance between allowed values, if ``whole`` does not determine it.
+        file: whether the text names a picture.
+        choices: values to choose from; for a text, suggestions.
+        group: group of settings that it belongs to.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Control:
     group: str = ""
 
     def limits(self) -> str:
-        """Say in a few words what is right."""
+        """Return the allowed values in a few words."""
         if self.kind == "switch":
             return "true, false"
         if self.choices:
@@ -86,7 +87,7 @@ class Control:
 
 @dataclass(frozen=True)
 class EffectForm:
-    """An effect as a form shows it: a line on what it does, and its controls."""
+    """An effect as a form shows it, with a summary and its controls."""
 
     name: str
     summary: str
@@ -94,10 +95,10 @@ class EffectForm:
 
 
 def controls_of(model: type[BaseModel]) -> tuple[Control, ...]:
-    """Describe the settings of a model, in its order.
+    """Return the controls of a model's settings, in its order.
 
     Args:
-        model: of a layer, a recipe, or an effect's parameters; lists and tables are left out.
+        model: model of a layer, a recipe, or an effect's parameters; lists and tables are omitted.
     """
     found = (_control(name, field) for name, field in model.model_fields.items())
     return tuple(one for one in found if one is not None)
@@ -159,7 +160,7 @@ def _choices(name: str, types: list[Any]) -> tuple[Any, ...]:
 
 
 def _unfold(annotation: Any) -> tuple[list[Any], list[Any]]:
-    """Return the plain types of an annotation, and all that is annotated on the way to them."""
+    """Return the plain types within an annotation, and all of their metadata."""
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         types, more = _unfold(inner)
@@ -173,7 +174,7 @@ def _unfold(annotation: Any) -> tuple[list[Any], list[Any]]:
 
 
 def _flat(metadata: Iterable[Any]) -> list[Any]:
-    """Give annotations one by one; those of a ``Field`` are inside it."""
+    """Return metadata one by one, with that inside a ``Field`` unpacked."""
     return [part for one in metadata for part in getattr(one, "metadata", None) or [one]]
 
 
@@ -197,7 +198,7 @@ def _limits(metadata: list[Any], whole: bool) -> tuple[float | None, float | Non
 def _span(
     wished: Any, low: float | None, high: float | None, default: Any
 ) -> tuple[float, float] | None:
-    """Choose what a slider goes over: as wished, or the limits, or about the default."""
+    """Return the range of a slider: as declared, or its limits, or a range around the default."""
     if wished:
         return float(wished[0]), float(wished[1])
     if low is not None and high is not None:
@@ -210,17 +211,17 @@ def _span(
 
 
 def layer_form() -> tuple[Control, ...]:
-    """Describe the settings of a layer, its effects left out."""
+    """Return the controls of a layer, without its effects."""
     return tuple(one for one in controls_of(Layer) if one.group)
 
 
 def recipe_form() -> tuple[Control, ...]:
-    """Describe the settings of a recipe that say where the subject of its picture is."""
+    """Return the controls of a recipe's activation."""
     return tuple(one for one in controls_of(Recipe) if one.group)
 
 
 def effect_forms() -> tuple[EffectForm, ...]:
-    """Describe every effect there is, plug-ins included: its parameters, noise and weight."""
+    """Return the forms of all effects, including those from plug-ins."""
     return tuple(
         EffectForm(name, effect.summary, controls_of(settings_model(name)))
         for name, effect in effects().items()
@@ -228,7 +229,7 @@ def effect_forms() -> tuple[EffectForm, ...]:
 
 
 def forms() -> dict[str, Any]:
-    """Return all forms as a table of plain values, and a layer that looks well to begin with."""
+    """Return all forms as plain values, and a layer that is a good starting point."""
     layer = load_preset().layers[0]
     return {
         "layer": [asdict(one) for one in layer_form()],

@@ -15,11 +15,11 @@ __all__ = ["Keyframes", "highest", "last", "parse_keyframes", "value_at"]
 
 @dataclass(frozen=True)
 class Keyframes:
-    """Values at times; straight lines between them, level before the first and after the last.
+    """Values at times, interpolated linearly, and constant before the first and after the last.
 
     Args:
-        times: seconds from the start of the output, ascending.
-        values: one for each time.
+        times: times in seconds from the start of the output, ascending.
+        values: value at each time.
     """
 
     times: tuple[float, ...]
@@ -27,9 +27,9 @@ class Keyframes:
 
     def __post_init__(self) -> None:
         if not self.times or len(self.times) != len(self.values):
-            raise SettingError("keyframes need at least one time, and a value for each")
+            raise SettingError("keyframes need at least one time, and one value per time")
         if any(after <= before for before, after in pairwise(self.times)):
-            raise SettingError("the times of keyframes must ascend")
+            raise SettingError("the times of keyframes must be ascending")
 
     def at(self, seconds: float) -> float:
         """Return the value at a time."""
@@ -43,18 +43,17 @@ class Keyframes:
         return self.values[right - 1] + share * (self.values[right] - self.values[right - 1])
 
     def table(self) -> dict[str, float]:
-        """Return the table that stands for it in a recipe."""
+        """Return the keyframes as a recipe's table."""
         return {str(time): value for time, value in zip(self.times, self.values, strict=True)}
 
 
 def parse_keyframes(table: Mapping[str, Any]) -> Keyframes:
-    """Read ``{0.0 = 0, 2.5 = 800}``, seconds and values.
+    """Parse keyframes such as ``{0.0 = 0, 2.5 = 800}``, a table from seconds to values.
 
-    TOML takes the dot of a bare ``2.5`` for that of a path, so a table in the table is understood
-    as well.
+    TOML reads a bare ``2.5`` as a dotted key, so nested tables are accepted as well.
 
     Raises:
-        SettingError: a time or a value that is no number.
+        SettingError: a time or a value is not a number.
     """
     found: dict[float, float] = {}
 
@@ -82,15 +81,15 @@ def parse_keyframes(table: Mapping[str, Any]) -> Keyframes:
 
 
 def value_at(setting: float | Keyframes, seconds: float) -> float:
-    """Return a setting at a time, whether it changes or not."""
+    """Return the value of a setting at a time, whether or not it is keyframed."""
     return setting.at(seconds) if isinstance(setting, Keyframes) else setting
 
 
 def last(setting: float | Keyframes) -> float:
-    """Return a setting at the end, which is what a still shows."""
+    """Return the last value of a setting, which is what a still shows."""
     return setting.values[-1] if isinstance(setting, Keyframes) else setting
 
 
 def highest(setting: float | Keyframes) -> float:
-    """Return the highest value that a setting takes."""
+    """Return the highest value of a setting."""
     return max(setting.values) if isinstance(setting, Keyframes) else setting

@@ -1,4 +1,4 @@
-"""Validation errors in words."""
+"""Messages for validation errors."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 _WORDED = ("effect", "effects", "layers", "learner", "own_learner", "path")
-"""Kinds of errors whose message has the value already."""
+"""Types of errors whose message already contains the value."""
 
 
 def error_message(error: Any) -> str:
-    """Say one of pydantic's errors in our words."""
+    """Return our message for one of pydantic's errors."""
     kind, given = error["type"], error.get("input")
     if kind == "missing":
         return "is missing"
@@ -37,5 +37,5 @@ def error_message(error: Any) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return a text, its end left out where it is long."""
+    """Return a text, cut off if it is long."""
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

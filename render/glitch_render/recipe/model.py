@@ -1,17 +1,15 @@
 """Recipes: an ordered list of layers with a seed, written in TOML.
 
-A recipe is checked as a whole: every error at once, each with its path. Layers are counted from 1
-in paths (``layers.1.agents``), in messages and on the command line.
+A recipe is validated as a whole: all errors are reported at once, each with its path. Layers are
+numbered from 1 in paths (``layers.1.agents``), in messages and on the command line.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import lru_cache
-from typing import Annotated, Any, Literal, cast
+from dataclasses import fields
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import (
@@ -21,28 +19,22 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    ValidationError,
     ValidationInfo,
-    create_model,
     field_serializer,
     field_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from glitch_agents.learner import Learner
 from glitch_agents.registry import OwnLearner, make_learner
-from glitch_gym.actions import BUILT_IN_EFFECTS
-from glitch_gym.errors import GlitchError, RecipeError
-from glitch_gym.plugins import contained
-from glitch_gym.settings import Noise, WorldSettings, effect_noise
-from glitch_render.effects import EffectParameters, get_effect
+from glitch_gym.errors import RecipeError
+from glitch_gym.settings import WorldSettings
 from glitch_render.engine.overlay import Blend
 from glitch_render.recipe.fields import (
     Count,
     File,
     Finite,
     Frames,
-    Keyed,
     KeyedCount,
     KeyedShare,
     Rate,
@@ -51,130 +43,24 @@ from glitch_render.recipe.fields import (
     checked_learner,
     odd_number,
     shown,
-    write_keyed,
     write_learner,
 )
-from glitch_render.recipe.keyframes import Keyframes, highest
-from glitch_render.recipe.messages import MOST_PROBLEMS, error_message
+from glitch_render.recipe.keyframes import highest
+from glitch_render.recipe.layer_effects import LayerEffect, read_layer_effects, settings_model
 
-__all__ = ["Layer", "LayerEffect", "Recipe", "settings_model"]
-
-
-@dataclass(frozen=True)
-class LayerEffect:
-    """An effect as a layer uses it.
-
-    Args:
-        noise: on its reward, as agents learn.
-        parameters: its own.
-        weight: added to the value of its actions as agents walk, and may change over time.
-    """
-
-    noise: Noise
-    parameters: EffectParameters
-    weight: float | Keyframes = 0.0
-
-    def settings(self) -> dict[str, Any]:
-        """Return the flat table that stands for it in a recipe."""
-        return {
-            "mean": self.noise.mean,
-            "std": self.noise.std,
-            "weight": write_keyed(self.weight),
-            **self.parameters.model_dump(mode="json"),
-        }
-
-
-@lru_cache(maxsize=64)
-def settings_model(name: str) -> type[BaseModel]:
-    """Make the model of an effect's table: its own parameters, its noise and its weight.
-
-    Args:
-        name: of the effect.
-    """
-    noise = effect_noise([name])[name]
-    fields: dict[str, Any] = {
-        "mean": (
-            float,
-            Field(
-                noise.mean,
-                allow_inf_nan=False,
-                title="importance",
-                description="mean of its reward noise; higher is more often",
-                json_schema_extra=shown("reward", -1, 1),
-            ),
-        ),
-        "std": (
-            float,
-            Field(
-                noise.std,
-                ge=0,
-                allow_inf_nan=False,
-                title="spread",
-                description="standard deviation of its reward noise",
-                json_schema_extra=shown("reward", 0, 1),
-            ),
-        ),
-        "weight": (
-            Keyed,
-            Field(
-                0.0,
-                description="added to the value of its actions as agents walk",
-                json_schema_extra=shown("reward", -2, 2),
-            ),
-        ),
-    }
-    return cast(
-        type[BaseModel],
-        create_model(f"{name}_settings", __base__=get_effect(name).parameters, **fields),
-    )
-
-
-def _layer_effect(name: str, value: Any) -> LayerEffect:
-    if isinstance(value, LayerEffect):
-        return value
-    settings = settings_model(name).model_validate_json(json.dumps(value))
-    given = settings.model_dump()
-    noise = Noise(given.pop("mean"), given.pop("std"))
-    del given["weight"]
-    weight: float | Keyframes = getattr(settings, "weight")  # noqa: B009
-    return LayerEffect(noise, get_effect(name).parameters(**given), weight)
-
-
-def _layer_effects(value: Any) -> dict[str, LayerEffect]:
-    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
-        value = {name: {} for name in value}
-    if not isinstance(value, Mapping) or not value:
-        raise PydanticCustomError(
-            "effects", "should be a list of effect names, or a table of them, with one at least"
-        )
-    found: dict[str, LayerEffect] = {}
-    wrong: list[InitErrorDetails] = []
-    for name, settings in value.items():
-        if len(wrong) >= MOST_PROBLEMS:
-            break
-        try:
-            get_effect(name)
-            if name in BUILT_IN_EFFECTS:
-                found[name] = _layer_effect(name, settings)
-                continue
-            with contained(f"the effect {name!r}", ValidationError, TypeError):
-                found[name] = _layer_effect(name, settings)
-        except ValidationError as error:
-            for one in error.errors():
-                kind = PydanticCustomError("effect", "{message}", {"message": error_message(one)})
-                wrong.append(
-                    InitErrorDetails(type=kind, loc=(name, *one["loc"]), input=one["input"])
-                )
-        except (GlitchError, TypeError) as error:
-            kind = PydanticCustomError("effect", "{message}", {"message": str(error)})
-            wrong.append(InitErrorDetails(type=kind, loc=(name,), input=settings))
-    if wrong:
-        raise ValidationError.from_exception_data("effects", wrong)
-    return found
+__all__ = ["Layer", "Recipe"]
 
 
 class Layer(BaseModel):
-    """One grid with all its settings."""
+    """One grid with all of its settings.
+
+    Example:
+        >>> layer = Layer(grid=(40, 20), effects=["same", "pixelate"], agents=400)
+        >>> list(layer.effects)
+        ['same', 'pixelate']
+        >>> layer.lifetime
+        20
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -183,39 +69,41 @@ class Layer(BaseModel):
     )
     fit: Literal["pad", "stretch"] = Field(
         "pad",
-        description="square cells with the rest prohibited, or the grid over the whole frame",
+        description="pad: square cells, the rest prohibited; stretch: grid over the whole frame",
         json_schema_extra=shown("grid"),
     )
     orient: Literal["auto", "fixed"] = Field(
         "auto",
-        description="auto lays the grid's longer side along the picture's",
+        description="auto aligns the grid's longer side with the picture's",
         json_schema_extra=shown("grid"),
     )
     moves: Literal[4, 8] = Field(
         4, description="8 adds the diagonals", json_schema_extra=shown("grid")
     )
-    effects: Annotated[dict[str, LayerEffect], PlainValidator(_layer_effects)] = Field(
-        default_factory=lambda: _layer_effects(["same", "pixelate", "desaturate", "invert"]),
-        description="effect names, each with mean and std of its reward noise and its parameters",
+    effects: Annotated[dict[str, LayerEffect], PlainValidator(read_layer_effects)] = Field(
+        default_factory=lambda: read_layer_effects(["same", "pixelate", "desaturate", "invert"]),
+        description="effects, each with the mean and std of its reward noise and its parameters",
     )
 
     objective: Literal["escape", "linger"] = Field(
         "escape",
-        description="run out through what is active, or stay where it is active",
+        description="escape: run out through active cells; linger: stay on active cells",
         json_schema_extra=shown("reward"),
     )
     reward_range: tuple[Finite, Finite] | None = Field(
         None,
         strict=False,
-        description="rewards of activation 0 and 1, in place of the objective's",
+        description="rewards for activation 0 and 1, instead of the objective's",
         json_schema_extra=shown("reward", -1, 1),
     )
     exit_reward: Finite | None = Field(
-        None, description="in place of the objective's", json_schema_extra=shown("reward", -1, 2)
+        None,
+        description="reward for leaving, instead of the objective's",
+        json_schema_extra=shown("reward", -1, 2),
     )
     prohibited_reward: Finite = Field(
         -1.0,
-        description="for walking into a prohibited cell",
+        description="reward for walking into a prohibited cell",
         json_schema_extra=shown("reward", -2, 0),
     )
     invert: bool = Field(False, description="use 1 − activation", json_schema_extra=shown("reward"))
@@ -231,12 +119,12 @@ class Layer(BaseModel):
         PlainSerializer(write_learner, return_type=str),
     ] = Field(
         "q_learning",
-        description="who learns: the name of one that is installed, or of one given by hand",
+        description="name of a learner that is installed or passed by hand",
         json_schema_extra=shown("learning"),
     )
     iterations: Count = Field(
         10_000,
-        description="training episodes",
+        description="number of training episodes",
         json_schema_extra=shown("learning", 100, 1_000_000, log=True),
     )
     alpha: Rate = Field(
@@ -244,7 +132,9 @@ class Layer(BaseModel):
         description="learning rate in 0…1, or {start, end, over, shape}",
         json_schema_extra=shown("learning", 0, 1, limits=(0, 1)),
     )
-    gamma: Share = Field(0.95, description="discount", json_schema_extra=shown("learning", 0, 1))
+    gamma: Share = Field(
+        0.95, description="discount factor", json_schema_extra=shown("learning", 0, 1)
+    )
     epsilon: Rate = Field(
         0.1,
         description="exploration in 0…1, or {start, end, over, shape}",
@@ -252,27 +142,29 @@ class Layer(BaseModel):
     )
     initial: Finite = Field(
         0.0,
-        description="value of an action before it is tried",
+        description="initial value of every action",
         json_schema_extra=shown("learning", -2, 2),
     )
     ties: Literal["random", "first"] = Field(
-        "random", description="among equal best actions", json_schema_extra=shown("learning")
+        "random",
+        description="how ties between best actions are broken",
+        json_schema_extra=shown("learning"),
     )
 
     agents: KeyedCount = Field(
         1_000,
-        description="how many walk the picture, or {seconds = many}",
+        description="number of agents, or {seconds = number}",
         json_schema_extra=shown("walk", 1, 50_000, log=True, limits=(1, 1e8), whole=True),
     )
     lifetime: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        20, description="steps of an agent", json_schema_extra=shown("walk", 1, 200, log=True)
+        20, description="steps of each agent", json_schema_extra=shown("walk", 1, 200, log=True)
     )
     repeat_agents: bool = Field(
-        False, description="draw all agents afresh at every step", json_schema_extra=shown("walk")
+        False, description="place all agents afresh at every step", json_schema_extra=shown("walk")
     )
     preserve: bool = Field(
         True,
-        description="in video, keep the layer's history over the frames",
+        description="in video, keep the layer's history from frame to frame",
         json_schema_extra=shown("clip"),
     )
     trail: Frames | None = Field(
@@ -283,7 +175,7 @@ class Layer(BaseModel):
     )
     steps_per_frame: Annotated[int, Field(ge=1, le=10_000)] = Field(
         1,
-        description="in video, steps that agents take at once",
+        description="in video, steps that agents take at a time",
         json_schema_extra=shown("clip", 1, 20),
     )
     hold: Frames = Field(
@@ -293,7 +185,7 @@ class Layer(BaseModel):
     )
     start: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
         0,
-        description="in video, frame of the first births",
+        description="in video, frame at which the first agents are born",
         json_schema_extra=shown("clip", 0, 500),
     )
     ramp: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
@@ -303,17 +195,17 @@ class Layer(BaseModel):
     )
     respawn: bool = Field(
         False,
-        description="in video, be born again when a lifetime is over",
+        description="in video, agents are born again at the end of their lifetime",
         json_schema_extra=shown("clip"),
     )
     explore: KeyedShare = Field(
         0.0,
-        description="probability of a random action as agents walk, or {seconds = probability}",
+        description="probability of a random action, or {seconds = probability}",
         json_schema_extra=shown("walk", 0, 1, limits=(0, 1)),
     )
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0,
-        description="0 follows the best action; above, actions are drawn by softmax; not with "
+        description="0 follows the best action; above 0, actions are drawn by softmax; not with "
         "explore",
         json_schema_extra=shown("walk", 0, 2),
     )
@@ -326,17 +218,17 @@ class Layer(BaseModel):
 
     opacity: KeyedShare = Field(
         1.0,
-        description="of the layer over what was before, 0…1, or {seconds = opacity}",
+        description="opacity of the layer, 0…1, or {seconds = opacity}",
         json_schema_extra=shown("overlay", 0, 1, limits=(0, 1)),
     )
     blend: Blend = Field(
         "normal",
-        description="how the layer meets what was before, where agents have been",
+        description="how the layer blends with what is below, where agents have been",
         json_schema_extra=shown("overlay"),
     )
     mask: File | None = Field(
         None,
-        description="a picture that holds the layer to where it is white",
+        description="a picture; the layer shows only where it is white",
         json_schema_extra=shown("overlay", file=True),
     )
     mask_above: Share | None = Field(
@@ -351,7 +243,7 @@ class Layer(BaseModel):
     )
     mask_soft: Share = Field(
         0.0,
-        description="edge of the mask, as a share of the height",
+        description="width of the mask's edge, as a share of the height",
         json_schema_extra=shown("overlay", 0, 0.2),
     )
 
@@ -366,7 +258,7 @@ class Layer(BaseModel):
     def _without_explore(cls, value: float, info: ValidationInfo) -> float:
         if value > 0 and highest(info.data.get("explore", 0.0)) > 0:
             raise PydanticCustomError(
-                "exclusive", "should be 0 where explore is set: a layer takes one of the two"
+                "exclusive", "should be 0 if explore is set: a layer can have only one of the two"
             )
         return value
 
@@ -376,7 +268,7 @@ class Layer(BaseModel):
 
     @property
     def learner_name(self) -> str:
-        """Name of the learner, which is all that outputs are told of it."""
+        """Name of the learner, which is all that outputs store."""
         return write_learner(self.learner)
 
     def world_settings(self) -> WorldSettings:
@@ -386,10 +278,10 @@ class Layer(BaseModel):
         return WorldSettings(**{**named, "effects": noise})
 
     def make_learner(self) -> Learner:
-        """Make the learner of this layer, told of those settings that it takes.
+        """Return the learner of this layer, made with the settings that it accepts.
 
         Raises:
-            SettingError: a learner of somebody's own cannot be made.
+            SettingError: a custom learner cannot be constructed.
         """
         return make_learner(
             self.learner if isinstance(self.learner, OwnLearner) else self.learner_name,
@@ -402,13 +294,24 @@ class Layer(BaseModel):
 
 
 class Recipe(BaseModel):
-    """An ordered list of layers with a seed: all that is needed to do a picture again."""
+    """An ordered list of layers with a seed: everything needed to make a picture again.
+
+    Example:
+        >>> recipe = Recipe(layers=[Layer(grid=(40, 20), agents=400)], seed=3)
+        >>> print(recipe.to_toml(brief=True))
+        seed = 3
+        <BLANKLINE>
+        [[layers]]
+        grid = [40, 20]
+        agents = 400
+        ...
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    description: str = Field("", description="what it looks like, in a line")
-    family: str = Field("", description="of presets that it belongs to")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of every random draw")
+    description: str = Field("", description="what it looks like, in one line")
+    family: str = Field("", description="family of presets that it belongs to")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="seed of every random draw")
     activation: File = Field(
         "efficientnet_lite0",
         description="efficientnet_lite0, resnet18, spectral_residual, edges, or a mask picture",
@@ -416,7 +319,7 @@ class Recipe(BaseModel):
     )
     weights: File | None = Field(
         None,
-        description="file with weights for the network",
+        description="file with the network's weights",
         json_schema_extra=shown("subject"),
     )
     cam_every: Frames = Field(
@@ -426,7 +329,7 @@ class Recipe(BaseModel):
     )
     cam_smoothing: Annotated[float, Field(ge=0, le=10_000)] = Field(
         12.0,
-        description="in video, frames that activations are smoothed over; 0 for none",
+        description="in video, frames over which activations are smoothed; 0 for none",
         json_schema_extra=shown("subject", 0, 50),
     )
     layers: tuple[Layer, ...] = Field(strict=False)
@@ -442,9 +345,9 @@ class Recipe(BaseModel):
 
     @property
     def painted(self) -> tuple[tuple[int, Layer], ...]:
-        """The layers that are painted, with their numbers from 0: not those that are muted.
+        """Painted layers, with their numbers from 0: those that are not muted.
 
-        If any is solo, those that are solo and nothing else.
+        If any layer is solo, only the solo layers.
         """
         solo = any(layer.solo for layer in self.layers)
         return tuple(
@@ -457,10 +360,10 @@ class Recipe(BaseModel):
         """Write the recipe as TOML.
 
         Args:
-            brief: leave out what is as it would be anyhow; else every setting is spelled out.
+            brief: omit settings that equal their defaults; otherwise spell out every setting.
 
         Raises:
-            RecipeError: a file's name that is not UTF-8, which TOML cannot hold.
+            RecipeError: the name of a file is not UTF-8, as TOML requires.
         """
         data = self.model_dump(mode="json", exclude_none=True)
         if brief:
@@ -470,7 +373,7 @@ class Recipe(BaseModel):
                 if name in ("layers", "seed") or value != _usual(Recipe, name)
             }
             data["layers"] = [_brief_layer(layer) for layer in data["layers"]]
-        # One line for what is short: tomli-w gives each entry of a list its own
+        # Short lists on one line; tomli-w puts each entry on its own
         text = _SHORT_LIST.sub(
             lambda found: f"[{', '.join(found[1].replace(',', '').split())}]", tomli_w.dumps(data)
         )
@@ -478,8 +381,8 @@ class Recipe(BaseModel):
             text.encode()
         except UnicodeEncodeError as error:
             raise RecipeError(
-                "the name of a file that the recipe needs is not UTF-8, so the recipe cannot be "
-                "written down; rename the file"
+                "the recipe names a file whose name is not UTF-8, so it cannot be written as TOML; "
+                "rename the file"
             ) from error
         return text
 
@@ -488,7 +391,7 @@ _SHORT_LIST = re.compile(r"\[\n((?:    [-+\d.e]+,\n)+)\]")
 
 
 def _usual(model: type[BaseModel], name: str) -> Any:
-    """Return a setting's default, as it is written."""
+    """Return a setting's default, as recipes write it."""
     default = model.model_fields[name].get_default(call_default_factory=True)
     return list(default) if isinstance(default, tuple) else default
 

@@ -1,4 +1,4 @@
-"""Files that a recipe would open, and whether it may."""
+"""Find the files that a recipe would open, and check whether it may."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class WantedPath:
     """A file that a recipe would open.
 
     Args:
-        setting: that names it, such as ``layers.1.mask``.
-        path: as the recipe has it.
+        setting: setting that names the file, such as ``layers.1.mask``.
+        path: path as the recipe writes it.
     """
 
     setting: str
@@ -33,9 +33,9 @@ class WantedPath:
 
 
 def wanted_paths(recipe: Recipe) -> tuple[WantedPath, ...]:
-    """Return the files that a recipe would open, muted layers' included; nothing is opened.
+    """Return the files that a recipe would open, including those of muted layers; open none.
 
-    Samples and activations that are installed are not files of the user's.
+    Samples and installed activations do not count as the user's files.
     """
     found = []
     if not is_activation_name(recipe.activation):
@@ -49,15 +49,15 @@ def wanted_paths(recipe: Recipe) -> tuple[WantedPath, ...]:
 
 
 def check_wanted_paths(recipe: Recipe, origin: str, *, by_hand: Iterable[str] = ()) -> None:
-    """Refuse a recipe from inside a picture or clip that would open files of the user's.
+    """Check that a recipe from inside a picture or clip opens none of the user's files.
 
     Args:
-        recipe: to look at.
+        recipe: the recipe.
         origin: the picture or clip, for the message.
-        by_hand: settings, or tables of them, that a person gave in place of the recipe's own.
+        by_hand: settings, or tables of settings, that the user replaced by hand.
 
     Raises:
-        RecipeError: with the files that are wanted.
+        RecipeError: the recipe names files; the message lists them.
     """
     given = tuple(by_hand)
     wanted = [
@@ -72,7 +72,7 @@ def check_wanted_paths(recipe: Recipe, origin: str, *, by_hand: Iterable[str] = 
         files += f" and {len(wanted) - _MOST_NAMED} more"
     problems = tuple(Problem(f"{one.setting} wants to open {one.path}") for one in wanted)
     raise RecipeError(
-        f"the recipe inside {origin} wants to open {files}, which came with it from elsewhere",
+        f"the recipe inside {origin} wants to open {files}, which its author chose",
         problems,
         hint=Hint.TRUST_PATHS,
         path=wanted[0].path,

@@ -1,4 +1,4 @@
-"""The presets, which are recipes in files of this package."""
+"""The presets: recipes that come with this package, as TOML files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["DEFAULT_PRESET", "load_preset", "preset_names", "preset_text"]
 
 
 DEFAULT_PRESET = "undertow"
-"""What the command line paints with unless told otherwise."""
+"""The preset that the command line uses by default."""
 
 
 def _preset_folder() -> Any:
-    return resources.files("glitch_render") / "presets"
+    return resources.files("glitch_render.recipe") / "presets"
 
 
 @lru_cache(maxsize=1)
 def preset_names() -> tuple[str, ...]:
-    """Names of the presets: the default one first, ours, then the post's."""
+    """Return the names of the presets: the default first, then ours, then the post's."""
     names = [
         entry.name.removesuffix(".toml")
         for entry in _preset_folder().iterdir()
@@ -37,10 +37,10 @@ def preset_names() -> tuple[str, ...]:
 
 
 def preset_text(name: str) -> str:
-    """Return a preset as it is written.
+    """Return the TOML text of a preset.
 
     Raises:
-        SettingError: unknown.
+        SettingError: the preset is unknown.
     """
     if name not in preset_names():
         raise unknown_name_error("preset", name, preset_names())
@@ -52,6 +52,10 @@ def load_preset(name: str = DEFAULT_PRESET) -> Recipe:
     """Return a preset as a recipe.
 
     Raises:
-        SettingError: unknown.
+        SettingError: the preset is unknown.
+
+    Example:
+        >>> load_preset("weave").family
+        'fine'
     """
     return parse_recipe(read_toml(preset_text(name), f"preset {name}"), f"preset {name}")

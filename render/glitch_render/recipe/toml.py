@@ -1,4 +1,4 @@
-"""Recipes as TOML: read, changed by single settings, and validated with lines in errors."""
+"""Recipes as TOML: parsing, changes of single settings, and errors with line numbers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from glitch_agents.schedule import Schedule
 from glitch_gym.errors import Hint, Problem, RecipeError, unknown_name_error
 from glitch_gym.input import LARGEST_TEXT, read_text
 from glitch_render.effects import effects
+from glitch_render.recipe.layer_effects import settings_model
 from glitch_render.recipe.messages import MOST_PROBLEMS, UNKNOWN, error_message, shortened
-from glitch_render.recipe.model import Layer, Recipe, settings_model
+from glitch_render.recipe.model import Layer, Recipe
 
 __all__ = ["apply_settings", "line_of", "parse_recipe", "read_recipe_file", "read_toml"]
 
@@ -26,12 +27,12 @@ __all__ = ["apply_settings", "line_of", "parse_recipe", "read_recipe_file", "rea
 _DEEPEST = 32
 
 
-# The time that tomllib needs for a dotted key grows by the square of its parts
+# tomllib takes quadratic time for the parts of a dotted key
 _LONG_KEY = re.compile(r"""(?:(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 
 
 def _near(error: Any) -> str:
-    """Suggest the known setting that an unknown one may stand for."""
+    """Return a suggestion for an unknown setting."""
     location = error["loc"]
     *_, last = location
     if len(location) == 1:
@@ -55,14 +56,14 @@ _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"
 
 
 def line_of(text: str, path: Sequence[int | str]) -> int:
-    """Find the line of TOML where a setting stands, or else the nearest table around it.
+    """Return the line of a setting in TOML, or of the innermost table around it.
 
     Args:
-        text: of the file.
-        path: of the setting; entries of lists are counted from 0.
+        text: text of the file.
+        path: path of the setting, with list entries numbered from 0.
 
     Returns:
-        The line's number, from 1.
+        number of the line, from 1.
     """
     wanted = tuple(str(part) for part in path)
     counted: dict[str, int] = {}
@@ -95,7 +96,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _explain(error: ValidationError, text: str) -> list[Problem]:
-    """Return the first problems of a recipe, each with its line where there is a text."""
+    """Return the first problems of a recipe, each with its line if there is a text."""
     problems = []
     for one in error.errors(include_url=False)[:MOST_PROBLEMS]:
         unknown = one["type"] in UNKNOWN or "not a known setting" in one["msg"]
@@ -111,18 +112,18 @@ def parse_recipe(
     text: str = "",
     learners: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """Check a recipe that was read from TOML; nothing that it names is imported or opened.
+    """Validate a recipe read from TOML, without importing or opening anything it names.
 
     Args:
-        data: as ``tomllib`` gives it.
-        origin: its file, for messages.
-        text: that it was read from, with which each error says its line.
-        learners: those that are given by hand, by the names that the recipe has for them: objects
-            with ``learn``, or what makes one.
+        data: the recipe as ``tomllib`` returns it.
+        origin: the recipe's file, for messages.
+        text: text of the recipe, so that errors can give line numbers.
+        learners: custom learners, by their names in the recipe: objects with ``learn``, or classes
+            or functions that make one.
 
     Raises:
-        RecipeError: whatever is wrong with it: every error, each with its path.
-        SettingError: one of ``learners`` has no usable name, or is no learner.
+        RecipeError: the recipe is invalid; the message lists every problem with its path.
+        SettingError: one of ``learners`` has no usable name, or is not a learner.
     """
     own = {name: _own_learner(name, given) for name, given in (learners or {}).items()}
     try:
@@ -150,11 +151,11 @@ def _recipe_error(
 
 
 def read_toml(text: str, origin: str) -> dict[str, Any]:
-    """Read TOML.
+    """Parse the TOML of a recipe.
 
     Raises:
-        RecipeError: a syntax error, with line and column; more text than any recipe has; or values
-            that are nested too deep.
+        RecipeError: there is a syntax error, given with line and column; the text is too long; or
+            values are nested too deeply.
     """
     if len(text) > LARGEST_TEXT:
         raise RecipeError(f"{origin} is too long: more than {LARGEST_TEXT:,} characters")
@@ -170,17 +171,17 @@ def read_toml(text: str, origin: str) -> dict[str, Any]:
 
 
 def _place(text: str, at: int) -> str:
-    """Return where a character stands, as tomllib's own errors say it."""
+    """Return the position of a character, worded as in tomllib's errors."""
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
     return f" (at line {line}, column {column})"
 
 
 def _load_toml(text: str) -> dict[str, Any]:
-    """Parse TOML whose numbers and nesting are of a size that a person writes.
+    """Parse TOML whose numbers and nesting are of reasonable size.
 
     Raises:
-        TOMLDecodeError: a syntax error, with line and column; or a number or a nesting that is
-            beyond all sense.
+        TOMLDecodeError: there is a syntax error, given with line and column, or a number or the
+            nesting is unreasonably large.
     """
     if found := _LONG_KEY.search(text):
         raise tomllib.TOMLDecodeError(f"A key has too many parts{_place(text, found.start())}")
@@ -191,7 +192,7 @@ def _load_toml(text: str) -> dict[str, Any]:
     except RecursionError:
         raise tomllib.TOMLDecodeError("Values are nested too deep") from None
     except ValueError as error:
-        # Python reads no integer of thousands of digits
+        # Python refuses integers of thousands of digits
         found = re.search(r"\d[\d_]{4000,}", text)
         place = _place(text, found.start()) if found else ""
         raise tomllib.TOMLDecodeError(f"A number has too many digits{place}") from error
@@ -211,10 +212,11 @@ def _load_toml(text: str) -> dict[str, Any]:
 def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Change a recipe's data by texts such as ``layers.1.agents=800``.
 
-    The value is read as TOML, and as plain text where it is none; layers are counted from 1.
+    The value is parsed as TOML, falling back to plain text. Layers are numbered from 1.
 
     Raises:
-        RecipeError: no ``=``, no such layer, or a path through something that is not a table.
+        RecipeError: a setting has no ``=``, names a layer that does not exist, or leads through
+            something that is not a table.
     """
     changed: dict[str, Any] = copy.deepcopy(dict(data))
     for setting in settings:
@@ -254,10 +256,10 @@ def apply_settings(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str
 
 
 def _entry(places: list[Any], key: str, shown: str) -> Any:
-    # Python reads no integer of thousands of digits
+    # Python refuses integers of thousands of digits
     if not key.isdecimal() or len(key) > 9 or not 1 <= int(key) <= len(places):
         raise RecipeError(
-            f"the setting {shown!r}: there is no layer {shortened(key)}; layers are numbered 1 to "
+            f"the setting {shown!r}: no layer {shortened(key)}; layers are numbered 1 to "
             f"{len(places)}"
         )
     return places[int(key) - 1]
@@ -267,6 +269,6 @@ def read_recipe_file(path: Path) -> str:
     """Read the text of a recipe from a TOML file.
 
     Raises:
-        RecipeError: missing or unreadable.
+        RecipeError: the file is missing or unreadable.
     """
     return read_text(path, "recipe", error=RecipeError)
