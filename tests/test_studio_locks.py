@@ -355,7 +355,7 @@ def test_a_file_that_was_not_uploaded_is_never_opened(running, secret, handler, 
     status, answer = running.join("thief", handler, [file_data(secret, **more)])
     assert status == 400
     assert answer["detail"] == "only a file that was uploaded in this tab can be opened"
-    assert running.files() == before
+    assert set(running.files()) <= set(before), "other uploads may have ended meanwhile"
     for path in (secret, f"file={secret}", "file=/etc/passwd"):
         assert running.fetch(f"/gradio_api/{path}")[0] == 404
 
@@ -585,7 +585,7 @@ def test_what_is_no_form_with_one_file_is_refused_and_leaves_nothing(running, bo
         assert status == 400, answer
         assert b"form with one file" in answer
     assert running.fetch("/mask", b"x", {"X-Studio-Tab": token})[0] == 400
-    assert running.files() == before
+    assert set(running.files()) <= set(before), "other uploads may have ended meanwhile"
 
 
 def test_a_tab_uploads_so_many_files_and_so_fast_and_no_more(running):
@@ -867,7 +867,7 @@ def test_a_foreign_page_gets_nothing_even_if_it_knows_where_the_studio_lies(
     value = running.cookie[1]
     assert foreign.seen
     assert not [seen for seen in foreign.seen if value in seen], "no port but ours has the cookie"
-    assert running.files() == before
+    assert set(running.files()) <= set(before), "other uploads may have ended meanwhile"
     with tab.shows_anew():
         tab.page.click("#dice")
     assert tab.errors == []
