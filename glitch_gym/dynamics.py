@@ -45,15 +45,15 @@ _MOST_ENTRIES = 2**28
 
 @dataclass(frozen=True, eq=False)
 class GridWorld:
-    """A grid with its actions and rewards: all that an agent lives in. Arrays are read-only.
+    """A grid with its actions and rewards: everything that an agent lives in. Arrays are read-only.
 
     Args:
-        grid: where the picture lies.
-        actions: what an agent can do.
-        reward_field: float32 (rows, cols, n_actions), reward for entering a cell by an action.
-        exit_reward: for leaving the picture.
-        prohibited_reward: for walking into a prohibited cell.
-        activation: float32 (picture_rows, picture_cols) in [0, 1], the map on the picture's cells.
+        grid: grid laid over the picture.
+        actions: actions of an agent.
+        reward_field: float32 (rows, cols, n_actions), reward for entering each cell by each action.
+        exit_reward: reward for leaving the picture.
+        prohibited_reward: reward for walking into a prohibited cell.
+        activation: activation of each picture cell, float32 (picture_rows, picture_cols) in [0, 1].
         next_state: int32 (n_cells, n_actions): the cell where an action leads, or ``EXIT``.
         rewards: float32 (n_cells, n_actions): the reward of an action, by the cell it starts from.
 
@@ -89,7 +89,7 @@ class GridWorld:
         self._check_next_state()
 
     def _check_next_state(self) -> None:
-        """Refuse a table of next states that compiled code could not follow."""
+        """Raise an error for a table of next states that compiled code could not follow."""
         there = self.next_state
         if there.min() < EXIT or there.max() >= self.grid.n_cells:
             raise SettingError(
@@ -118,7 +118,7 @@ class GridWorld:
 
     @cached_property
     def successors(self) -> NDArray[np.int32]:
-        """Where each move leads, (n_cells, n_moves): all effects of a move lead to one cell.
+        """Next cell by move, (n_cells, n_moves): all effects of a move lead to the same cell.
 
         A fifth of ``next_state`` or less, so that it stays in the processor's cache while many
         agents step.
@@ -158,16 +158,17 @@ def grid_world(
     """Build a world from a reward field.
 
     Args:
-        grid: where the picture lies.
-        actions: what an agent can do.
-        reward_field: (rows, cols, n_actions), finite.
-        exit_reward: for leaving the picture.
-        prohibited_reward: for walking into a prohibited cell.
-        activation: (picture_rows, picture_cols) in [0, 1]; by default ½ everywhere.
+        grid: grid laid over the picture.
+        actions: actions of an agent.
+        reward_field: reward for entering each cell by each action, (rows, cols, n_actions).
+        exit_reward: reward for leaving the picture.
+        prohibited_reward: reward for walking into a prohibited cell.
+        activation: activation of the picture's cells, (picture_rows, picture_cols) in [0, 1]; by
+            default ½ everywhere.
 
     Raises:
         SettingError: an array of the wrong shape, or values that are not finite.
-        GridError: more cells and actions than can be held.
+        GridError: more cells and actions than memory can hold.
     """
     _check_size(grid, actions)
     exit_reward = real_number("exit_reward", exit_reward)

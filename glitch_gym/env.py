@@ -25,7 +25,7 @@ __all__ = ["DEFAULT_EFFECTS", "OBSERVATIONS", "GlitchGridEnv", "episode_key"]
 
 
 DEFAULT_EFFECTS = ("same", "pixelate", "desaturate", "invert", "random")
-"""Effects that an action carries unless told otherwise."""
+"""Effects of the actions by default."""
 
 _LARGEST_PATCH = 255
 
@@ -34,7 +34,7 @@ OBSERVATIONS = ("cell", "coordinates", "masked", "patch")
 
 
 def episode_key(rng: np.random.Generator) -> int:
-    """Draw the key that an environment's starting cells hang on, 64 bits, from its generator."""
+    """Draw the 64-bit key of an environment's starting cells from its generator."""
     return int(rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True))
 
 
@@ -92,23 +92,23 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             where the spec is to be written as JSON.
         grid: (rows, cols).
         effects: effect names, or a mapping from name to noise, (mean, std).
-        activation: a name of `glitch_gym.ACTIVATIONS`, the path of a mask picture, an array
+        activation: name in `glitch_gym.ACTIVATIONS`, the path of a mask picture, an array
             (h, w) in 0…1, or an `Activation`.
-        weights: file with weights for a named network.
+        weights: file with weights for the named network.
         objective: `"escape"` or `"linger"`.
         reward_range: rewards of activation 0 and 1, in place of the objective's.
-        exit_reward: in place of the objective's.
-        prohibited_reward: for walking into a prohibited cell.
-        invert: use 1 − activation.
+        exit_reward: reward for leaving the picture, in place of the objective's.
+        prohibited_reward: reward for walking into a prohibited cell.
+        invert: whether to use 1 − activation.
         median: side of the median filter over the rewards, in cells, odd.
         fit: `"pad"` (square cells, the rest prohibited) or `"stretch"`.
         orient: `"auto"` lays the grid's longer side along the picture's.
         moves: 4 or 8.
-        observation: see above.
+        observation: kind of observation, see above.
         patch_size: side of the `"patch"`, odd.
         lifetime: the environment itself truncates after so many steps. Under `gym.make` prefer
             `max_episode_steps`; where both are in force, the shorter holds.
-        seed: of the reward noise (not of the episodes, which `reset(seed=…)` seeds).
+        seed: seed of the reward noise (not of the episodes, which `reset(seed=…)` seeds).
         render_mode: `"rgb_array"` (the picture as the agent has left it, its cell marked) or
             `"ansi"`.
 
@@ -176,11 +176,11 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
 
         Args:
             world: world from ``make_world`` or ``grid_world``.
-            frame: the picture, uint8 (height, width, 3), for ``render``.
+            frame: picture, uint8 (height, width, 3), for ``render``.
             observation: kind of observation.
             patch_size: side of the ``"patch"``, odd.
             lifetime: steps after which the environment truncates; ``None`` for no limit.
-            seed: of the random colours in ``render``.
+            seed: seed of the random colours in ``render``.
             render_mode: ``"rgb_array"`` or ``"ansi"``.
         """
         env = cls.__new__(cls)
@@ -283,7 +283,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         return self._transitions
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions do not walk into a prohibited cell, (n_actions,), for sb3-contrib."""
+        """Return which actions avoid prohibited cells, bool (n_actions,), for sb3-contrib."""
         mask: NDArray[np.bool_] = self.world.masks[self._place()].astype(np.bool_)
         return mask
 
@@ -306,7 +306,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         """Put an agent on a random cell of the picture, or on ``options["cell"]``, (row, col).
 
         Raises:
-            SettingError: unknown options, or a cell that is not the picture's.
+            SettingError: an unknown option, or a cell outside the picture.
         """
         chosen = self.chosen_cell({} if options is None else options)
         super().reset(seed=seed)
@@ -323,10 +323,10 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         return self._observe(), self._info()
 
     def chosen_cell(self, options: dict[str, Any]) -> int | None:
-        """Return the flat index of the cell that reset options choose, ``None`` where they do not.
+        """Return the flat index of the cell that reset options choose, or ``None``.
 
         Raises:
-            SettingError: unknown options, or a cell that is not the picture's.
+            SettingError: an unknown option, or a cell outside the picture.
         """
         if not isinstance(options, Mapping):
             raise SettingError(f"reset options are a dict, not {shown(options)}")
@@ -352,7 +352,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
 
         Raises:
             SettingError: the action is outside the action space.
-            gymnasium.error.ResetNeeded: the episode has not begun, or is over.
+            gymnasium.error.ResetNeeded: the episode has not begun or is over.
         """
         cell = self._cell
         if cell is None or self._over:
@@ -427,7 +427,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             if self._walk:
                 text += f"({self.world.actions.names[self._walk[-1][1]]})\n"
             return text
-        # The one import against the stream: an environment draws itself, as Gymnasium's own do.
+        # The one import against the layers: an environment draws itself, as Gymnasium's own do.
         from glitch_render.engine.replay import mark_cell, replay_walk
 
         frame = replay_walk(self.frame, self.world, self._walk, seed=self.seed)
@@ -435,7 +435,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         return frame
 
     def render_text(self, cells: NDArray[np.int64]) -> str:
-        """Draw the activation with letters, an ``@`` on each of the cells (n,)."""
+        """Draw the activation as text, with an ``@`` on each of the cells (n,)."""
         grid = self.world.grid
         shades = np.array(list(" .:-=+*%"))
         levels = np.minimum((self.world.activation * len(shades)).astype(int), len(shades) - 1)

@@ -1,10 +1,10 @@
-"""Activation maps: how strongly each place of a frame speaks for the subject.
+"""Activation maps: how much each place of a frame belongs to its subject.
 
 One interface, several sources: the class activation map of a CNN (``efficientnet_lite0``,
 ``resnet18``), classical saliency without a CNN (``spectral_residual``, ``edges``), or a mask that
 the user brings, as an array or as a picture file. Packages offer more through the entry point
-group ``glitch_gym.activations``: a function of a frame, uint8 (height, width, 3), that gives a map
-(h, w) of any size with values in [0, 1].
+group ``glitch_gym.activations``: a function of a frame, uint8 (height, width, 3), that returns a
+map (h, w) of any size with values in [0, 1].
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ __all__ = [
 ]
 
 BACKBONES = ("efficientnet_lite0", "resnet18")
-"""Networks whose class activation map can be asked for by name; they need the extra ``cam``."""
+"""Networks whose class activation map has a name; they need the extra ``cam``."""
 
 ACTIVATIONS = (*BACKBONES, "spectral_residual", "edges")
-"""Our activations by name; any text that is no installed one's name is a mask picture's path."""
+"""Our activations by name; a text that names no installed one is the path of a mask picture."""
 
 
 class ActivationFunction(Protocol):
-    """What a plug-in offers as an activation."""
+    """An activation of a plug-in."""
 
     def __call__(self, frame: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """Return the map of a frame: (h, w) of any size, values in [0, 1]."""
@@ -58,7 +58,7 @@ def activation_names() -> tuple[str, ...]:
 
 
 def is_activation_name(source: str) -> bool:
-    """Return whether an installed activation has that name; else it is a mask picture's path."""
+    """Return whether a text names an installed activation, rather than a mask picture's path."""
     return source in ACTIVATIONS or find_plug_in(ACTIVATION_GROUP, source) is not None
 
 
@@ -66,7 +66,7 @@ def load_activation(name: str) -> ActivationFunction:
     """Load the activation of a plug-in.
 
     Raises:
-        SettingError: unknown, or the plug-in is broken.
+        SettingError: the name is unknown, or the plug-in is broken.
     """
     plug_in = find_plug_in(ACTIVATION_GROUP, name)
     if plug_in is None:
@@ -104,7 +104,7 @@ def _compute(frame: NDArray[np.uint8], source: str, weights: str | None) -> Acti
         return Activation(edges(frame), source)
     if source not in BACKBONES:
         return _from_plug_in(frame, source)
-    # Imported here: glitch_gym must not import torch before somebody asks for a network.
+    # Imported here: glitch_gym must not import torch before a network is needed.
     from glitch_gym.activation.cam import class_activation_map
 
     return class_activation_map(frame, source, weights=weights)
@@ -116,20 +116,20 @@ def compute_activation(
     *,
     weights: str | None = None,
 ) -> Activation:
-    """Compute the activation map of a frame, or take the one that the user brings.
+    """Return the activation map of a frame, computed or as the caller brings it.
 
     Args:
         frame: uint8 (height, width, 3), RGB.
-        source: a name of ``activation_names``; the path of a mask picture (white is active); an
-            array (h, w) with values in [0, 1]; or an ``Activation``, which is returned as it is.
-        weights: a file with weights for the named backbone, in place of its own.
+        source: name in ``activation_names``; path of a mask picture (white is active); array
+            (h, w) with values in [0, 1]; or an ``Activation``, which is returned as it is.
+        weights: file with weights for the named network, in place of its own.
 
     Raises:
         SettingError: an unknown name, a bad array, a plug-in that fails, or weights for a source
-            that has none.
+            that takes none.
         PictureError: the mask picture cannot be read.
-        MissingExtraError: the source is a network, and torch or torchvision is not there.
-        WeightsError: the weights cannot be had, or do not fit the network.
+        MissingExtraError: the source is a network, and torch or torchvision is not installed.
+        WeightsError: the weights cannot be loaded, or do not fit the network.
     """
     if isinstance(source, Activation):
         return source
@@ -161,7 +161,7 @@ def recall_activation(
 
 
 def release_networks() -> None:
-    """Let go of the networks that were loaded; the next activation loads its own again."""
+    """Free the networks that were loaded; the next activation loads its own again."""
     cam = sys.modules.get("glitch_gym.activation.cam")
     if cam is not None:
         cam.load_backbone.cache_clear()

@@ -17,14 +17,14 @@ __all__ = ["Activation", "file_stamp"]
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """An activation map with what is known about it; equal when the maps are equal.
+    """An activation map and its source; activations with equal maps are equal.
 
     Args:
         map: float32 (h, w), values in [0, 1], of any size: it is resized to the grid.
-        source: where it comes from: a name of ``ACTIVATIONS``, or ``"mask"``.
-        class_index: the predicted ImageNet class, for a class activation map.
-        class_name: its name, where it is known.
-        probability: the softmax probability of that class, in [0, 1].
+        source: name of the activation that made it, or ``"mask"``.
+        class_index: index of the predicted ImageNet class, for a class activation map.
+        class_name: name of that class, if it is known.
+        probability: softmax probability of that class, in [0, 1].
 
     Raises:
         SettingError: the map is not two-dimensional, is empty, holds values that are not
@@ -63,7 +63,7 @@ class Activation:
 
 
 def file_stamp(path: str | None) -> str:
-    """Identify a file's present content cheaply, so that a changed file is read again."""
+    """Return a cheap stamp of a file's present content, so that a changed file is read again."""
     if path is None or not is_regular(path):
         return str(path)
     stat = Path(path).stat()

@@ -66,12 +66,12 @@ class Backbone:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """What the network says of a frame.
+    """Feature maps and class scores of a frame.
 
     Args:
-        features: float32 (channels, h, w), the last feature maps, padding included.
-        scores: float32 (classes,), before softmax.
-        picture: rows and columns of the maps that hold picture, the rest being padding.
+        features: last feature maps with padding, float32 (channels, h, w).
+        scores: class scores before softmax, float32 (classes,).
+        picture: rows and columns of the maps that hold picture; the rest is padding.
     """
 
     features: NDArray[np.float32]
@@ -137,7 +137,7 @@ def _read_state(torch: Any, path: str) -> dict[str, Any]:
 
 
 def _unpacked_size(path: str) -> int:
-    """Bytes of a file, or of what it unpacks to where it is an archive, which may be far more."""
+    """Return the size of a file in bytes, or of its contents if it is an archive."""
     size = Path(path).stat().st_size
     if size > _LARGEST_WEIGHTS:
         return size
@@ -253,11 +253,11 @@ def prepare(frame: NDArray[np.uint8], backbone: Backbone) -> tuple[torch.Tensor,
     normalising.
 
     Args:
-        frame: uint8 (height, width, 3), RGB, of any size.
-        backbone: from ``load_backbone``.
+        frame: picture of any size, RGB, uint8 (height, width, 3).
+        backbone: network, from ``load_backbone``.
 
     Returns:
-        the network's input (1, 3, h, w), and the height and width of the picture in it.
+        input of the network (1, 3, h, w), and the height and width of the picture in it.
     """
     torch = _import_torch()
     scale = min(1.0, _LONGEST_SIDE / max(frame.shape[:2]))
@@ -275,8 +275,8 @@ def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
     """Run a network on a frame, in one thread.
 
     Args:
-        frame: uint8 (height, width, 3), RGB, of any size.
-        backbone: from ``load_backbone``.
+        frame: picture of any size, RGB, uint8 (height, width, 3).
+        backbone: network, from ``load_backbone``.
     """
     torch = _import_torch()
     with torch.inference_mode(), one_torch_thread(torch):
@@ -289,7 +289,7 @@ def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
 
 
 def class_map(features: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weigh feature maps (channels, h, w) by one class's row (channels,): the map (h, w)."""
+    """Return the map (h, w) of a class: feature maps weighted by its row (channels,)."""
     summed: NDArray[np.float32] = np.einsum("c,chw->hw", weight, features, dtype=np.float64).astype(
         np.float32
     )
@@ -317,7 +317,7 @@ def _class_names() -> tuple[str, ...]:
 
 
 def class_name(index: int) -> str | None:
-    """Name an ImageNet class; ``None`` where torchvision, which holds the names, is not there."""
+    """Return the name of an ImageNet class, or ``None`` without torchvision, its source."""
     names = _class_names()
     return names[index] if len(names) == 1000 else None
 
@@ -328,12 +328,12 @@ def class_activation_map(
     """Compute the class activation map of the class that the network predicts.
 
     Args:
-        frame: uint8 (height, width, 3), RGB, of any size.
+        frame: picture of any size, RGB, uint8 (height, width, 3).
         backbone: ``"efficientnet_lite0"`` or ``"resnet18"``.
-        weights: a state-dict file for that backbone.
+        weights: state-dict file for that network.
 
     Returns:
-        the map, some 7×7 values in [0, 1] (the padding cropped off), with class and probability.
+        activation map of about 7×7 values in [0, 1], padding cropped off, with its class.
 
     Raises:
         MissingExtraError: torch, torchvision or the bundled weights are missing or broken.
@@ -351,12 +351,12 @@ def class_activation_maps(
     the frames of a clip, and the first map with it; the second changes little then.
 
     Args:
-        frame: uint8 (height, width, 3), RGB, of any size.
+        frame: picture of any size, RGB, uint8 (height, width, 3).
         backbone: ``"efficientnet_lite0"`` or ``"resnet18"``.
-        weights: a state-dict file for that backbone.
+        weights: state-dict file for that network.
 
     Raises:
-        MissingExtraError, WeightsError: as ``class_activation_map``.
+        MissingExtraError, WeightsError: the errors of ``class_activation_map``.
     """
     network = load_backbone(backbone, weights)
     result = class_scores(frame, network)

@@ -1,12 +1,12 @@
-"""The store: activations, reward fields and Q-tables that were computed before.
+"""The cache: activations, reward fields and Q-tables that were computed before.
 
 Entries are ``.npz`` files without pickle under the user's cache folder, named by a digest of all
 that they depend on, our own code included. Each is written beside its place and moved there, so
 that two processes do not disturb each other; a damaged one is found by its checksums and made
-again. What was used longest ago goes first when the store grows over its size.
+again. What was used longest ago goes first when the cache grows beyond its size.
 
 The folder may be one that the user named, so that nothing in it is touched unless it is proven to
-be the store's own: the folder carries our tag, and belongs to this account; the file lies in the
+be the cache's own: the folder carries our tag, and belongs to this account; the file lies in the
 folder of a kind, is a regular file, is named like an entry, and begins like one.
 """
 
@@ -36,7 +36,7 @@ from glitch_gym.output import write_bytes
 __all__ = ["Cache", "Kept", "Kind", "cache_key", "user_cache"]
 
 Kind = Literal["activation", "look", "reward", "table"]
-"""What is kept; each kind has a folder of its own."""
+"""Kinds of entries; each has a folder of its own."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -87,7 +87,7 @@ def cache_key(**parts: object) -> str:
 
 @dataclass(frozen=True)
 class Kept:
-    """How many entries of a kind the store has, and their size in bytes."""
+    """Number of entries of a kind, and their size in bytes."""
 
     entries: int
     size: int
@@ -170,11 +170,11 @@ class Cache:
             self._warned = True
 
     def _prepare(self, folder: Path) -> None:
-        """Make the folder of a kind, and that of the store with its tag.
+        """Make the folder of a kind, and that of the cache with its tag.
 
         Raises:
-            OSError: it cannot be made.
-            OutputError: what is there is not ours.
+            OSError: a folder cannot be made.
+            OutputError: a folder is there that is not ours.
         """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700, exist_ok=True)
@@ -190,7 +190,7 @@ class Cache:
         return self.folder / kind / f"{key}{_SUFFIX}"
 
     def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Return what looks like an entry of ours; whether it is one is asked when it matters."""
+        """Yield the files named like entries of ours; whether they are is checked before use."""
         if not _is_ours(self.folder):
             return
         for kind in get_args(Kind):
@@ -217,7 +217,7 @@ class Cache:
             total -= found.st_size
 
     def kept(self) -> dict[str, Kept]:
-        """Count what is there, by kind."""
+        """Return the number and size of entries by kind."""
         counted: dict[str, Kept] = {}
         for path, found in self._entries():
             if path.suffix == _SUFFIX and _begins_like_an_entry(path):
@@ -232,7 +232,7 @@ class Cache:
 
 
 def _mode(path: Path) -> int | None:
-    """Return the mode of what has a name, links not followed; ``None`` where nothing has it."""
+    """Return the mode at a path, links not followed, or ``None`` if nothing is there."""
     try:
         return path.lstat().st_mode
     except (OSError, ValueError):
@@ -245,7 +245,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_free(folder: Path) -> bool:
-    """Return whether a folder may become a store: nothing is in it but the beginning of our tag."""
+    """Return whether a folder may become a cache: it holds at most the beginning of our tag."""
     try:
         names = os.listdir(folder)  # noqa: PTH208
         if names == [_TAG]:
@@ -259,7 +259,7 @@ def _is_free(folder: Path) -> bool:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether a folder carries our tag, and belongs to this account."""
+    """Return whether a folder carries our tag and belongs to this account."""
     try:
         owner = folder.stat().st_uid
         return owner == getattr(os, "geteuid", lambda: owner)() and _tag_of(folder) == _TAGGED
@@ -268,10 +268,10 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _tag_of(folder: Path) -> bytes:
-    """Return what stands in a folder's tag.
+    """Return the content of a folder's tag.
 
     Raises:
-        OSError, ValueError: it is not there, not a file of the folder's own, or not to be read.
+        OSError, ValueError: it is missing, a link, or unreadable.
     """
     if not stat.S_ISREG((folder / _TAG).lstat().st_mode):
         raise ValueError("a link")
@@ -291,7 +291,7 @@ def _begins_like_an_entry(path: Path) -> bool:
 
 
 def _throw_out(path: Path) -> bool:
-    """Delete an entry if it is one; says whether it did."""
+    """Delete a file if it is an entry, and return whether it was deleted."""
     if not _begins_like_an_entry(path):
         return False
     try:
@@ -313,14 +313,14 @@ def _size_limit() -> int:
 
 
 def user_cache() -> Cache:
-    """Open the user's store.
+    """Open the user's cache.
 
     Its folder is the system's for caches, or that of the variable ``GLITCH_GYM_CACHE`` (a folder
     ``glitch-gym`` in it, where it holds anything else); its size 2 GiB, or that of
     ``GLITCH_GYM_CACHE_SIZE`` (such as ``500M``).
 
     Raises:
-        SettingError: the variable for the size is no size.
+        SettingError: the variable for the size holds no size.
     """
     given = os.environ.get(_FOLDER)
     if given:

@@ -129,23 +129,23 @@ def layer_policy(
     cache: Cache | None = None,
     start: WarmStart | None = None,
 ) -> Policy:
-    """Learn the policy of a layer, or recall it from the store.
+    """Learn the policy of a layer, or recall it from the cache.
 
-    Only tables of our own learners are kept: the code of another's may have changed.
+    Only tables of our own learners are kept: the code of a plug-in may have changed.
 
     Args:
-        layer: its settings.
-        index: its place in the recipe, from 0; part of every random key.
-        world: of the layer.
-        frame: for learners that look at what the environment renders.
-        seed: of the recipe.
-        progress: called as it learns.
-        cache: where its table may be kept.
+        layer: settings of the layer.
+        index: place of the layer in the recipe, from 0; part of every random key.
+        world: world of the layer.
+        frame: picture, for learners that look at what the environment renders.
+        seed: seed of the recipe.
+        progress: function called as the layer learns.
+        cache: cache of its table.
         start: what the shot before learned, for learners that can start with a table.
 
     Raises:
-        SettingError: a learner of somebody's own failed, or gave no policy.
-        KeyboardInterrupt: Ctrl-C cut the learning short: half a policy paints no picture.
+        SettingError: a user's own learner failed, or returned no policy.
+        KeyboardInterrupt: Ctrl-C cut the learning short, and half a policy paints no picture.
     """
     learner = layer.make_learner()
     starts = start is not None and can_start(learner)
@@ -220,7 +220,7 @@ def _as_walked(layer: Layer, policy: Policy) -> Policy:
 
 
 def action_bonus(actions: ActionSet, weights: dict[str, float]) -> NDArray[np.float32]:
-    """Spread the weights of effects over their actions: float32 (n_actions,)."""
+    """Return the weight of each action's effect: float32 (n_actions,)."""
     bonus = np.array([weights[name] for name in actions.effects], np.float32)
     return np.repeat(bonus, actions.n_moves)
 
@@ -228,10 +228,10 @@ def action_bonus(actions: ActionSet, weights: dict[str, float]) -> NDArray[np.fl
 def layer_trajectories(
     layer: Layer, index: int, world: GridWorld, policy: Policy, *, seed: int
 ) -> Trajectories:
-    """Let the agents of a layer walk.
+    """Return the walks of a layer's agents.
 
     Raises:
-        SettingError: the activation lets no agent be born.
+        SettingError: no cell has an activation at which agents are born.
     """
     weights = {name: last(one.weight) for name, one in layer.effects.items()}
     if any(weights.values()):
@@ -253,7 +253,7 @@ def layer_trajectories(
 
 
 def check_worlds(recipe: Recipe) -> None:
-    """Refuse a recipe whose worlds take too much memory.
+    """Raise an error for a recipe whose worlds take too much memory.
 
     Raises:
         SettingError: more rewards than ``MOST_REWARDS``.
@@ -266,7 +266,7 @@ def check_worlds(recipe: Recipe) -> None:
 
 
 def check_walks(recipe: Recipe) -> None:
-    """Refuse a recipe whose walks over a still, which are all kept, take too much memory.
+    """Raise an error for a recipe whose walks over a still, all of them kept, take too much memory.
 
     Raises:
         SettingError: more steps than ``MOST_STEPS``, in one layer or together.
@@ -284,7 +284,7 @@ def check_walks(recipe: Recipe) -> None:
 
 
 def recipe_files(recipe: Recipe) -> list[str]:
-    """List the files that a recipe names: masks, and weights of the network."""
+    """Return the files that a recipe names: masks, and weights of the network."""
     named = [recipe.weights, *(layer.mask for layer in recipe.layers)]
     if recipe.activation not in ACTIVATIONS:
         named.append(recipe.activation)
@@ -292,10 +292,10 @@ def recipe_files(recipe: Recipe) -> list[str]:
 
 
 def mask_digests(recipe: Recipe) -> list[str]:
-    """Read the masks of a recipe, and hash what they show.
+    """Return digests of the masks of a recipe, by content.
 
     Raises:
-        PictureError: one cannot be read; with its layer.
+        PictureError: a mask cannot be read; the message names its layer.
     """
     digests = []
     for index, layer in recipe.painted:
@@ -311,14 +311,14 @@ def mask_digests(recipe: Recipe) -> list[str]:
 def layer_overlay(
     layer: Layer, activation: NDArray[np.float32], height: int, width: int, *, seconds: float | None
 ) -> Overlay:
-    """Say how a layer is laid over a frame.
+    """Return how a layer is laid over a frame.
 
     Args:
-        layer: its settings.
-        activation: float32 (h, w), of the frame.
-        height: of the frame, in pixels.
-        width: likewise.
-        seconds: of the clip; ``None`` for a still.
+        layer: settings of the layer.
+        activation: activation map of the frame, float32 (h, w).
+        height: height of the frame in pixels.
+        width: width of the frame in pixels.
+        seconds: time in the clip in seconds; ``None`` for a still.
 
     Raises:
         PictureError: the layer's mask cannot be read.

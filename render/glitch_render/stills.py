@@ -43,21 +43,21 @@ def corrupt_picture(
     cache: Cache | None = None,
     progress: OnProgress | None = None,
 ) -> tuple[NDArray[np.uint8], Episode, tuple[str, ...]]:
-    """Corrupt a picture by a recipe into a file; transparency and colour profile are kept.
+    """Corrupt a picture by a recipe into a file, keeping its transparency and colour profile.
 
     Args:
-        source: a picture, or ``sample:NAME``.
-        output: ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``; the recipe goes into it.
-        recipe: what to do.
-        force: replace a file that is there.
-        cache: where activations, rewards and tables are kept, and recalled from.
+        source: path of a picture, or ``sample:NAME``.
+        output: path ending in ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``; the recipe is embedded.
+        recipe: recipe to follow.
+        force: whether to replace an existing file.
+        cache: cache of activations, rewards and tables.
         progress: called as layers learn, with the layer's index and its training episodes.
 
     Returns:
-        the frame that was written, the walks that did it, and notes on what was converted.
+        frame that was written, its episode, and notes on what was converted.
 
     Raises:
-        GlitchError: the source, the recipe or the output is wrong; nothing is left behind.
+        GlitchError: the source, the recipe or the output is invalid; no file is left behind.
     """
     target = Path(output)
     check_target(target, suffixes=SUFFIXES, sources=[source, *recipe_files(recipe)], force=force)
@@ -84,19 +84,19 @@ def corrupt(
     """Corrupt a still frame by a recipe; the same frame and recipe give the same bytes.
 
     Args:
-        frame: uint8 (height, width, 3), RGB; it is not changed.
-        recipe: what to do.
-        onto: the same picture at another size, such as a small one for a preview: it is painted in
+        frame: picture, RGB, uint8 (height, width, 3); it is not changed.
+        recipe: recipe to follow.
+        onto: same picture at another size, such as a small one for a preview; it is painted in
             place of ``frame``, by agents that learned and walked on ``frame``.
-        activation: of the frame, where it is known already, in place of the recipe's.
+        activation: activation of the frame, if it is known already, in place of the recipe's.
         progress: called as layers learn, with the layer's index and its training episodes.
-        cache: where activations, rewards and tables are kept, and recalled from.
+        cache: cache of activations, rewards and tables.
 
     Returns:
         uint8 (height, width, 3), a new array.
 
     Raises:
-        GlitchError: the frame, or a setting of the recipe with this frame, is wrong.
+        GlitchError: the frame is invalid, or a setting of the recipe does not suit it.
     """
     painted, _ = corrupt_with_episode(
         frame, recipe, onto=onto, activation=activation, progress=progress, cache=cache
@@ -113,9 +113,9 @@ def corrupt_with_episode(
     progress: OnProgress | None = None,
     cache: Cache | None = None,
 ) -> tuple[NDArray[np.uint8], Episode]:
-    """Corrupt a still frame by a recipe, and give the walks that did it as well.
+    """Corrupt a still frame by a recipe, and return the episode as well.
 
-    Arguments and errors as of ``corrupt``. Nobody walks in layers that are left out.
+    Arguments and errors are those of ``corrupt``. Layers that are left out have no walks.
     """
     check_frame(frame)
     onto = frame if onto is None else onto
