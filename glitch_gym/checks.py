@@ -1,6 +1,6 @@
 """Checks of what comes from outside, made once at the border.
 
-Compiled code takes every index on trust: whatever reaches it has passed one of these checks, or was
+Compiled code trusts every index: all that reaches it has passed one of these checks, or was
 computed by this project.
 """
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MOST_STEPS = 2**31 - 1
-"""Most steps, agents or episodes that are counted: they are numbered in 32 bits."""
+"""Largest number of steps, agents or episodes: they are numbered in 32 bits."""
 
 _SHOWN = 60
 
@@ -44,13 +44,13 @@ def whole_number(name: str, value: object, least: int = 0, most: int | None = MO
     """Return a setting that is a whole number, NumPy's integers included.
 
     Args:
-        name: the setting's name.
-        value: the value that was given.
-        least: the smallest number allowed.
-        most: the largest number allowed; ``None`` for no limit.
+        name: name of the setting.
+        value: value of the setting.
+        least: smallest number allowed.
+        most: largest number allowed; ``None`` for no limit.
 
     Raises:
-        SettingError: not a whole number, or out of range.
+        SettingError: the value is not a whole number, or out of range.
     """
     try:
         number = operator.index(value)  # type: ignore[arg-type]
@@ -72,13 +72,13 @@ def real_number(
     """Return a setting that is a finite number, by default one that fits single precision.
 
     Args:
-        name: the setting's name.
-        value: the value that was given.
-        low: the smallest number allowed.
-        high: the largest number allowed.
+        name: name of the setting.
+        value: value of the setting.
+        low: smallest number allowed.
+        high: largest number allowed.
 
     Raises:
-        SettingError: not a number, not finite, or out of range.
+        SettingError: the value is not a number, not finite, or out of range.
     """
     try:
         number = math.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
@@ -94,18 +94,20 @@ def real_number(
 def frozen_array(
     name: str, given: object, dtype: type[np.generic], shape: tuple[int, ...]
 ) -> NDArray[Any]:
-    """Return an array of finite numbers that nobody can change any more.
+    """Return a read-only array of finite numbers.
 
-    An array that is frozen already, and owns its numbers, is returned as it is; others are copied.
+    An array that is read-only already, and owns its numbers, is returned as it is; others are
+    copied.
 
     Args:
-        name: what the array is called in error messages.
+        name: name of the array in error messages.
         given: the array.
-        dtype: the type that it is brought to; for integers, only integers are taken.
-        shape: the shape that it must have.
+        dtype: type to convert it to; only integers are converted to integers.
+        shape: shape that it must have.
 
     Raises:
-        SettingError: another shape, a type that does not fit, or numbers that are not finite.
+        SettingError: the array has another shape or an unsuitable type, or holds numbers that are
+            not finite.
     """
     array = np.asarray(given)
     wanted = np.dtype(dtype)
@@ -126,7 +128,7 @@ def frozen_array(
         or flags.writeable
         or type(array) is not np.ndarray
     ):
-        # What is too large for the type becomes infinite, which is looked for next
+        # A number too large for the type becomes infinite, which is checked next
         with np.errstate(over="ignore"):
             array = np.array(array, wanted, order="C", subok=False)
         array.setflags(write=False)
@@ -144,7 +146,7 @@ def checked_actions(given: object, n_cells: int, n_actions: int) -> NDArray[np.i
         n_actions: the number of actions.
 
     Raises:
-        SettingError: another shape or type, or an action outside 0…n_actions − 1.
+        SettingError: the array has another shape or type, or an action outside 0…n_actions − 1.
     """
     try:
         chosen = np.asarray(given)
@@ -169,7 +171,7 @@ def checked_probabilities(given: object, shape: tuple[int, int]) -> NDArray[np.f
         shape: (n_cells, n_actions).
 
     Raises:
-        SettingError: another shape, or rows that are not probabilities.
+        SettingError: the array has another shape, or rows that are not probabilities.
     """
     try:
         probs = np.asarray(given)

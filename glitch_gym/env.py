@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from glitch_gym.actions import ActionSet
 from glitch_gym.activation import recall_activation
 from glitch_gym.activation.base import Activation
 from glitch_gym.checks import shown, whole_number
@@ -255,7 +256,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             )
 
     @property
-    def actions(self) -> Any:
+    def actions(self) -> ActionSet:
         """The actions, with ``encode``, ``decode`` and ``names``."""
         return self.world.actions
 

@@ -1,4 +1,4 @@
-"""What a policy is, to those who only follow it."""
+"""Protocols of policies, for code that only follows them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["HasProbabilities", "Policy"]
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that gives an action for each cell.
+    """Anything that has an action for each cell.
 
-    What the agents of a still and of a clip do is decided in the same way. A policy that also has
-    ``probabilities()``, (n_cells, n_actions), is drawn from at every step of every agent, by the
-    seed. A policy with ``act`` alone is asked once, for all cells, and taken to be deterministic.
+    Stills and clips treat policies alike. If a policy also has ``probabilities()``,
+    (n_cells, n_actions), actions are drawn from them at every step of every agent, by the seed. A
+    policy with ``act`` alone is asked once, for all cells, and assumed to be deterministic.
     """
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
@@ -25,7 +25,7 @@ class Policy(Protocol):
 
 
 class HasProbabilities(Protocol):
-    """A policy that can say how likely each action is; ``glitch_agents.QTable`` is one."""
+    """A policy with a probability for each action; ``glitch_agents.QTable`` is one."""
 
     def probabilities(self) -> NDArray[np.float64]:
         """Return the probability of each action in each cell, (n_cells, n_actions)."""

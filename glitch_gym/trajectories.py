@@ -14,10 +14,10 @@ __all__ = ["Trajectories"]
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
-    """What many agents did: at each step the action, and the cell that it was stamped on.
+    """The walks of many agents: at each step the action, and the cell that it was stamped on.
 
     The cell that an agent came from is the one behind the move. Where nothing was stamped (the
-    agent left the picture, or walked against a prohibited cell) the cell is −1.
+    agent left the picture, or walked into a prohibited cell) the cell is −1.
 
     Args:
         cells: int32 (agents, steps), flat index of the stamped cell, or −1.
@@ -25,7 +25,7 @@ class Trajectories:
         lengths: int32 (agents,), steps that each agent took.
 
     Raises:
-        SettingError: arrays of another shape or type, or numbers that cannot be.
+        SettingError: an array has another shape or type, or holds numbers out of range.
     """
 
     cells: NDArray[np.int32]
@@ -49,7 +49,7 @@ class Trajectories:
 
     @classmethod
     def empty(cls) -> Trajectories:
-        """Return the trajectories of no agent, for a layer that is left out."""
+        """Return trajectories without agents, for a layer that is omitted."""
         nothing = np.zeros((0, 0), np.int32)
         return cls(nothing, nothing, np.zeros(0, np.int32))
 
@@ -62,7 +62,7 @@ class Trajectories:
 def _numbered(name: str, given: object) -> NDArray[np.int32]:
     """Return an array of cells, actions or lengths as int32.
 
-    Whether a grid has the cells, and a set the actions, is for those to say who use them.
+    Its users check whether a grid has the cells, and an action set the actions.
     """
     array = np.asarray(given)
     if array.dtype == np.int32:

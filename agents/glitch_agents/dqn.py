@@ -155,7 +155,7 @@ class _Training:
         # Forked: torch's global generator is the user's
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(derive_key(seed, "dqn", "weights")) >> 1)
-            self.network: Any = torch.nn.Sequential(
+            self.network = torch.nn.Sequential(
                 torch.nn.Linear(n_inputs, settings.hidden),
                 torch.nn.ReLU(),
                 torch.nn.Linear(settings.hidden, settings.hidden),

@@ -36,15 +36,15 @@ def in_chunks(
     """Run episodes in chunks that grow until they are worth their call.
 
     Args:
-        run: runs the episodes [first, last).
-        episodes: how many in all, at least 1.
+        run: function that runs the episodes [first, last).
+        episodes: number of episodes in all, at least 1.
         progress: called after each chunk.
 
     Returns:
-        the episodes that were run, and whether Ctrl-C cut them short.
+        the number of episodes that were run, and whether Ctrl-C cut them short.
 
     Raises:
-        SettingError: no episodes.
+        SettingError: there are no episodes.
     """
     episodes = whole_number("episodes", episodes, least=1, most=_MOST_EPISODES)
     done, chunk = 0, 64

@@ -1,4 +1,4 @@
-"""Policies: what an agent does in a cell."""
+"""Policies: the action to take in each cell."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Ties = Literal["random", "first"]
 
 
 def check_ties(ties: str) -> None:
-    """Refuse another way to break ties than ``"random"`` and ``"first"``.
+    """Check that a way to break ties is ``"random"`` or ``"first"``.
 
     Raises:
-        SettingError: another word.
+        SettingError: it is neither.
     """
     if ties not in ("random", "first"):
         raise SettingError(f"ties must be 'random' or 'first', not {ties!r}")
@@ -33,17 +33,17 @@ class QTable:
 
     Args:
         values: float32 (rows, cols, n_actions).
-        ties: among equal best actions take one at ``"random"`` or the ``"first"``.
+        ties: which of equally good actions to take, a ``"random"`` one or the ``"first"``.
         epsilon: probability of a uniformly random action, in [0, 1].
         temperature: 0 for greedy; above, actions are drawn from softmax(values / temperature), and
             epsilon must be 0.
-        seed: of the draws of ``act``. Rollouts key their draws by agent and step instead.
-        episodes: episodes that the table was learned in.
-        interrupted: learning was stopped before its time, by Ctrl-C.
+        seed: seed of the draws of ``act``; rollouts key their draws by agent and step instead.
+        episodes: number of episodes that the table was learned in.
+        interrupted: whether Ctrl-C stopped learning early.
 
     Raises:
-        SettingError: a value out of its range, both an epsilon and a temperature, or a table that
-            is not three-dimensional.
+        SettingError: a value is out of range, both an epsilon and a temperature are set, or the
+            table is not three-dimensional.
     """
 
     values: NDArray[np.float32]
@@ -112,7 +112,7 @@ class QTable:
         """Return an action for each flat cell index, in the same shape.
 
         Raises:
-            SettingError: an index outside the table.
+            SettingError: an index lies outside the table.
         """
         cells = np.asarray(observations)
         table = self.by_state

@@ -1,9 +1,8 @@
-"""Learners by name, as recipes write them, and learners of one's own, which are given by hand.
+"""Learners by name, as recipes write them, and custom learners, which a person supplies.
 
 A recipe names our learners, or those that installed packages offer through the entry point group
-``glitch_gym.learners``. Nothing is imported because a recipe says so: a learner of one's own is an
-object or a class in Python, or ``module:Class`` where a person writes it, and a recipe has no more
-of it than its name.
+``glitch_gym.learners``. A recipe never causes an import: a custom learner is an object or a class
+in Python, or ``module:Class`` on a command line, and a recipe contains only its name.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ __all__ = [
 
 
 def _ppo(gamma: float = 0.95) -> Learner:
-    """PPO of Stable-Baselines3, which is imported only if it is asked for."""
+    """Make PPO of Stable-Baselines3, which is imported only if it is used."""
     try:
         from glitch_agents.sb3 import PPOLearner
     except ImportError as error:
@@ -68,15 +67,15 @@ LEARNERS: dict[str, Callable[..., Learner]] = {
 
 @dataclass(frozen=True)
 class OwnLearner:
-    """A learner of one's own under the name that recipes have for it.
+    """A custom learner, under the name that recipes use for it.
 
     Args:
-        name: an identifier that is not the name of a learner that is installed.
+        name: an identifier that differs from the names of all installed learners.
         make: an object with ``learn(env, *, episodes, seed)``; or a class or function that makes
-            one, given those of a layer's settings that it takes.
+            one from those of a layer's settings that it accepts.
 
     Raises:
-        SettingError: another name, or something that neither is a learner nor makes one.
+        SettingError: the name is invalid or taken, or ``make`` neither is a learner nor makes one.
     """
 
     name: str
@@ -102,10 +101,10 @@ class OwnLearner:
 
     @classmethod
     def of(cls, given: Any) -> OwnLearner:
-        """Return a learner of one's own, called as its class or function is.
+        """Return a custom learner, named after its class or function.
 
         Raises:
-            SettingError: it has no usable name, or is no learner.
+            SettingError: its name cannot be used, or it is not a learner.
         """
         if isinstance(given, OwnLearner):
             return given
@@ -122,7 +121,7 @@ def load_learner(name: str) -> Any:
     """Load the learner of a plug-in: an object with ``learn``, or what makes one.
 
     Raises:
-        SettingError: unknown, or the plug-in is broken.
+        SettingError: the name is unknown, or the plug-in is broken.
     """
     plug_in = find_plug_in(LEARNER_GROUP, name)
     if plug_in is None:
@@ -136,13 +135,13 @@ def load_learner(name: str) -> Any:
 
 
 def import_learner(written: str) -> OwnLearner:
-    """Import a learner of one's own: for what a person has written by hand, never for a file.
+    """Import a custom learner: for what a person has typed, never for the content of a file.
 
     Args:
-        written: ``module:Class``, or ``module:function``; it is called as its last part is.
+        written: ``module:Class`` or ``module:function``; the last part names the learner.
 
     Raises:
-        SettingError: something else, or nothing that can be imported.
+        SettingError: the text has another form, or cannot be imported.
     """
     module, colon, attribute = written.partition(":")
     if not (module and colon and attribute):
@@ -158,15 +157,15 @@ def import_learner(written: str) -> OwnLearner:
 
 
 def make_learner(which: str | OwnLearner, **settings: Any) -> Learner:
-    """Make a learner, with those of the settings that its constructor takes.
+    """Make a learner, with those of the settings that its constructor accepts.
 
     Args:
-        which: a name of ``learner_names``, or a learner of one's own.
-        settings: such as ``alpha`` and ``gamma``; those that the constructor does not name are
-            left out.
+        which: a name from ``learner_names``, or a custom learner.
+        settings: settings such as ``alpha`` and ``gamma``; those that the constructor does not name
+            are omitted.
 
     Raises:
-        SettingError: an unknown name, or a learner of somebody's own that cannot be made.
+        SettingError: the name is unknown, or a custom learner cannot be constructed.
         MissingExtraError: the learner needs an extra that is not installed.
     """
     if isinstance(which, OwnLearner):
@@ -194,18 +193,18 @@ def _make_foreign(name: str, who: str, make: Any, settings: Mapping[str, Any]) -
 
 @dataclass(frozen=True)
 class ForeignLearner:
-    """A learner of somebody's own, contained: whatever it does wrong becomes a ``SettingError``.
+    """A custom learner or a plug-in's, contained: its failures become a ``SettingError``.
 
     Args:
-        name: as recipes have it.
-        who: the learner, for messages.
-        learner: that is called.
+        name: name that recipes use.
+        who: description of the learner in error messages.
+        learner: the learner that is called.
         takes: names of the parameters of its ``learn``.
     """
 
     name: str
     who: str
-    # Its repr is somebody's own as well
+    # Its repr is foreign code as well
     learner: Any = field(hash=False, repr=False)
     takes: frozenset[str]
 
@@ -221,7 +220,7 @@ class ForeignLearner:
         """Learn, and return the policy: a plain Q-table, or what is contained like the learner.
 
         Raises:
-            SettingError: the learner failed, or gave no policy.
+            SettingError: the learner failed, or did not return a policy.
             KeyboardInterrupt: Ctrl-C.
         """
         # What the caller's own report raises is no fault of the learner, and must reach the caller
@@ -263,45 +262,45 @@ class ForeignLearner:
             shape = tuple(
                 getattr(space, "n", None) for space in (env.observation_space, env.action_space)
             )
-            return _ForeignChances(self.who, policy, shape)
+            return _ForeignProbabilities(self.who, policy, shape)
         return _ForeignPolicy(self.who, policy)
 
 
 @dataclass(frozen=True, eq=False)
 class _ForeignPolicy:
-    """A policy of somebody's own, contained; whether its actions fit is checked where it walks."""
+    """A foreign learner's policy, contained; its actions are checked where they are used."""
 
     who: str
     policy: Any
 
     def act(self, observations: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-        """Return what the policy gives for a copy of the cells, as an array."""
+        """Return the policy's actions for a copy of the cells, as an array."""
         with contained(self.who):
             return np.array(self.policy.act(np.array(observations)))
 
 
 @dataclass(frozen=True, eq=False)
-class _ForeignChances(_ForeignPolicy):
-    """One that says how likely its actions are, in each of so many cells."""
+class _ForeignProbabilities(_ForeignPolicy):
+    """A foreign policy that has probabilities, of the shape (n_cells, n_actions)."""
 
     shape: tuple[Any, ...]
 
     def probabilities(self) -> NDArray[np.float64]:
-        """Return the probabilities that the policy gives, as an array of numbers.
+        """Return the policy's probabilities, as an array of numbers.
 
         Raises:
             SettingError: they are not probabilities.
         """
         with contained(self.who):
-            chances = np.array(self.policy.probabilities(), np.float64)
-        if chances.shape != self.shape:
+            probs = np.array(self.policy.probabilities(), np.float64)
+        if probs.shape != self.shape:
             raise SettingError(
-                f"{self.who} gave probabilities of shape {chances.shape}, not {self.shape}"
+                f"{self.who} gave probabilities of shape {probs.shape}, not {self.shape}"
             )
         # A comparison with NaN is false
-        if not ((chances >= 0) & (chances <= 1 + 1e-6)).all():
+        if not ((probs >= 0) & (probs <= 1 + 1e-6)).all():
             raise SettingError(f"{self.who} gave probabilities outside 0…1")
-        return chances
+        return probs
 
 
 def can_start(learner: Learner) -> bool:

@@ -31,8 +31,9 @@ class GlitchVecEnv(VecEnv):
     """GlitchGrid as a native VecEnv of Stable-Baselines3, all agents in one compiled loop.
 
     Args:
-        num_envs: how many agents, at least 1.
-        settings: as ``GlitchGridVectorEnv``; the autoreset mode is Stable-Baselines3's own.
+        num_envs: number of agents, at least 1.
+        settings: settings of ``GlitchGridVectorEnv``; the autoreset mode is Stable-Baselines3's
+            own.
     """
 
     def __init__(self, num_envs: int = 1, **settings: Any) -> None:
@@ -56,7 +57,7 @@ class GlitchVecEnv(VecEnv):
         return observations
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Take note of the actions."""
+        """Keep the actions for ``step_wait``."""
         self._taken = np.asarray(actions)
 
     def step_wait(self) -> Any:
@@ -86,7 +87,7 @@ class GlitchVecEnv(VecEnv):
         """Set an attribute of all agents at once.
 
         Raises:
-            SettingError: indices that are not all of them.
+            SettingError: the indices leave out an agent.
         """
         if len(self._places(indices)) != self.num_envs:
             raise SettingError("the agents share one environment: set attributes of all of them")
@@ -95,7 +96,7 @@ class GlitchVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Call a method; ``action_masks`` gives each agent its own row.
+        """Call a method; ``action_masks`` returns each agent's own row.
 
         Raises:
             AttributeError: the environment has no such method.
@@ -107,7 +108,7 @@ class GlitchVecEnv(VecEnv):
         return [result for _ in places]
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
-        """Say that nobody is wrapped."""
+        """Return ``False`` for each agent: none has a wrapper of its own."""
         return [False for _ in self._places(indices)]
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
@@ -124,7 +125,7 @@ class PPOLearner:
 
     Args:
         gamma: discount in [0, 1].
-        num_envs: agents that learn at once.
+        num_envs: number of agents that learn at once.
         deterministic: whether the policy takes the likeliest action or draws.
     """
 
@@ -143,7 +144,7 @@ class PPOLearner:
         """Learn for as many steps as the episodes have at most, from coordinates.
 
         Raises:
-            SettingError: no episodes, or an environment of another kind.
+            SettingError: there are no episodes, or the environment is of another kind.
             KeyboardInterrupt: Ctrl-C.
         """
         episodes = whole_number("episodes", episodes, least=1)

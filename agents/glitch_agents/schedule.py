@@ -21,11 +21,11 @@ class Schedule:
     Args:
         start: value of the first episode.
         end: value once the share is over.
-        over: the share of all episodes that the way takes, in (0, 1].
+        over: share of all episodes over which the value changes, in (0, 1].
         shape: ``"linear"``, or ``"exponential"`` (both values positive).
 
     Raises:
-        SettingError: a value out of its range.
+        SettingError: a value is out of range.
     """
 
     # Read by pydantic where a schedule stands in a recipe: unknown keys are errors there
@@ -61,10 +61,10 @@ class Schedule:
 
 
 def as_schedule(value: float | Schedule, name: str, low: float, high: float) -> Schedule:
-    """Take a number or a schedule, within [low, high].
+    """Return a number or a schedule, within [low, high], as a schedule.
 
     Raises:
-        SettingError: out of range.
+        SettingError: a value is out of range.
     """
     if isinstance(value, Schedule):
         schedule = value

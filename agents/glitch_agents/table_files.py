@@ -33,13 +33,13 @@ def save_table(path: str | Path, table: QTable, world: GridWorld) -> None:
     """Write a Q-table with the grid and the actions that it is for.
 
     Args:
-        path: ends in ``.npz``.
-        table: of the world's shape.
-        world: that it was learned in.
+        path: path of the file, which ends in ``.npz``.
+        table: table to write, of the world's shape.
+        world: world that it was learned in.
 
     Raises:
-        SettingError: a table that does not fit the world.
-        OutputError: another suffix, or the file cannot be written; nothing is left behind.
+        SettingError: the table does not fit the world.
+        OutputError: the suffix is another, or the file cannot be written; nothing is left behind.
     """
     check_target(path, suffixes=(".npz",), force=True)
     if table.values.shape != world.reward_field.shape:
@@ -64,12 +64,12 @@ def load_table(path: str | Path, world: GridWorld | None = None) -> QTable:
     """Read a Q-table, and check that it fits.
 
     Args:
-        path: of the ``.npz`` file.
-        world: where it is to be used; its grid and its actions must be those it was made for.
+        path: path of the ``.npz`` file.
+        world: world to use it in, whose grid and actions must be those that it was made for.
 
     Raises:
-        ArrayFileError: missing, damaged, or of another program or a newer version.
-        SettingError: for another world.
+        ArrayFileError: the file is missing, damaged, or of another program or a newer version.
+        SettingError: the table was made for another world.
     """
     arrays = read_arrays(path, "Q-table")
     about = read_description(arrays, path, "Q-table", kind=_FORMAT, version=_VERSION)
@@ -93,7 +93,7 @@ def _table_of(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> Q
     """Build a table from what a file holds.
 
     Raises:
-        ValueError, KeyError, TypeError: something is missing, or cannot be.
+        ValueError, KeyError, TypeError: an entry is missing or invalid.
     """
     values = arrays["values"]
     if values.dtype != np.float32:
