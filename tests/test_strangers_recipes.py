@@ -324,7 +324,7 @@ def test_messages_quote_a_stranger_in_one_line_that_can_be_read(tmp_path, small)
     with pytest.raises(RecipeError) as told:
         read_recipe(hidden_in("png", tmp_path, text, small))
     assert str(told.value).isprintable()
-    assert str(told.value).endswith("and 59 more, which came with it from elsewhere")
+    assert str(told.value).endswith("and 59 more, which its author chose")
     for learner in ("x" * 100_000, "os:" + "x" * 100_000, "\x1b[2J:x"):
         with pytest.raises(RecipeError) as told:
             parse_recipe({"layers": [{"grid": [2, 2], "learner": learner}]})

@@ -29,7 +29,7 @@ _ADVICE = {
     "WEIGHTS": "provide a file with --weights",
     "OTHER_PORT": "choose another port with --port",
     "LEARNER": "pass it with --learner module:Class",
-    "TRUST_PATHS": "allow this with --trust-paths",
+    "TRUST_PATHS": "allow it with --trust-paths",
 }
 """Advice for each ``Hint``, by name, in terms of command-line options."""
 
