@@ -134,7 +134,7 @@ def test_the_command_line_refuses_code_with_exit_code_1(tmp_path, small, photo, 
         said = run("corrupt", photo, "-o", tmp_path / "out.png", "--recipe", path)
         assert said.returncode == 1, said
         assert f"'{learner}' is not the name of a learner" in said.stderr
-        assert said.stderr.strip().endswith("give it with --learner module:Class")
+        assert said.stderr.strip().endswith("pass it with --learner module:Class")
         assert len(said.stderr.strip().splitlines()) == 1
     for command in (
         ["plot", "policy", photo, "-o", tmp_path / "out.png"],
@@ -187,7 +187,7 @@ def test_a_learner_given_by_hand_paints_and_leaves_its_name_alone(tmp_path, phot
     said = run("corrupt", photo, "-o", again, "-r", first, folder=tmp_path)
     assert said.returncode == 1
     assert "unknown learner 'Rightwards'" in said.stderr
-    assert said.stderr.strip().endswith("give it with --learner module:Class")
+    assert said.stderr.strip().endswith("pass it with --learner module:Class")
 
     said = run("corrupt", photo, "-o", again, "-r", first, *by_hand, folder=tmp_path)
     assert said.returncode == 0, said.stderr

@@ -26,7 +26,7 @@ from glitch_gym.grid import fit_grid
 from glitch_gym.picture import Picture
 from glitch_render.cache import Cache
 from glitch_render.layers import frame_activation
-from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
+from glitch_render.media.formats import is_motion_format
 from glitch_render.media.pictures import preview_size, resized, write_picture
 from glitch_render.plots.figures import draw_grid
 from glitch_render.plots.layer import plot_layer
@@ -479,7 +479,7 @@ def moves(suffix: str, *, still: bool) -> bool:
     """
     if suffix.startswith("frame"):
         return False
-    return suffix in (*CLIPS, *ANIMATIONS) and not (still and suffix in SUFFIXES)
+    return is_motion_format(suffix, still=still)
 
 
 def action_names(layer: Layer) -> tuple[str, ...]:
