@@ -127,6 +127,13 @@ def read_picture(source: str | Path) -> Picture:
             Pillow's limit on the number of pixels.
         SettingError: the sample is unknown.
         MissingExtraError: the sample needs an extra that is not installed.
+
+    Example:
+        >>> picture = read_picture("sample:balloon")
+        >>> picture.frame.shape
+        (400, 320, 3)
+        >>> picture.alpha is None
+        True
     """
     if isinstance(source, str) and source.startswith("sample:"):
         name = source.removeprefix("sample:")

@@ -106,7 +106,7 @@ class Clash(EffectParameters):
         ("Upper", NoParameters, "Do.", "lower-case"),
         ("two words", NoParameters, "Do.", "lower-case"),
         ("same", NoParameters, "Do.", "already"),
-        ("clash", Clash, "Do.", "'mean' is taken"),
+        ("clash", Clash, "Do.", "reserve the parameter name 'mean'"),
         ("mute", NoParameters, None, "docstring"),
     ],
 )
@@ -124,7 +124,7 @@ def test_traits_are_for_effects_that_the_engine_knows():
         """Do."""
         return stamp.cell
 
-    with pytest.raises(SettingError, match="a plain function has no traits"):
+    with pytest.raises(SettingError, match="a plain function cannot have traits"):
         effect("promising", NoParameters, traits=Trait.PER_PIXEL)(function)
 
 

@@ -290,7 +290,9 @@ def test_a_script_beyond_measure_is_refused(monkeypatch):
     monkeypatch.setattr("glitch_render.episodes.script._MAX_TOGETHER", 150_000)
     walker = '[[agents]]\nstart = [0, 0]\ndo = "(same_right same_left)*49999"\n'
     text = "grid = [4, 6]\n" + walker * 100
-    with pytest.raises(GlitchError, match="over 150,000 steps of all agents, agent 2"):
+    with pytest.raises(
+        GlitchError, match="more than 150,000 steps of all agents together, exceeded by agent 2"
+    ):
         script_episode(parse_script(text), 40, 60)
     lazy = '[[agents]]\nstart = [0, 0]\ndo = "same_right"\n'
     late = '[[agents]]\nstart = [0, 0]\nat = 99999\ndo = "same_right"\n'
@@ -308,7 +310,7 @@ def test_an_error_is_legible_whatever_is_in_it():
     assert str(PictureError("\x1b[2J\u202egnp.a")) == "\\x1b[2J\\u202egnp.a"
     assert str(PictureError("\udcff.png")) == "\\udcff.png"
     many = legible("\n".join(map(str, range(1000))))
-    assert many.endswith("  … and 960 lines more")
+    assert many.endswith("  … and 960 more lines")
     assert str(PictureError("ünïcödé – × 40")) == "ünïcödé – × 40"
 
 

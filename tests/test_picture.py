@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import importlib.util
 import io
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from glitch_gym import picture as picture_module
 from glitch_gym.errors import MissingExtraError, PictureError, SettingError
 from glitch_gym.picture import read_frame, read_picture
 from glitch_gym.samples import SAMPLES, balloon
@@ -156,7 +156,7 @@ def test_a_gigantic_picture_is_refused_before_it_is_decoded(tmp_path):
 def test_unknown_samples_and_missing_extras_are_said(monkeypatch):
     with pytest.raises(SettingError, match="did you mean 'chelsea'"):
         read_picture("sample:chelsae")
-    monkeypatch.setattr(picture_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"glitch-gym\[samples\]"):
         read_picture("sample:coffee")
 

@@ -188,7 +188,7 @@ def test_names_of_ours_are_never_a_plug_ins(site):
     assert compute_activation(frame, "edges").source == "edges"
     assert learner_names().count("q_learning") == 1
     told = run(site, "plugins").stdout
-    assert told.count("the name is taken by one of ours") == 3
+    assert told.count("the name is built in") == 3
 
 
 def test_metadata_is_read_on_a_miss_alone_and_once(site, monkeypatch):
@@ -374,10 +374,10 @@ def test_two_packages_with_one_name_are_told_and_odd_names_are_not_used(site):
     assert used is not None
     other = {"a_package 1.0": "b_package 1.0", "b_package 1.0": "a_package 1.0"}[used.package]
     told = {one.package: one.problem for one in plug_ins(LEARNER_GROUP)}
-    assert told[other] == f"the package {used.package} offers that name already"
+    assert told[other] == f"the package {used.package} already provides that name"
     assert "letters" in told["c_package 1.0"]
     assert find_plug_in(LEARNER_GROUP, "../mask.png") is None
-    with pytest.raises(SettingError, match="offers that name already"):
+    with pytest.raises(SettingError, match="already provides that name"):
         load_plug_in(next(one for one in plug_ins(LEARNER_GROUP) if one.package == other))
 
 
@@ -399,7 +399,7 @@ def test_the_command_line_lists_what_is_installed_and_what_is_broken(site):
     said = run(site, "plugins")
     assert said.returncode == 0, said.stderr
     assert said.stdout.splitlines() == [
-        f"glitch_gym.{kind}: none is installed" for kind in ("effects", "learners", "activations")
+        f"glitch_gym.{kind}: none installed" for kind in ("effects", "learners", "activations")
     ]
     write_package(site, "right_package", RIGHTWARDS, learners="right = right_package:Rightwards")
     write_package(
@@ -409,7 +409,7 @@ def test_the_command_line_lists_what_is_installed_and_what_is_broken(site):
     write_package(site, "mute_package", "x = 3", learners="mute = mute_package:x")
     said = run(site, "plugins")
     assert said.returncode == 0, said.stderr
-    assert "right  (right_package:Rightwards, of right_package 1.0)\n" in said.stdout
+    assert "right  (right_package:Rightwards, from right_package 1.0)\n" in said.stdout
     assert said.stdout.count("exit_package 1.0: SystemExit: 0") == 2
     assert "mute_package 1.0 has no method learn" in said.stdout
     assert "noise" not in said.stdout

@@ -105,7 +105,7 @@ def test_every_error_is_said_at_once_with_its_path():
         "layers.2.grid": "is missing",
         "layers.2.alpha.end": "is missing",
         "layers.2.alpha.stop": "not a known setting",
-        "layers.2.effects": "one at least",
+        "layers.2.effects": "at least one",
     }.items():
         assert any(line.strip().startswith(f"{path}") and words in line for line in lines), path
 
@@ -117,15 +117,15 @@ def test_every_error_is_said_at_once_with_its_path():
         ("layers = []", "1 to 64 layers"),
         ("[layers]\ngrid = [1, 1]", r"write [[layers]]"),
         ("[[layers]]\ngrid = [1]", "layers.1.grid.2 is missing"),
-        ('[[layers]]\ngrid = [1, 1]\neffects = "same"', "list of effect names"),
+        ('[[layers]]\ngrid = [1, 1]\neffects = "same"', "list or table of effects"),
         ("[[layers]]\ngrid = [0, 1]", "greater than or equal to 1"),
         ("[[layers]]\ngrid = [1, 1]\nreward_range = [0.0, nan]", "finite"),
         ("[[layers]]\ngrid = [1, 1]\nagents = true", "integer"),
-        ('[[layers]]\ngrid = [1, 1]\neffects = ["same", 3]', "list of effect names"),
+        ('[[layers]]\ngrid = [1, 1]\neffects = ["same", 3]', "list or table of effects"),
         ("seed = 2020-01-01\n[[layers]]\ngrid = [1, 1]", "seed should be a valid integer"),
         (
             "[[layers]]\ngrid = [1, 1]\nexplore = { 0 = 0.0, 2 = 0.5 }\ntemperature = 0.2",
-            "layers.1.temperature should be 0 where explore is set",
+            "layers.1.temperature should be 0 if explore is set",
         ),
         ('[[layers]]\ngrid = [1, 1]\nlearner = "sarsi"', "did you mean 'sarsa'"),
         ("[[layers]\ngrid = [1, 1]", "line 1, column"),

@@ -134,7 +134,7 @@ def test_the_command_line_refuses_code_with_exit_code_1(tmp_path, small, photo, 
         said = run("corrupt", photo, "-o", tmp_path / "out.png", "--recipe", path)
         assert said.returncode == 1, said
         assert f"'{learner}' is not the name of a learner" in said.stderr
-        assert said.stderr.strip().endswith("give it with --learner module:Class")
+        assert said.stderr.strip().endswith("pass it with --learner module:Class")
         assert len(said.stderr.strip().splitlines()) == 1
     for command in (
         ["plot", "policy", photo, "-o", tmp_path / "out.png"],
@@ -187,7 +187,7 @@ def test_a_learner_given_by_hand_paints_and_leaves_its_name_alone(tmp_path, phot
     said = run("corrupt", photo, "-o", again, "-r", first, folder=tmp_path)
     assert said.returncode == 1
     assert "unknown learner 'Rightwards'" in said.stderr
-    assert said.stderr.strip().endswith("give it with --learner module:Class")
+    assert said.stderr.strip().endswith("pass it with --learner module:Class")
 
     said = run("corrupt", photo, "-o", again, "-r", first, *by_hand, folder=tmp_path)
     assert said.returncode == 0, said.stderr
@@ -324,7 +324,7 @@ def test_messages_quote_a_stranger_in_one_line_that_can_be_read(tmp_path, small)
     with pytest.raises(RecipeError) as told:
         read_recipe(hidden_in("png", tmp_path, text, small))
     assert str(told.value).isprintable()
-    assert str(told.value).endswith("and 59 more, which came with it from elsewhere")
+    assert str(told.value).endswith("and 59 more, which its author chose")
     for learner in ("x" * 100_000, "os:" + "x" * 100_000, "\x1b[2J:x"):
         with pytest.raises(RecipeError) as told:
             parse_recipe({"layers": [{"grid": [2, 2], "learner": learner}]})

@@ -22,8 +22,8 @@ from glitch_render.cli.options import (
     Settings,
     TrustPaths,
     Weights,
-    is_for_clips,
     make_selection,
+    makes_clip,
     open_cache,
     resolve_recipe,
     spare,
@@ -117,8 +117,6 @@ def corrupt(
 ) -> None:
     """Corrupt a picture or a clip with a preset or a recipe."""
     with said_plainly():
-        from glitch_gym.samples import SAMPLES
-
         resolved = resolve_recipe(
             preset, recipe, settings or [], seed, backbone, activation, weights, learners or [],
             trust_paths,
@@ -126,16 +124,10 @@ def corrupt(
         selection = make_selection(start, end, fps, scale, duration)
         spare(output, recipe)
         cache = open_cache(no_cache)
-        if source.removeprefix("sample:") in SAMPLES and source.startswith("sample:"):
-            moves = False
-        else:
-            from glitch_render.media.footage import is_footage
-
-            moves = is_footage(source)
         if preview is not None:
             _preview(source, output, resolved, selection, preview, force, cache)
             return
-        if moves or duration is not None or is_for_clips(output):
+        if makes_clip(source, output, duration):
             if save_episode is not None:
                 raise typer.BadParameter("--save-episode works with pictures, not with clips")
             from glitch_render.video.selection import ExportOptions
@@ -202,14 +194,14 @@ def replay_episode_on(
     """Replay an episode or a script on a picture, or on a clip at one step per frame."""
     with said_plainly():
         from glitch_render.episodes.playback import replay_episode
-        from glitch_render.media.footage import is_footage, open_footage
+        from glitch_render.media.footage import open_footage
         from glitch_render.media.formats import SUFFIXES
         from glitch_render.media.pictures import write_picture
         from glitch_render.video.painter import open_episode_painter
         from glitch_render.video.render import write_clip
         from glitch_render.video.selection import ExportOptions
 
-        if is_footage(source) or duration is not None or is_for_clips(output):
+        if makes_clip(source, output, duration):
             selection = make_selection(None, None, None, None, duration)
             footage = open_footage(source, duration=duration)
             loaded = _episode(episode, footage.height, footage.width)

@@ -25,11 +25,11 @@ _ADVICE = {
     "FORCE": "give --force to replace it",
     "RESUME": "continue with --resume",
     "DURATION": "give --duration",
-    "PREVIEW": "write a single frame as a picture with --preview",
+    "PREVIEW": "write one frame as a picture with --preview",
     "WEIGHTS": "provide a file with --weights",
     "OTHER_PORT": "choose another port with --port",
     "LEARNER": "pass it with --learner module:Class",
-    "TRUST_PATHS": "allow this with --trust-paths",
+    "TRUST_PATHS": "allow it with --trust-paths",
 }
 """Advice for each ``Hint``, by name, in terms of command-line options."""
 

@@ -30,7 +30,7 @@ __all__ = [
     "Weights",
     "chosen_activation",
     "import_learners",
-    "is_for_clips",
+    "makes_clip",
     "resolve_recipe",
     "spare",
 ]
@@ -202,12 +202,17 @@ def spare(output: Path, recipe: Path | None) -> None:
         check_target(output, suffixes=[output.suffix.lower()], sources=[recipe], force=True)
 
 
-def is_for_clips(output: Path) -> bool:
-    """Return whether an output can only be a clip; ``.webp`` can be a still as well."""
-    from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
+def makes_clip(source: str, output: Path, duration: float | None) -> bool:
+    """Return whether a command writes a clip: by its source, its output or a duration."""
+    from glitch_render.media.formats import is_motion_format
 
-    suffix = output.suffix.lower()
-    return suffix in (*CLIPS, *ANIMATIONS, "") and suffix not in SUFFIXES
+    if duration is not None or is_motion_format(output.suffix.lower(), still=True):
+        return True
+    if source.startswith("sample:"):
+        return False
+    from glitch_render.media.footage import is_footage
+
+    return is_footage(source)
 
 
 def open_cache(no_cache: bool) -> Cache | None:

@@ -1,11 +1,19 @@
-"""Formats of the files that are written."""
+"""Formats of the files that are written, and which of them move."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ANIMATIONS", "CLIPS", "CLIP_FORMATS", "FORMATS", "SUFFIXES", "Format"]
+__all__ = [
+    "ANIMATIONS",
+    "CLIPS",
+    "CLIP_FORMATS",
+    "FORMATS",
+    "SUFFIXES",
+    "Format",
+    "is_motion_format",
+]
 
 
 @dataclass(frozen=True)
@@ -107,3 +115,13 @@ ANIMATIONS = tuple(one.suffix for one in FORMATS if one.kind == "animation")
 
 CLIP_FORMATS = {one.suffix: one for one in FORMATS if one.kind == "clip"}
 """Formats of clips by suffix."""
+
+
+def is_motion_format(suffix: str, *, still: bool) -> bool:
+    """Return whether an output is a clip, an animation or a folder of frames.
+
+    Args:
+        suffix: suffix of the output in lower case; empty for a folder.
+        still: whether the source is a still, whose ``.webp`` is a picture.
+    """
+    return suffix in (*CLIPS, *ANIMATIONS, "") and not (still and suffix in SUFFIXES)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
-
 __all__ = [
     "CLIP_FORMATS",
     "FORMATS",
@@ -13,7 +11,6 @@ __all__ = [
     "SIZES",
     "STILL_FORMATS",
     "VIEWS",
-    "is_motion_format",
 ]
 
 VIEWS: Final = {
@@ -47,15 +44,3 @@ FORMATS: Final = frozenset({*STILL_FORMATS.values(), *CLIP_FORMATS.values()})
 
 FULL_SIZE: Final = "as it is"
 SIZES: Final = (FULL_SIZE, "1080p", "720p", "480p", "360p")
-
-
-def is_motion_format(suffix: str, *, still: bool) -> bool:
-    """Return whether an export is a clip or an animation.
-
-    Args:
-        suffix: one of ``FORMATS``.
-        still: whether the source is a still, whose ``.webp`` is a picture.
-    """
-    if suffix.startswith("frame"):
-        return False
-    return suffix in (*CLIPS, *ANIMATIONS) and not (still and suffix in SUFFIXES)

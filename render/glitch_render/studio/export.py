@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.picture import Picture
+from glitch_render.media.formats import is_motion_format
 from glitch_render.media.pictures import write_picture
 from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.model import Recipe
 from glitch_render.stills import corrupt_picture
-from glitch_render.studio.choices import is_motion_format
 from glitch_render.studio.preview import View, Workspace, by_layer
 from glitch_render.studio.source import clock
 from glitch_render.video.render import corrupt_clip

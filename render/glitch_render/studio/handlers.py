@@ -13,10 +13,10 @@ from typing import Any
 
 from glitch_gym.errors import GlitchError, SettingError
 from glitch_gym.samples import SAMPLES
-from glitch_render.media.formats import CLIPS
+from glitch_render.media.formats import CLIPS, is_motion_format
 from glitch_render.media.metadata import carries_recipe
 from glitch_render.recipe.files import recipe_text
-from glitch_render.studio.choices import FORMATS, FULL_SIZE, SIZES, VIEWS, is_motion_format
+from glitch_render.studio.choices import FORMATS, FULL_SIZE, SIZES, VIEWS
 from glitch_render.studio.events import as_flag, as_number, as_table, as_text, as_whole
 from glitch_render.studio.export import Export, ExportChoice
 from glitch_render.studio.jobs import Job, Stopped
