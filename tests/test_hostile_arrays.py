@@ -613,12 +613,12 @@ STEPPING = Entry(
     },
 )  # fmt: skip
 ENTRIES: dict[str, Entry] = {
-    "glitch_gym.vector_env._begin_episodes": Entry(lambda: vector().reset(seed=3), RESETS),
-    "glitch_gym.vector_env._step": Entry(
+    "glitch_gym.vector_kernels.begin_episodes": Entry(lambda: vector().reset(seed=3), RESETS),
+    "glitch_gym.vector_kernels.step_agents": Entry(
         lambda: [vector().step(np.array([0, 3, 7], kind)) for kind in (np.int64, np.uint64, "i1")],
         STEPS,
     ),
-    "glitch_gym.vector_env._rollout": Entry(
+    "glitch_gym.vector_kernels.roll_out": Entry(
         lambda: [
             vector().rollout(policy, 9, threads=threads)
             for policy in (None, act(1), Says(probs()), table())
@@ -647,12 +647,12 @@ ENTRIES: dict[str, Entry] = {
     "glitch_agents.q_learning._learn": Entry(
         learned(QLearning), SETTINGS | lakes(lambda env: QLearning().learn(env, episodes=2))
     ),
-    "glitch_agents.temporal_difference._learn": Entry(
+    "glitch_agents.td_kernels.learn_episodes": Entry(
         lambda: [learned(*TEXTBOOK)(), QLearning().learn(Lake(), episodes=9)],
         SETTINGS | lakes(lambda env: Sarsa().learn(env, episodes=2)),
     ),
-    "glitch_agents.temporal_difference._choose": STEPPING,
-    "glitch_agents.temporal_difference._learn_step": STEPPING,
+    "glitch_agents.td_kernels.choose_action": STEPPING,
+    "glitch_agents.td_kernels.learn_step": STEPPING,
     "glitch_agents.planning._best_per_move": PLANNING,
     "glitch_agents.planning._sweep": PLANNING,
     "glitch_agents.planning._follow_moves": PLANNING,

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from glitch_agents.learner import Progress, in_chunks
 from glitch_agents.mdp import MDPTables, TabularMDP, start_state
 from glitch_agents.policy import QTable
-from glitch_agents.temporal_difference import Q_LEARNING, Rates, Rules, TabularLearner
+from glitch_agents.td_kernels import Rates, Rules
+from glitch_agents.temporal_difference import Q_LEARNING, TabularLearner
 from glitch_gym.compilation import borrowing
 from glitch_gym.randomness import below, derive_key, draw, stream, unit
 

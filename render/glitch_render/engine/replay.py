@@ -50,10 +50,11 @@ def replay(
 
     Example:
         >>> from glitch_agents import scripted
-        >>> from glitch_gym import compute_activation, make_world, read_picture
+        >>> from glitch_gym import WorldSettings, compute_activation, make_world, read_picture
         >>> frame = read_picture("sample:balloon").frame
         >>> activation = compute_activation(frame, "edges")
-        >>> world = make_world(activation, 400, 320, grid=(40, 32), effects=["same"])
+        >>> settings = WorldSettings(grid=(40, 32), effects=["same"])
+        >>> world = make_world(activation, (400, 320), settings)
         >>> walks = scripted(world, [((12, 4), ["same_right"] * 20)])
         >>> painted = replay(frame, world.grid, world.actions, walks)
         >>> changed = (painted != frame).any(axis=2)

@@ -28,6 +28,8 @@ def error_message(error: Any) -> str:
         return "is missing"
     if kind in UNKNOWN:
         return "is not a known setting"
+    if kind == "string_unicode":
+        return "is not UTF-8, so that no recipe can hold it: rename the file"
     message = str(error["msg"])
     for prefix in ("Value error, ", "Input "):
         message = message.removeprefix(prefix)
