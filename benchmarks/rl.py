@@ -202,7 +202,7 @@ def q_learning() -> None:
         taken = numba_q_learning(*args, table, episodes, 20, 0)
 
         def plain(args: Any = args) -> None:
-            numba_q_learning(*args, np.zeros(args[0].shape), 30_000, 20, 0)
+            numba_q_learning(*args, np.zeros(args[0].shape), 30_000, 20, 0)  # type: ignore[call-arg]
 
         def ours(world: GridWorld = world, learner: QLearning = learner) -> None:
             learner.learn(world, episodes=30_000)

@@ -132,7 +132,7 @@ def _read_state(torch: Any, path: str) -> dict[str, Any]:
         raise WeightsError(f"{path} holds a {type(state).__name__}, not a state dict")
     for name, value in state.items():
         if not (isinstance(name, str) and isinstance(value, torch.Tensor)):
-            raise WeightsError(f"{path} holds more than tensors: {str(name)[:80]!r} is none")
+            raise WeightsError(f"{path} holds more than tensors: {str(name)[:80]!r} is not one")
     return state
 
 

@@ -21,7 +21,7 @@ __all__ = ["PartWriter", "encode_error"]
 
 
 def _tag(context: Any, encoding: Encoding) -> None:
-    """Tell an encoder how numbers stand for colours."""
+    """Set how an encoder's numbers stand for colours."""
     colour = encoding.colour
     if encoding.pixel_format.startswith("yuv"):
         context.color_range = ColorRange.JPEG if colour.full_range else ColorRange.MPEG

@@ -348,7 +348,7 @@ def _export_choice(suffix: Any, length: Any, scale: Any, sound: Any) -> ExportCh
     if chosen not in FORMATS:
         raise SettingError(f"{chosen!r} is no format")
     if scale not in SIZES:
-        raise SettingError("the size is none of those offered")
+        raise SettingError("the size is not one of those offered")
     seconds = 6.0 if length is None else as_number(length, "the length")
     return ExportChoice(
         chosen, seconds or 6.0, None if scale == FULL_SIZE else scale, as_flag(sound, "the sound")
