@@ -65,8 +65,8 @@ def test_lazy_names_are_told_to_type_checkers_as_they_are_found():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'corupt'"):
-        glitch_render.corupt  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'corrupted'"):
+        glitch_render.corrupted  # noqa: B018
 
 
 def test_the_version_is_in_one_place():
