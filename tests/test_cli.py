@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -251,6 +250,7 @@ def test_a_missing_or_broken_torch_says_what_to_do(folder, package, statement, o
 
 def on_a_terminal(*arguments, interrupt_at=None):
     """Run on a terminal, press Ctrl-C once a text has appeared: the exit code and the screen."""
+    pty = pytest.importorskip("pty")
     master, terminal = pty.openpty()
     running = subprocess.Popen(
         [*PROGRAM, *arguments],
