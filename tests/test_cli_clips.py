@@ -178,8 +178,6 @@ def test_ctrl_c_leaves_no_output_and_resume_goes_on(folder, heeds_ctrl_c):
 
 def test_progress_is_shown_on_a_terminal(folder):
     pty = pytest.importorskip("pty")
-    import pty
-
     reader, writer = pty.openpty()
     done = subprocess.run(
         [*PROGRAM, "corrupt", "in.mp4", "-o", "out.mp4", *QUICK, "--no-cache"],
