@@ -433,7 +433,7 @@ class Sessions:
         self._by_tab: dict[str, Session] = {}
 
     def of(self, tab: str) -> Session:
-        """Return the session of a tab, which is made if there is none yet.
+        """Return the session of a tab, creating it on first use.
 
         Raises:
             SettingError: too many tabs are open.
