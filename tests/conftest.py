@@ -99,8 +99,11 @@ def playwright():
     require_chromium()
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as driver:
-        yield driver
+    with pytest.MonkeyPatch.context() as patch:
+        # The driver's Node can spin in io_uring for minutes, and every browser with it
+        patch.setenv("UV_USE_IO_URING", "0")
+        with sync_playwright() as driver:
+            yield driver
 
 
 @pytest.fixture(scope="module")

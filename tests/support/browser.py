@@ -42,6 +42,8 @@ agents = 60
 """
 """A recipe that takes no time."""
 
+STACKS = Path(__file__).parent / "stacks"
+
 WEBCAM = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
@@ -189,6 +191,13 @@ class Studio:
         """What lies in the folder for temporary files."""
         return sorted(path for path in self.folder.rglob("*") if path.is_file())
 
+    def stacks(self):
+        """What the server printed, and where each of its threads stands."""
+        if hasattr(signal, "SIGUSR1") and self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+        return self.said.read_text()[-20_000:]
+
     def stop(self, kind=signal.SIGINT):
         """Stop it as Ctrl-C does; gives its exit code."""
         self.process.send_signal(kind)
@@ -201,12 +210,13 @@ def studio(folder, *arguments, env=None, temporary=None):
     temporary = temporary or folder / "temporary"
     temporary.mkdir(exist_ok=True)
     port, said = free_port(), folder / "said.txt"
+    paths = os.pathsep.join(filter(None, (str(STACKS), os.environ.get("PYTHONPATH"))))
     with said.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "glitch_render.cli", "studio", "--no-browser",
              "--port", str(port), *map(str, arguments)],
             cwd=folder,
-            env=os.environ | {"TMPDIR": str(temporary)} | (env or {}),
+            env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": paths} | (env or {}),
             stdout=output,
             stderr=subprocess.STDOUT,
         )  # fmt: skip
@@ -282,7 +292,11 @@ class Page:
     def says(self, words, where="#status", timeout=60_000):
         """Wait until the line of the status says words; gives the whole line."""
         line = self.page.locator(f"{where} .status")
-        line.filter(has_text=re.compile(words)).wait_for(timeout=timeout)
+        try:
+            line.filter(has_text=re.compile(words)).wait_for(timeout=timeout)
+        except Exception:
+            shown = line.all_inner_texts()
+            pytest.fail(f"{where} says {shown}, not {words!r}\n{self.studio.stacks()}")
         return line.inner_text()
 
     def sample(self, name):
