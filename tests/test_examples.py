@@ -35,6 +35,7 @@ def test_learners_are_compared_in_a_plot(tmp_path):
     assert read_picture(tmp_path / "learning.png").frame.std() > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps", "words"),
     [
