@@ -32,6 +32,7 @@ from enum import Enum
 
 __all__ = [
     "ArrayFileError",
+    "EngineError",
     "GlitchError",
     "GridError",
     "Hint",
@@ -148,6 +149,10 @@ class MissingExtraError(GlitchError):
 
 class WeightsError(GlitchError):
     """A weights file is missing, unreadable, or made for another network."""
+
+
+class EngineError(GlitchError):
+    """The processes or machines that work was given to failed, not the work."""
 
 
 class OutputError(GlitchError):
