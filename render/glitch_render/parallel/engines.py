@@ -54,7 +54,11 @@ class Engine:
 
 
 def _drop(executor: Executor) -> None:
-    executor.shutdown(wait=False, cancel_futures=True)
+    try:
+        executor.shutdown(wait=False, cancel_futures=True)
+    except TypeError:
+        # Executors older than that argument; what has not begun is dropped with its futures
+        executor.shutdown(wait=False)
 
 
 def local_engine(jobs: int) -> Engine:
@@ -205,7 +209,8 @@ def _dask_engine(address: str) -> Engine:
         return executor  # type: ignore[no-any-return]
 
     def close(executor: Any) -> None:
-        executor.shutdown(wait=False, cancel_futures=True)
+        # Closing the client lets go of its futures, and the scheduler drops their work
+        executor.shutdown(wait=False)
         executor.client.close(timeout=5)
 
     return Engine("Dask", open_dask, close, lost=(KilledWorker,))

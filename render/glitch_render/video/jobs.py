@@ -12,12 +12,12 @@ import contextlib
 import hashlib
 import os
 import secrets
+import threading
 import time
 import tomllib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +206,21 @@ class _Learned:
         return world, table
 
 
-@lru_cache(maxsize=1)
+# A painter goes from frame to frame, so that each thread needs its own
+_last = threading.local()
+
+
+def _recall_job(folder: str, key: str) -> tuple[Painter, Encoding]:
+    """Return a job's painter and encoding; the last one stays open, so that it is read on."""
+    if getattr(_last, "place", None) != (folder, key):
+        _last.place = None
+        _last.opened = _open_job(folder, key)
+        _last.place = (folder, key)
+    opened: tuple[Painter, Encoding] = _last.opened
+    return opened
+
+
 def _open_job(folder: str, key: str) -> tuple[Painter, Encoding]:
-    """Open a job; a worker keeps the last one open, so that parts in a row are read on."""
     try:
         job = _jobs.validate_json((Path(folder) / _JOB).read_bytes())
         scan = read_arrays(Path(folder) / _SCAN, "scan")
@@ -290,7 +302,7 @@ def render_part(folder: str, key: str, first: int, last: int, name: str) -> Part
         GlitchError: the job or its source cannot be read, or the part cannot be written.
     """
     began = time.perf_counter()
-    painter, encoding = _open_job(folder, key)
+    painter, encoding = _recall_job(folder, key)
     path = Path(folder).parent / name
     if not path.exists():
         # Two workers can have the same part, if one was given up for lost
