@@ -21,7 +21,7 @@ from typing import Any
 from glitch_gym.errors import MissingExtraError, SettingError
 from glitch_render.parallel.worker import start_worker
 
-__all__ = ["Engine", "as_engine", "local_engine", "open_engine"]
+__all__ = ["Engine", "as_engine", "inline_engine", "local_engine", "open_engine"]
 
 _DASK_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss|inproc)://\S+")
 _RAY_ADDRESS = re.compile(r"[\w.-]+:\d{1,5}")
@@ -39,6 +39,7 @@ class Engine:
         lost: errors of a task whose worker was lost, besides those of a broken executor.
         renews: whether a broken executor can be replaced by calling ``open`` again.
         shares_disk: whether its workers are known to see the same files.
+        window: number of tasks that it holds at a time.
     """
 
     name: str
@@ -47,10 +48,28 @@ class Engine:
     lost: tuple[type[BaseException], ...] = ()
     renews: bool = True
     shares_disk: bool = False
+    window: int = 2000
 
     def is_lost(self, error: BaseException) -> bool:
         """Return whether an error means that a worker is gone, rather than that its work failed."""
         return isinstance(error, (BrokenExecutor, CancelledError, *self.lost))
+
+
+class _Inline(Executor):
+    """Does its work in this thread, at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def inline_engine() -> Engine:
+    """Return the engine that works in this thread, one task after another."""
+    return Engine("this process", _Inline, lambda _: None, shares_disk=True, window=1)
 
 
 def _drop(executor: Executor) -> None:

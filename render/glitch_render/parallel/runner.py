@@ -14,8 +14,6 @@ from glitch_render.parallel.worker import call
 __all__ = ["Task", "run_tasks"]
 
 _TRIES = 3
-_MOST_WAITING = 2000
-"""Tasks that an executor holds at a time, so that the parent's memory is flat in their number."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class _State:
     losses: int = 0
 
     def submit(self) -> None:
-        while self.waiting and len(self.running) < _MOST_WAITING:
+        while self.waiting and len(self.running) < self.engine.window:
             task, tries = self.waiting[-1]
             future = self.executor.submit(
                 call, task.function, task.arguments, not self.engine.shares_disk
