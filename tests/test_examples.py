@@ -57,7 +57,8 @@ def test_a_trained_model_drives_the_filter(tmp_path):
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="RLlib is large: pip install 'ray[rllib]'"
+    any(importlib.util.find_spec(name) is None for name in ("ray", "tree")),
+    reason="RLlib is large: pip install 'ray[rllib]'",
 )
 def test_rllib_takes_the_env_by_its_name(tmp_path):
     assert "iteration 1: mean return" in run("rllib_ppo.py", tmp_path, "--iterations", "1")

@@ -157,12 +157,14 @@ def test_a_task_is_tried_three_times_and_fails_alone():
     tried, over, failed = [], [], []
 
     class Stubborn(ThreadPoolExecutor):
-        def submit(self, fn, /, function, arguments, own_cache):
+        def submit(self, fn, /, *given, **options):
+            _, (number,), _ = given
+
             def work():
-                tried.append(arguments[0])
-                if arguments[0] == 2:
+                tried.append(number)
+                if number == 2:
                     raise OSError("the disk went away")
-                return arguments[0]
+                return number
 
             return super().submit(work)
 
@@ -197,7 +199,8 @@ def test_a_disk_that_workers_do_not_share_is_told_before_any_work(tmp_path, clip
     class Elsewhere(ThreadPoolExecutor):
         """Workers to which every path leads into another folder."""
 
-        def submit(self, fn, /, function, arguments, own_cache):
+        def submit(self, fn, /, *given, **options):
+            function, arguments, own_cache = given
             moved = tuple(
                 one.replace(str(tmp_path), str(tmp_path / "elsewhere"))
                 if isinstance(one, str) else one
@@ -211,10 +214,10 @@ def test_a_disk_that_workers_do_not_share_is_told_before_any_work(tmp_path, clip
 
 def test_a_worker_of_another_version_is_refused(tmp_path, clip):
     class Older(ThreadPoolExecutor):
-        def submit(self, fn, /, function, arguments, own_cache):
+        def submit(self, fn, /, *given, **options):
             def work():
-                found = fn(function, arguments, own_cache)
-                return found | {"PyAV": "9.0"} if function.endswith(":greet") else found
+                found = fn(*given)
+                return found | {"PyAV": "9.0"} if given[0].endswith(":greet") else found
 
             return super().submit(work)
 
