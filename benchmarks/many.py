@@ -26,7 +26,7 @@ from PIL import Image
 
 from glitch_gym.picture import read_picture
 from glitch_render import ExportOptions, corrupt_clip, load_preset
-from glitch_render.batch.run import BatchOptions, batch
+from glitch_render.batches.run import BatchOptions, batch
 from glitch_render.media import codecs
 from glitch_render.parallel.engines import local_engine
 from glitch_render.parallel.runner import Task, run_tasks

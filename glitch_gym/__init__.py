@@ -14,6 +14,7 @@ from glitch_gym.dynamics import LIFETIME, GridWorld, grid_world, make_world
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import (
     ArrayFileError,
+    EngineError,
     GlitchError,
     GridError,
     Hint,
@@ -40,6 +41,7 @@ __all__ = [
     "ActionSet",
     "Activation",
     "ArrayFileError",
+    "EngineError",
     "GlitchError",
     "GlitchGridEnv",
     "GlitchGridVectorEnv",

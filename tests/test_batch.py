@@ -13,8 +13,8 @@ from support.clips import make_clip, scene
 
 from glitch_gym.errors import OutputError, PictureError, SettingError
 from glitch_render import Layer, Recipe
-from glitch_render.batch.plan import plan_batch
-from glitch_render.batch.run import BatchOptions, batch
+from glitch_render.batches.plan import plan_batch
+from glitch_render.batches.run import BatchOptions, batch
 from glitch_render.stills import corrupt_picture
 
 RECIPE = Recipe(

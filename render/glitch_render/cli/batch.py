@@ -28,7 +28,7 @@ from glitch_render.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from glitch_render.batch.report import BatchRow
+    from glitch_render.batches.report import BatchRow
 
 __all__ = ["batch"]
 
@@ -87,8 +87,8 @@ def batch(
 ) -> None:
     """Corrupt many pictures and clips; a bad one is reported, and never stops the rest."""
     with said_plainly():
-        from glitch_render.batch.run import BatchOptions
-        from glitch_render.batch.run import batch as run_batch
+        from glitch_render.batches.run import BatchOptions
+        from glitch_render.batches.run import batch as run_batch
 
         resolved = resolve_recipe(
             preset, recipe, settings or [], seed, backbone, activation, weights, [], trust_paths

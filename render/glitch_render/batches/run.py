@@ -11,8 +11,8 @@ from pathlib import Path
 
 from glitch_gym.errors import GlitchError, OutputError, legible
 from glitch_gym.output import write_error
-from glitch_render.batch.plan import BatchFile, plan_batch
-from glitch_render.batch.report import BatchRow, Report, Status, digest_of, read_rows
+from glitch_render.batches.plan import BatchFile, plan_batch
+from glitch_render.batches.report import BatchRow, Report, Status, digest_of, read_rows
 from glitch_render.cache import Cache, cache_key, user_cache
 from glitch_render.media.footage import is_footage
 from glitch_render.media.metadata import embedded_text
@@ -125,7 +125,7 @@ def batch(
         tasks = [
             Task(
                 one.source,
-                "glitch_render.batch.run:render_file",
+                "glitch_render.batches.run:render_file",
                 (one.source, str(one.output), text, one.seed, options.force, options.cache),
                 one.size,
             )
