@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -39,18 +39,27 @@ class _State:
 
     engine: Engine
     executor: Executor
+    coming: Iterator[Task]
     waiting: list[tuple[Task, int]]
     running: dict[Future[Any], tuple[Task, int]]
     losses: int = 0
 
-    def submit(self) -> None:
-        while self.waiting and len(self.running) < self.engine.window:
-            task, tries = self.waiting[-1]
-            future = self.executor.submit(
-                call, task.function, task.arguments, not self.engine.shares_disk
-            )
-            self.waiting.pop()
-            self.running[future] = (task, tries)
+    def submit(self) -> bool:
+        """Submit a task; return whether there was one, and room for it."""
+        if len(self.running) >= self.engine.window:
+            return False
+        if not self.waiting:
+            following = next(self.coming, None)
+            if following is None:
+                return False
+            self.waiting.append((following, 1))
+        task, tries = self.waiting[-1]
+        future = self.executor.submit(
+            call, task.function, task.arguments, not self.engine.shares_disk
+        )
+        self.waiting.pop()
+        self.running[future] = (task, tries)
+        return True
 
     def renew(self, error: BaseException) -> None:
         """Replace a broken executor; whatever it had not finished waits again."""
@@ -67,17 +76,18 @@ class _State:
 
 
 def run_tasks(
-    tasks: Sequence[Task],
+    tasks: Iterable[Task],
     engine: Engine,
     done: Callable[[Task, Any], None],
     *,
     failed: Callable[[Task, BaseException], None] | None = None,
     tries: int = _TRIES,
 ) -> None:
-    """Run tasks on an engine, the longest first, each up to three times.
+    """Run tasks on an engine, each up to three times.
 
     Args:
-        tasks: tasks in any order.
+        tasks: tasks in any order, of which the longest are started first; or an iterator that
+            yields each as soon as it can be done, while those before it are running.
         engine: where they run.
         done: called with each task and its result, in order of completion, in this thread.
         failed: called with a task whose last try failed, and its error; by default the error is
@@ -89,18 +99,24 @@ def run_tasks(
         EngineError: the workers are lost again and again.
         KeyboardInterrupt: Ctrl-C; tasks that are not finished are dropped.
     """
-    longest_last = sorted(tasks, key=lambda task: task.size)
-    state = _State(engine, engine.open(), [(task, 1) for task in longest_last], {})
+    if isinstance(tasks, Sequence):
+        tasks = sorted(tasks, key=lambda task: -task.size)
+    state = _State(engine, engine.open(), iter(tasks), [], {})
     try:
-        while state.waiting or state.running:
+        while True:
             try:
-                state.submit()
+                submitted = state.submit()
             except Exception as error:
                 if not engine.is_lost(error):
                     raise
                 state.renew(error)
                 continue
-            over, _ = wait(state.running, return_when=FIRST_COMPLETED)
+            if submitted:
+                over = {future for future in state.running if future.done()}
+            elif state.running:
+                over, _ = wait(state.running, return_when=FIRST_COMPLETED)
+            else:
+                return
             _collect(state, over, done, failed, tries)
     finally:
         engine.close(state.executor)

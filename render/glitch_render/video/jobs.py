@@ -16,7 +16,7 @@ import threading
 import time
 import tomllib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,8 +132,7 @@ def write_job(
     Raises:
         OutputError: the folder cannot be written.
     """
-    scan, learned = painter.scan, painter.learned
-    assert learned is not None
+    scan = painter.scan
     folder.mkdir(exist_ok=True)
     paths = tuple(map(_absolute, painter.footage.paths))
     footage = replace(painter.footage, paths=paths)
@@ -146,22 +145,43 @@ def write_job(
         "of_best": scan.of_best, "of_all": scan.of_all,
     }  # fmt: skip
     write_bytes(folder / _SCAN, encode_arrays(arrays), sync=False)
-    for shot, index in painter.places:
-        world, table = learned(shot, index)
-        about = {
-            "format": _FORMAT, "version": _VERSION, "ties": table.ties, "epsilon": table.epsilon,
-            "temperature": table.temperature,
-        }  # fmt: skip
-        content: dict[str, NDArray[Any]] = {
-            "field": world.reward_field, "activation": world.activation, "values": table.values,
-        }  # fmt: skip
-        write_bytes(
-            folder / _learned_name(shot, index),
-            encode_arrays({**content, **describe(about)}),
-            sync=False,
-        )
     # The last, so that a job that can be opened is whole
     write_bytes(folder / _JOB, _jobs.dump_json(job, indent=1), sync=False)
+
+
+def _write_learned(folder: Path, painter: Painter, shot: int, index: int) -> None:
+    """Learn a layer in a shot, and write what was learned, unless an earlier run did."""
+    path = folder / _learned_name(shot, index)
+    if path.exists():
+        return
+    assert painter.learned is not None
+    world, table = painter.learned(shot, index)
+    about = {
+        "format": _FORMAT, "version": _VERSION, "ties": table.ties, "epsilon": table.epsilon,
+        "temperature": table.temperature,
+    }  # fmt: skip
+    arrays: dict[str, NDArray[Any]] = {
+        "field": world.reward_field, "activation": world.activation, "values": table.values,
+    }  # fmt: skip
+    write_bytes(path, encode_arrays({**arrays, **describe(about)}, compressed=False), sync=False)
+
+
+def _tasks_as_learned(
+    folder: Path, key: str, painter: Painter, segments: Sequence[Segment]
+) -> Iterator[Task]:
+    """Yield each segment's task once all that its frames can need is learned and written."""
+    places = iter(painter.places)
+    following = next(places, None)
+    for one in segments:
+        shot = painter.shot_of(one.last - 1)
+        while following is not None and following[0] <= shot:
+            _write_learned(folder, painter, *following)
+            following = next(places, None)
+        yield Task(
+            one.path.name,
+            "glitch_render.video.jobs:render_part",
+            (str(folder), key, one.first, one.last, one.path.name),
+        )
 
 
 def _learned_name(shot: int, index: int) -> str:
@@ -314,15 +334,17 @@ def render_part(folder: str, key: str, first: int, last: int, name: str) -> Part
 def render_segments(
     folder: Path,
     key: str,
+    painter: Painter,
     segments: Sequence[Segment],
     engine: Engine,
     painted: Callable[[int], None],
 ) -> None:
-    """Render segments of a job on an engine.
+    """Render segments of a job on an engine, each as soon as its shots are learned.
 
     Args:
         folder: folder of the job, below that of the parts.
         key: key of the parts.
+        painter: painter of the clip, which learns what is not written yet.
         segments: segments to render.
         engine: where they are rendered.
         painted: called with the number of frames of each part that is finished.
@@ -333,15 +355,6 @@ def render_segments(
     """
     if not engine.shares_disk:
         _check_workers(folder, engine)
-    tasks = [
-        Task(
-            one.path.name,
-            "glitch_render.video.jobs:render_part",
-            (str(folder), key, one.first, one.last, one.path.name),
-            one.last - one.first,
-        )
-        for one in segments
-    ]
     by_name = {one.path.name: one for one in segments}
 
     def done(task: Task, report: PartReport) -> None:
@@ -354,7 +367,7 @@ def render_segments(
             )
         painted(segment.last - segment.first)
 
-    run_tasks(tasks, engine, done)
+    run_tasks(_tasks_as_learned(folder, key, painter, segments), engine, done)
 
 
 def _check_workers(folder: Path, engine: Engine) -> None:

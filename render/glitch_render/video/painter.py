@@ -81,7 +81,8 @@ class Painter:
             ``None`` where nothing was learned.
         learned: function that returns the world and the policy of a layer in a shot; ``None`` as
             well where nothing was learned.
-        places: numbers of every shot and layer that ``learned`` knows.
+        places: numbers of every shot and layer that ``learned`` knows, shot by shot.
+        shot_of: function from a frame's number to that of its shot.
     """
 
     footage: Footage
@@ -94,6 +95,7 @@ class Painter:
     activation_of: Callable[[int], Activation] | None = None
     learned: Learned | None = None
     places: tuple[tuple[int, int], ...] = ()
+    shot_of: Callable[[int], int] = lambda frame: 0
     _reader: Iterator[tuple[int, av.VideoFrame]] | None = field(default=None, init=False)
     _read: tuple[int, av.VideoFrame] | None = field(default=None, init=False)
     _past: tuple[deque[NDArray[np.uint8]], ...] = field(default=(), init=False)
@@ -233,6 +235,7 @@ def open_painter(
     footage: Footage | None = None,
     cache: Cache | None = None,
     progress: OnProgress | None = None,
+    learn: bool = True,
 ) -> Painter:
     """Scan a source and learn its policies; return a painter of its frames.
 
@@ -244,6 +247,7 @@ def open_painter(
             duration.
         cache: cache of scans, rewards and tables.
         progress: called with the stages looking and learning.
+        learn: learn every policy now, not each one when it is first needed.
 
     Raises:
         GlitchError: the source, or a setting with this source, is wrong.
@@ -267,7 +271,8 @@ def open_painter(
     release_networks()
     shots = Shots(scan, plan_frames(footage, scan, selection.rate), recipe)
     policies = Policies(recipe, shots, size, cache, progress)
-    policies.learn_all()
+    if learn:
+        policies.learn_all()
     painter = assemble_painter(footage, scan, recipe, selection, policies)
     for layer in painter.layers:
         assert isinstance(layer, LayerTimeline)
@@ -300,7 +305,9 @@ def assemble_painter(
         return shots.activation(shots.shot_of(frame))
 
     places = tuple((shot, index) for shot in range(len(shots)) for index, _ in recipe.painted)
-    return Painter(footage, scan, plan, size, layers, "", "", activation_of, learned, places)
+    return Painter(
+        footage, scan, plan, size, layers, "", "", activation_of, learned, places, shots.shot_of
+    )
 
 
 def open_episode_painter(

@@ -113,7 +113,7 @@ def render_parts(
         else:
             job = folder / _JOB
             write_job(job, key, painter, encoding, selection)
-            render_segments(job, key, missing, engine, painted)
+            render_segments(job, key, painter, missing, engine, painted)
     except BaseException as error:
         _tidy(folder)
         kept = _frames_kept(segments)

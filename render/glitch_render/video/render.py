@@ -112,7 +112,14 @@ def corrupt_clip(
 
     def paint(footage: Footage, selection: Selection) -> Painter:
         return open_painter(
-            source, recipe, selection, footage=footage, cache=cache, progress=progress
+            source,
+            recipe,
+            selection,
+            footage=footage,
+            cache=cache,
+            progress=progress,
+            # Elsewhere, earlier shots are painted while later ones are learned
+            learn=executor is None,
         )
 
     return write_clip(
