@@ -849,3 +849,14 @@ def test_what_is_opened_on_the_command_line_must_be_there(tmp_path):
     assert result.returncode == 1
     assert "nothing.png" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (2560, 1440)])
+def test_the_picture_takes_a_large_share_of_the_window(browser, running, width, height):
+    page = browser.new_page(viewport={"width": width, "height": height})
+    tab = Page(page, running)
+    tab.sample("coffee")
+    box = page.locator(".stage img.after").bounding_box()
+    assert box["width"] * box["height"] > 0.42 * width * height
+    assert box["y"] + box["height"] < height
+    page.close()
