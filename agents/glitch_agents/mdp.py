@@ -9,11 +9,9 @@ are.
 
 from __future__ import annotations
 
-import math
-import operator
 from collections import namedtuple
 from dataclasses import dataclass
-from typing import Any, NamedTuple, SupportsFloat
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -22,6 +20,7 @@ from gymnasium.vector import VectorWrapper
 from gymnasium.wrappers import vector as vector_wrappers
 from numpy.typing import NDArray
 
+from glitch_agents.states import MOST_VALUES, checked_reward, checked_state, discrete_sizes
 from glitch_gym.checks import MOST_STEPS, shown
 from glitch_gym.compilation import inlined
 from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
@@ -36,9 +35,6 @@ __all__ = [
     "MDPTables",
     "Outcomes",
     "TabularMDP",
-    "checked_reward",
-    "checked_state",
-    "discrete_sizes",
     "lifetime_of",
     "model_of",
     "outcome",
@@ -50,8 +46,6 @@ __all__ = [
 ]
 
 _ENDLESS = 1000
-_MOST_VALUES = 10**8
-_LARGEST_REWARD = float(np.finfo(np.float32).max)
 
 # Through these an environment's tables may be read: they change neither what is observed, nor what
 # an action does, nor its reward. A subclass of one may, so types are compared as they are.
@@ -197,8 +191,9 @@ def _tables_behind(env: AnyEnv | GridWorld) -> GridWorld | gym.Env[Any, Any] | N
     inner: gym.Env[Any, Any] = env.unwrapped
     # Taxi's fickle passengers change their minds outside P
     fickle = bool(getattr(inner, "fickle_passenger", False))
-    ours = isinstance(inner, GlitchGridEnv)
-    return None if ours or fickle or getattr(inner, "P", None) is None else inner
+    numbered = isinstance(inner.observation_space, spaces.Discrete)
+    readable = numbered and not fickle and not isinstance(inner, GlitchGridEnv)
+    return inner if readable and getattr(inner, "P", None) is not None else None
 
 
 def _wrapper_error(env: AnyEnv | GridWorld) -> SettingError | None:
@@ -315,7 +310,7 @@ def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) ->
 def _read_outcomes(transitions: Any, n_states: int, n_actions: int) -> Outcomes:
     rows = _rows_of(transitions, n_states, n_actions)
     n_outcomes = max(len(row) for row in rows)
-    if n_states * n_actions * n_outcomes > _MOST_VALUES:
+    if n_states * n_actions * n_outcomes > MOST_VALUES:
         raise SettingError(
             f"P has {n_outcomes} outcomes for an action of {n_states} states: too many for a table"
         )
@@ -401,69 +396,7 @@ def _read_starts(probs: Any, n_states: int) -> NDArray[np.float64]:
     return shares
 
 
-def checked_state(given: object, n_states: int, what: str = "the observation") -> int:
-    """Return an observation of a Discrete space as a number.
-
-    Args:
-        given: the observation.
-        n_states: size of the space.
-        what: name of the observation in an error message.
-
-    Raises:
-        SettingError: the observation is not a whole number, or lies outside the space.
-    """
-    try:
-        state = operator.index(given)  # type: ignore[arg-type]
-    except TypeError:
-        state = -1
-    if not 0 <= state < n_states:
-        raise SettingError(
-            f"{what} is {shown(given)}, outside Discrete({n_states}): mend the environment or its "
-            f"space"
-        )
-    return state
-
-
-def checked_reward(given: SupportsFloat, what: str = "a step") -> float:
-    """Return a reward as a number.
-
-    Args:
-        given: the reward.
-        what: name of its origin in an error message.
-
-    Raises:
-        SettingError: the reward is not a number, or does not fit single precision.
-    """
-    try:
-        reward = float(given)
-    except (TypeError, ValueError, OverflowError):
-        reward = math.nan
-    if not abs(reward) <= _LARGEST_REWARD:
-        raise SettingError(f"the reward of {what} must be a finite number, not {shown(given)}")
-    return reward
-
-
-def discrete_sizes(env: gym.Env[Any, Any]) -> tuple[int, int]:
-    """Return the numbers of states and actions of an environment.
-
-    Raises:
-        SettingError: its spaces are not Discrete from 0, or too large for a table.
-    """
-    for space in (env.observation_space, env.action_space):
-        if not isinstance(space, spaces.Discrete) or space.start != 0:
-            raise SettingError(
-                f"a tabular learner needs Discrete spaces from 0, not {shown(space)}"
-            )
-    n_states, n_actions = int(env.observation_space.n), int(env.action_space.n)  # type: ignore[attr-defined]
-    if n_states * n_actions > _MOST_VALUES:
-        raise SettingError(
-            f"a table of {n_states:,} states and {n_actions:,} actions is too large for a tabular "
-            f"learner: at most {_MOST_VALUES:,} values"
-        )
-    return n_states, n_actions
-
-
-def table_shape(env: gym.Env[Any, Any]) -> tuple[int, int, int]:
+def table_shape(env: AnyEnv) -> tuple[int, int, int]:
     """Return the shape of the Q-table of an environment that is stepped.
 
     It is the grid's where a wrapped GlitchGrid still observes cells, so that the table fits its

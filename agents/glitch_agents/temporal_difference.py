@@ -16,17 +16,19 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.learner import Progress, in_chunks
+from glitch_agents.learner import MOST_EPISODES, Progress
+from glitch_agents.lessons import Figures, Lessons, OnStep
 from glitch_agents.mdp import (
+    AnyEnv,
     TabularMDP,
-    checked_reward,
-    checked_state,
     lifetime_of,
     table_shape,
     tabular_mdp,
 )
+from glitch_agents.planning import greedy_figures
 from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.schedule import Schedule, as_schedule
+from glitch_agents.states import checked_reward, state_index
 from glitch_agents.td_kernels import (
     DOUBLE_Q,
     EXPECTED_SARSA,
@@ -41,7 +43,8 @@ from glitch_agents.td_kernels import (
     learn_episodes,
     learn_step,
 )
-from glitch_gym.checks import real_number, shown
+from glitch_agents.vector_learning import learn_in_vector
+from glitch_gym.checks import real_number, shown, whole_number
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import derive_key, stream
@@ -81,40 +84,84 @@ class TabularLearner:
 
     def learn(
         self,
-        env: gym.Env[Any, Any] | GridWorld,
+        env: AnyEnv | GridWorld,
         *,
         episodes: int,
         seed: int = 0,
         progress: Progress | None = None,
         start: QTable | None = None,
+        on_step: OnStep | None = None,
+        every: int | None = None,
     ) -> QTable:
         """Learn for a number of episodes; on Ctrl-C, return what has been learned so far.
 
         Args:
-            env: a GlitchGrid environment or its world; or any environment with Discrete spaces.
-                It is run through its tables (its world, or ``P`` and ``initial_state_distrib``) if
-                it has them and no wrapper may change what they say, and stepped if not.
+            env: a GlitchGrid environment or its world; or any environment, for one agent or for
+                many (``gym.make_vec``), with Discrete actions and observations that are Discrete,
+                MultiDiscrete or a Tuple of Discrete; ``state_index`` numbers those. It is run
+                through its tables (its world, or ``P`` and ``initial_state_distrib``) if it has
+                them and no wrapper may change what they say, and stepped if not. The agents of a
+                vector environment share the table.
             episodes: number of episodes, at least 1.
             seed: seed of the starting states, exploration, ties and outcomes.
             progress: called now and then with (episodes done, episodes).
             start: table to begin with, in place of ``initial``, such as that of a similar world.
+            on_step: called every so many episodes, and at the end, with a dict of figures:
+                ``episodes`` and ``steps`` so far, ``alpha`` and ``epsilon`` of the last episode;
+                where the environment is stepped, ``training_return``, the mean return of the
+                episodes since the last call; where its tables are known, ``greedy_return``, the
+                exact mean return of the greedy policy within a lifetime, and its ``optimality`` at
+                this learner's discount, unless random actions are optimal or values infinite.
+            every: number of episodes between two calls; by default a twentieth of all.
 
         Returns:
             the table, (rows, cols, n_actions), or (n_states, 1, n_actions) for other environments;
             ``interrupted`` is true if Ctrl-C cut learning short.
 
         Raises:
-            SettingError: there are no episodes, the spaces are not Discrete, ``start`` does not fit
-                them, the tables are wrong, or an observation lies outside its space.
+            SettingError: there are no episodes, the spaces are of another kind, ``start`` does not
+                fit them, the tables are wrong, or an observation lies outside its space.
         """
+        lessons = self._lessons(env, episodes, seed, progress, on_step, every)
         mdp = tabular_mdp(env)
         if mdp is not None:
             values = self._start_values(start, mdp.shape)
-            return self._learn_tables(mdp, lifetime_of(env), episodes, seed, progress, values)
+            return self._learn_tables(mdp, lifetime_of(env), lessons, values)
         assert not isinstance(env, GridWorld)
         shape = table_shape(env)
         values = self._start_values(start, shape)
-        return self._learn_by_steps(env, episodes, seed, progress, values, shape)
+        if not isinstance(env, gym.vector.VectorEnv):
+            return self._learn_by_steps(env, lessons, values, shape)
+        rules, learned = self._rules(lifetime_of(env)), self._action_values(values)
+        key = derive_key(seed, type(self).__name__)
+
+        def rates(first: int, last: int) -> Rates:
+            return self._rates(first, last, lessons.episodes)
+
+        done, cut = learn_in_vector(env, rules, learned, rates, key, lessons, shape)
+        return self._finish(learned.q, shape, seed, done, cut)
+
+    def _lessons(
+        self,
+        env: AnyEnv | GridWorld,
+        episodes: int,
+        seed: int,
+        progress: Progress | None,
+        on_step: OnStep | None,
+        every: int | None,
+    ) -> Lessons:
+        episodes = whole_number("episodes", episodes, least=1, most=MOST_EPISODES)
+        every = max(1, episodes // 20) if every is None else whole_number("every", every, least=1)
+
+        def rates(episode: int) -> Figures:
+            alphas, epsilons = self._rates(episode, episode + 1, episodes)
+            return {"alpha": float(alphas[0]), "epsilon": float(epsilons[0])}
+
+        def unmeasured(table: QTable) -> Figures:
+            return {}
+
+        measure = unmeasured if on_step is None else greedy_figures(env, float(self.gamma))
+        return Lessons(episodes, seed, progress, on_step, every, rates, measure)
 
     def _start_values(
         self, start: QTable | None, shape: tuple[int, int, int]
@@ -174,65 +221,65 @@ class TabularLearner:
         )
 
     def _learn_tables(
-        self,
-        mdp: TabularMDP,
-        lifetime: int,
-        episodes: int,
-        seed: int,
-        progress: Progress | None,
-        start: NDArray[np.float32],
+        self, mdp: TabularMDP, lifetime: int, lessons: Lessons, start: NDArray[np.float32]
     ) -> QTable:
         rules = self._rules(lifetime)
         values = self._action_values(start)
         traces = self._traces(lifetime, start.size)
-        key = derive_key(seed, type(self).__name__)
+        key = derive_key(lessons.seed, type(self).__name__)
 
-        def run(first: int, last: int) -> None:
-            rates = self._rates(first, last, episodes)
-            learn_episodes(mdp.tables, rules, values, traces, rates, key, first)
+        def run(first: int, last: int) -> Figures:
+            rates = self._rates(first, last, lessons.episodes)
+            steps = learn_episodes(mdp.tables, rules, values, traces, rates, key, first)
+            return {"steps": steps}
 
-        done, cut = in_chunks(run, episodes, progress)
-        return self._finish(values.q, mdp.shape, seed, done, cut)
+        done, cut = lessons.give(run, values.q, mdp.shape)
+        return self._finish(values.q, mdp.shape, lessons.seed, done, cut)
 
     def _learn_by_steps(
         self,
         env: gym.Env[Any, Any],
-        episodes: int,
-        seed: int,
-        progress: Progress | None,
+        lessons: Lessons,
         start: NDArray[np.float32],
         shape: tuple[int, int, int],
     ) -> QTable:
-        n_states = len(start)
+        space = env.observation_space
         rules = self._rules(lifetime_of(env))
         values = self._action_values(start)
         traces = self._traces(rules.lifetime, start.size)
-        key = derive_key(seed, type(self).__name__)
-        first_seed = int(seed)
+        key = derive_key(lessons.seed, type(self).__name__)
+        first_seed = int(lessons.seed)
         plain = tuple(rules), tuple(values), tuple(traces)
 
-        def run_episode(index: int, alpha: float, epsilon: float) -> None:
+        def run_episode(index: int, alpha: float, epsilon: float) -> Figures:
             episode = np.uint64(stream(key, index))
             observation = env.reset(seed=first_seed if index == 0 else None)[0]
-            state = checked_state(observation, n_states)
+            state = state_index(space, observation)
             action = choose_action(values.q, state, epsilon, rules.first_ties, episode, 0)
             traces.count[0] = 0
+            total, step = 0.0, 0
             for step in range(rules.lifetime):
-                observation, reward, terminated, truncated, _ = env.step(action)
-                next_state = -1 if terminated else checked_state(observation, n_states)
-                transition = (state, action, checked_reward(reward), next_state)
+                observation, given, terminated, truncated, _ = env.step(action)
+                next_state = -1 if terminated else state_index(space, observation)
+                reward = checked_reward(given)
+                total += reward
+                transition = (state, action, reward, next_state)
                 action = learn_step(*plain, transition, alpha, epsilon, episode, step)
                 if terminated or truncated:
-                    return
+                    break
                 state = next_state
+            return {"steps": step + 1, "ended": 1, "return": total}
 
-        def run(first: int, last: int) -> None:
-            rates = self._rates(first, last, episodes)
+        def run(first: int, last: int) -> Figures:
+            rates = self._rates(first, last, lessons.episodes)
+            sums = {"steps": 0.0, "ended": 0.0, "return": 0.0}
             for index, alpha, epsilon in zip(range(first, last), *rates, strict=True):
-                run_episode(index, float(alpha), float(epsilon))
+                for name, amount in run_episode(index, float(alpha), float(epsilon)).items():
+                    sums[name] += amount
+            return sums
 
-        done, cut = in_chunks(run, episodes, progress)
-        return self._finish(values.q, shape, seed, done, cut)
+        done, cut = lessons.give(run, values.q, shape)
+        return self._finish(values.q, shape, lessons.seed, done, cut)
 
 
 @dataclass(frozen=True)
