@@ -391,8 +391,8 @@ def learn_episodes(
         state = start_state(mdp, draw(episode, 0))
         action = choose_action(values.q, state, epsilon, rules.first_ties, episode, 0)
         traces.count[0] = 0
-        step = 0
         for step in range(rules.lifetime):
+            steps += 1
             column = outcome(mdp, n_outcomes, state, action, episode, step)
             next_state = int(mdp.next_state[state, column])
             reward = np.float64(mdp.rewards[state, column])
@@ -403,5 +403,4 @@ def learn_episodes(
             if next_state < 0:
                 break
             state = next_state
-        steps += step + 1
     return steps
