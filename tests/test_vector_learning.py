@@ -13,8 +13,10 @@ from gymnasium.wrappers import vector as vector_wrappers
 from support.worlds import small_world
 
 from glitch_agents import (
+    DQN,
     DoubleQLearning,
     ExpectedSarsa,
+    ModelBased,
     QLambda,
     QLearning,
     QTable,
@@ -229,6 +231,21 @@ def test_figures_of_a_training_on_tables_are_those_of_its_table(learner):
     assert 90 < seen[-1]["steps"] <= 90 * 20
     part = learner(**settings).learn(world, episodes=90, seed=2)
     np.testing.assert_array_equal(part.values, table.values)
+
+
+def test_figures_of_the_learners_that_know_the_grid():
+    env = gym.make("GlitchGrid-v0", grid=(5, 4))
+    seen: list[dict[str, float]] = []
+    table = ModelBased().learn(env, episodes=50, on_step=seen.append, every=25)
+    assert [figures["episodes"] for figures in seen] == [25, 50]
+    assert set(seen[0]) == {"episodes", "steps", "greedy_return", "optimality"}
+    assert seen[-1]["optimality"] == optimality(env, table)
+    np.testing.assert_array_equal(table.values, ModelBased().learn(env, episodes=50).values)
+    seen.clear()
+    policy = DQN(batch=16).learn(env, episodes=40, on_step=seen.append, every=30)
+    assert [figures["episodes"] for figures in seen] == [30, 40]
+    assert {"steps", "epsilon", "training_return", "greedy_return"} <= set(seen[0])
+    assert seen[-1]["optimality"] == optimality(env, policy)
 
 
 @pytest.mark.parametrize("vector", [False, True])

@@ -285,26 +285,25 @@ def expected_return(
     return _mean_over_starts(model, horizon_values(finite_mdp(model.outcomes), steps, probs))
 
 
-def greedy_figures(env: AnyEnv | GridWorld, gamma: float) -> Callable[[QTable], dict[str, float]]:
-    """Return a function that measures the greedy policy of a table, as far as this is possible.
+def greedy_figures(env: AnyEnv | GridWorld, gamma: float) -> Callable[[Policy], dict[str, float]]:
+    """Return a function that measures a learner's greedy policy, as far as this is possible.
 
     Its figures are ``greedy_return``, from ``expected_return``, and ``optimality``; there are none
     for an environment that cannot be planned in.
     """
-    measures: dict[str, Callable[[QTable], float]] = {}
+    measures: dict[str, Callable[[Policy], float]] = {}
     with contextlib.suppress(SettingError):
         model = model_of(env)
         if isinstance(model, GridWorld) or model.starts is not None:
-            measures["greedy_return"] = lambda table: expected_return(env, table)
-            scale = _scale(model, gamma)
-            measures["optimality"] = scale
+            measures["greedy_return"] = lambda policy: expected_return(env, policy)
+            measures["optimality"] = _scale(model, gamma)
 
-    def measure(table: QTable) -> dict[str, float]:
+    def measure(policy: Policy) -> dict[str, float]:
         figures = {}
         for name, of in measures.items():
             # Without discount, the episodes of a policy that has learned little may not end
             with contextlib.suppress(SettingError):
-                figures[name] = of(table)
+                figures[name] = of(policy)
         return figures
 
     return measure

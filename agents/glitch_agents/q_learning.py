@@ -184,13 +184,13 @@ class QLearning(TabularLearner):
         self,
         mdp: TabularMDP,
         lifetime: int,
-        lessons: Lessons,
+        course: Lessons,
         start: NDArray[np.float32],
     ) -> QTable:
         n_states, n_actions = len(mdp.tables.next_state), mdp.n_actions
         if mdp.tables.next_state.shape[1] != n_actions:
             # Actions with several outcomes: the textbook's loop draws them
-            return super()._learn_tables(mdp, lifetime, lessons, start)
+            return super()._learn_tables(mdp, lifetime, course, start)
         table = np.empty((n_states, 2 * n_actions + 2), np.float32)
         table[:, 0] = start.max(axis=1)
         table[:, 2::2] = start
@@ -204,12 +204,12 @@ class QLearning(TabularLearner):
         move_of = np.arange(n_actions) % mdp.n_moves
         rows = ValueRows(table, ties)
         rules = self._rules(lifetime)
-        key = derive_key(lessons.seed, "q_learning")
+        key = derive_key(course.seed, "q_learning")
 
         def run(first: int, last: int) -> Figures:
-            rates = self._rates(first, last, lessons.episodes)
+            rates = self._rates(first, last, course.episodes)
             return {"steps": _learn(tables, move_of, rules, rows, rates, key, first)}
 
         learned = table[:, 2::2]
-        done, cut = lessons.give(run, learned, mdp.shape)
-        return self._finish(learned.copy(), mdp.shape, lessons.seed, done, cut)
+        done, cut = course.give(run, self._policy(learned, mdp.shape))
+        return self._finish(learned.copy(), mdp.shape, course.seed, done, cut)

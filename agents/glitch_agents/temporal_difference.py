@@ -9,6 +9,7 @@ Source: Sutton and Barto, *Reinforcement Learning*, second edition, chapters 6 a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,8 +17,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.learner import MOST_EPISODES, Progress
-from glitch_agents.lessons import Figures, Lessons, OnStep
+from glitch_agents.learner import Progress
+from glitch_agents.lessons import Figures, Lessons, OnStep, lessons
 from glitch_agents.mdp import (
     AnyEnv,
     TabularMDP,
@@ -25,7 +26,6 @@ from glitch_agents.mdp import (
     table_shape,
     tabular_mdp,
 )
-from glitch_agents.planning import greedy_figures
 from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.schedule import Schedule, as_schedule
 from glitch_agents.states import checked_reward, state_index
@@ -44,7 +44,7 @@ from glitch_agents.td_kernels import (
     learn_step,
 )
 from glitch_agents.vector_learning import learn_in_vector
-from glitch_gym.checks import real_number, shown, whole_number
+from glitch_gym.checks import real_number, shown
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import derive_key, stream
@@ -122,46 +122,31 @@ class TabularLearner:
             SettingError: there are no episodes, the spaces are of another kind, ``start`` does not
                 fit them, the tables are wrong, or an observation lies outside its space.
         """
-        lessons = self._lessons(env, episodes, seed, progress, on_step, every)
+
+        def shown_rates(episode: int) -> Figures:
+            alphas, epsilons = self._rates(episode, episode + 1, episodes)
+            return {"alpha": float(alphas[0]), "epsilon": float(epsilons[0])}
+
+        gamma = float(self.gamma)
+        course = lessons(env, gamma, shown_rates, episodes, seed, progress, on_step, every)
         mdp = tabular_mdp(env)
         if mdp is not None:
             values = self._start_values(start, mdp.shape)
-            return self._learn_tables(mdp, lifetime_of(env), lessons, values)
+            return self._learn_tables(mdp, lifetime_of(env), course, values)
         assert not isinstance(env, GridWorld)
         shape = table_shape(env)
         values = self._start_values(start, shape)
         if not isinstance(env, gym.vector.VectorEnv):
-            return self._learn_by_steps(env, lessons, values, shape)
+            return self._learn_by_steps(env, course, values, shape)
         rules, learned = self._rules(lifetime_of(env)), self._action_values(values)
         key = derive_key(seed, type(self).__name__)
 
         def rates(first: int, last: int) -> Rates:
-            return self._rates(first, last, lessons.episodes)
+            return self._rates(first, last, course.episodes)
 
-        done, cut = learn_in_vector(env, rules, learned, rates, key, lessons, shape)
+        policy = self._policy(learned.q, shape)
+        done, cut = learn_in_vector(env, rules, learned, rates, key, course, policy)
         return self._finish(learned.q, shape, seed, done, cut)
-
-    def _lessons(
-        self,
-        env: AnyEnv | GridWorld,
-        episodes: int,
-        seed: int,
-        progress: Progress | None,
-        on_step: OnStep | None,
-        every: int | None,
-    ) -> Lessons:
-        episodes = whole_number("episodes", episodes, least=1, most=MOST_EPISODES)
-        every = max(1, episodes // 20) if every is None else whole_number("every", every, least=1)
-
-        def rates(episode: int) -> Figures:
-            alphas, epsilons = self._rates(episode, episode + 1, episodes)
-            return {"alpha": float(alphas[0]), "epsilon": float(epsilons[0])}
-
-        def unmeasured(table: QTable) -> Figures:
-            return {}
-
-        measure = unmeasured if on_step is None else greedy_figures(env, float(self.gamma))
-        return Lessons(episodes, seed, progress, on_step, every, rates, measure)
 
     def _start_values(
         self, start: QTable | None, shape: tuple[int, int, int]
@@ -204,6 +189,10 @@ class TabularLearner:
     def _decay(self) -> float:
         return 0.0
 
+    def _policy(self, q: NDArray[np.floating], shape: tuple[int, int, int]) -> Callable[[], QTable]:
+        """Return a function that makes the table of the values as they are when it is called."""
+        return lambda: QTable(q.astype(np.float32).reshape(shape), ties=self.ties)
+
     def _finish(
         self,
         q: NDArray[np.floating],
@@ -221,25 +210,25 @@ class TabularLearner:
         )
 
     def _learn_tables(
-        self, mdp: TabularMDP, lifetime: int, lessons: Lessons, start: NDArray[np.float32]
+        self, mdp: TabularMDP, lifetime: int, course: Lessons, start: NDArray[np.float32]
     ) -> QTable:
         rules = self._rules(lifetime)
         values = self._action_values(start)
         traces = self._traces(lifetime, start.size)
-        key = derive_key(lessons.seed, type(self).__name__)
+        key = derive_key(course.seed, type(self).__name__)
 
         def run(first: int, last: int) -> Figures:
-            rates = self._rates(first, last, lessons.episodes)
+            rates = self._rates(first, last, course.episodes)
             steps = learn_episodes(mdp.tables, rules, values, traces, rates, key, first)
             return {"steps": steps}
 
-        done, cut = lessons.give(run, values.q, mdp.shape)
-        return self._finish(values.q, mdp.shape, lessons.seed, done, cut)
+        done, cut = course.give(run, self._policy(values.q, mdp.shape))
+        return self._finish(values.q, mdp.shape, course.seed, done, cut)
 
     def _learn_by_steps(
         self,
         env: gym.Env[Any, Any],
-        lessons: Lessons,
+        course: Lessons,
         start: NDArray[np.float32],
         shape: tuple[int, int, int],
     ) -> QTable:
@@ -247,8 +236,8 @@ class TabularLearner:
         rules = self._rules(lifetime_of(env))
         values = self._action_values(start)
         traces = self._traces(rules.lifetime, start.size)
-        key = derive_key(lessons.seed, type(self).__name__)
-        first_seed = int(lessons.seed)
+        key = derive_key(course.seed, type(self).__name__)
+        first_seed = int(course.seed)
         plain = tuple(rules), tuple(values), tuple(traces)
 
         def run_episode(index: int, alpha: float, epsilon: float) -> Figures:
@@ -271,15 +260,15 @@ class TabularLearner:
             return {"steps": step + 1, "ended": 1, "return": total}
 
         def run(first: int, last: int) -> Figures:
-            rates = self._rates(first, last, lessons.episodes)
+            rates = self._rates(first, last, course.episodes)
             sums = {"steps": 0.0, "ended": 0.0, "return": 0.0}
             for index, alpha, epsilon in zip(range(first, last), *rates, strict=True):
                 for name, amount in run_episode(index, float(alpha), float(epsilon)).items():
                     sums[name] += amount
             return sums
 
-        done, cut = lessons.give(run, values.q, shape)
-        return self._finish(values.q, shape, lessons.seed, done, cut)
+        done, cut = course.give(run, self._policy(values.q, shape))
+        return self._finish(values.q, shape, course.seed, done, cut)
 
 
 @dataclass(frozen=True)

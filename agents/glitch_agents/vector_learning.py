@@ -31,6 +31,7 @@ from glitch_agents.td_kernels import (
 )
 from glitch_gym.checks import shown
 from glitch_gym.errors import SettingError
+from glitch_gym.policy import Policy
 
 __all__ = ["learn_in_vector"]
 
@@ -102,7 +103,7 @@ def learn_in_vector(
     rates: Callable[[int, int], Rates],
     key: np.uint64,
     lessons: Lessons,
-    shape: tuple[int, int, int],
+    policy: Callable[[], Policy],
 ) -> tuple[int, bool]:
     """Learn in a vector environment.
 
@@ -116,7 +117,7 @@ def learn_in_vector(
         rates: returns the rates of the episodes [first, last).
         key: key of the draws.
         lessons: the episodes to run, and whom to tell.
-        shape: shape of the Q-table.
+        policy: returns the greedy policy of what has been learned so far.
 
     Returns:
         the number of episodes that were run, and whether Ctrl-C cut them short.
@@ -179,7 +180,7 @@ def learn_in_vector(
             if begins.any():
                 begun = begin(begins)
             if done > before:
-                lessons.report(before, done, values.q, shape)
+                lessons.report(before, done, policy)
             now = time.perf_counter()
             if lessons.progress is not None and (
                 now - told > _PROGRESS_SECONDS or done == episodes
