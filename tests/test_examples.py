@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +56,26 @@ def test_a_trained_model_drives_the_filter(tmp_path):
     painted = read_picture(tmp_path / "out.png").frame
     original = read_picture("sample:balloon").frame
     assert 0.05 < (painted != original).any(axis=2).mean() < 1
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorboard") is None, reason="pip install tensorboard"
+)
+def test_the_curves_of_a_learner_are_written_for_tensorboard(tmp_path):
+    run("tensorboard_curves.py", tmp_path, "--episodes", "2000", "--folder", str(tmp_path))
+    (written,) = tmp_path.glob("events.*")
+    for name in (b"optimality", b"greedy_return", b"share of the best return"):
+        assert written.read_bytes().count(name) == 100
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trackio") is None, reason="pip install trackio")
+def test_the_curves_of_a_learner_are_tracked_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
+    run("trackio_curves.py", tmp_path, "--episodes", "2000")
+    with contextlib.closing(sqlite3.connect(tmp_path / "glitch-gym.db")) as tracked:
+        rows = tracked.execute("SELECT step, metrics FROM metrics ORDER BY step").fetchall()
+    assert [step for step, _ in rows] == list(range(20, 2001, 20))
+    assert "optimality" in str(rows[-1][1])
 
 
 @pytest.mark.skipif(
