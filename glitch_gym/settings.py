@@ -200,6 +200,18 @@ class WorldSettings:
         """Reward for leaving the picture: the one that is set, or the objective's."""
         return resolve_objective(self.objective, None, self.exit_reward)[1]
 
+    @property
+    def reward_bounds(self) -> tuple[float, float]:
+        """Least and largest reward that these settings give on any picture.
+
+        Of the noise five standard deviations count; a reward in two million lies beyond.
+        """
+        low, high = sorted(self.activation_rewards)
+        others = [self.leaving_reward, self.prohibited_reward]
+        lows = [low + noise.mean - 5 * noise.std for noise in self.noise.values()]
+        highs = [high + noise.mean + 5 * noise.std for noise in self.noise.values()]
+        return min(lows + others), max(highs + others)
+
     @cached_property
     def digest(self) -> str:
         """Digest of all settings: equal digests mean equal settings."""
