@@ -24,23 +24,18 @@ from glitch_gym.limits import spec_with_limit
 from glitch_gym.observation import OBSERVATIONS, make_observer
 from glitch_gym.picture import check_frame, read_frame
 from glitch_gym.randomness import below_py, draw_py
+from glitch_gym.seeding import episode_key
 from glitch_gym.settings import Effects, WorldSettings
 
 __all__ = [
     "DEFAULT_EFFECTS",
     "OBSERVATIONS",
     "GlitchGridEnv",
-    "episode_key",
 ]
 
 
 DEFAULT_EFFECTS = ("same", "pixelate", "desaturate", "invert", "random")
 """Effects of the actions by default."""
-
-
-def episode_key(rng: np.random.Generator) -> int:
-    """Draw the 64-bit key of an environment's starting cells from its generator."""
-    return int(rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True))
 
 
 class GlitchGridEnv(gym.Env[Any, np.int64]):
@@ -133,8 +128,8 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         grid: tuple[int, int] = (20, 10),
         *,
         effects: Effects = DEFAULT_EFFECTS,
-        activation: str | NDArray[Any] | Activation = "spectral_residual",
-        weights: str | None = None,
+        activation: str | Path | NDArray[Any] | Activation = "spectral_residual",
+        weights: str | Path | None = None,
         objective: str = "escape",
         reward_range: tuple[float, float] | None = None,
         exit_reward: float | None = None,
@@ -152,6 +147,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
     ) -> None:
         frame = read_frame(image) if isinstance(image, str | Path) else image
         check_frame(frame)
+        activation = str(activation) if isinstance(activation, Path) else activation
+        if weights is not None and not isinstance(weights, str | Path):
+            raise SettingError(f"weights must be the path of a file, not {shown(weights)}")
         settings = WorldSettings(
             grid=grid,
             effects=effects,
@@ -165,7 +163,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             invert=invert,
             median=median,
         )
-        computed = recall_activation(frame, activation, weights=weights)
+        computed = recall_activation(
+            frame, activation, weights=None if weights is None else str(weights)
+        )
         world = recall_world(computed, (frame.shape[0], frame.shape[1]), settings, seed=seed)
         bounds = settings.reward_bounds
         self._start(world, frame, observation, patch_size, lifetime, seed, render_mode, bounds)
@@ -302,10 +302,11 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         """Put an agent on a random cell of the picture, or on ``options["cell"]``, (row, col).
 
         Raises:
-            SettingError: an unknown option, or a cell outside the picture.
+            SettingError: an unknown option, a cell outside the picture, or a seed that is not a
+                whole number from 0.
         """
         chosen = self.chosen_cell({} if options is None else options)
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else whole_number("seed", seed, most=None))
         if seed is not None or self._key is None:
             self._key, self._episode = episode_key(self.np_random), 0
         cells = self.world.picture_cells
@@ -333,7 +334,10 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             return None
         cell, grid = options["cell"], self.world.grid
         try:
-            row, col = (operator.index(value) for value in cell)
+            if isinstance(cell, set | frozenset | Mapping):
+                raise TypeError("a cell has an order")
+            # Numbers outside the picture, negative ones too, are refused below in other words
+            row, col = (whole_number("cell", value, least=-(2**63), most=None) for value in cell)
         except (TypeError, ValueError) as error:
             raise SettingError(f"options['cell'] must be (row, col), not {shown(cell)}") from error
         if not (0 <= row < grid.picture_rows and 0 <= col < grid.picture_cols):
@@ -358,9 +362,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
                 else "call reset() before step()"
             )
         try:
-            chosen = int(action)
-            allowed = chosen == action and 0 <= chosen < self._n_actions
-        except (TypeError, ValueError, OverflowError):
+            chosen = operator.index(action)
+            allowed = 0 <= chosen < self._n_actions and action is not True and action is not False
+        except TypeError:
             allowed = False
         if not allowed:
             raise SettingError(f"action {shown(action)} is outside Discrete({self._n_actions})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +19,16 @@ from glitch_gym.actions import ActionSet
 from glitch_gym.checks import (
     MOST_STEPS,
     shown,
+    truth,
     whole_number,
 )
 from glitch_gym.dynamics import EXIT
-from glitch_gym.env import GlitchGridEnv, episode_key
+from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.limits import shorter_limit, spec_with_limit
 from glitch_gym.policy import HasProbabilities
 from glitch_gym.registration import check_setting_names
+from glitch_gym.seeding import episode_keys
 from glitch_gym.vector_kernels import (
     DISABLED,
     NEXT_STEP,
@@ -100,8 +101,6 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             raise SettingError(f"with env, leave out its own settings: {', '.join(kwargs)}")
         if env is not None and not isinstance(env, GlitchGridEnv):
             raise SettingError(f"env must be a GlitchGridEnv without wrappers, not {shown(env)}")
-        if not isinstance(masks, bool | np.bool_):
-            raise SettingError(f"masks must be True or False, not {shown(masks)}")
         check_setting_names(kwargs)
         self._single = GlitchGridEnv(**kwargs) if env is None else env
         self.lifetime = limit
@@ -116,7 +115,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._mode = _MODES[self.autoreset_mode]
-        self._masks = masks
+        self._masks = truth("masks", masks)
         self._cells = np.zeros(num_envs, np.int64)
         self._steps = np.zeros(num_envs, np.int32)
         self._done = np.zeros(num_envs, np.bool_)
@@ -161,25 +160,24 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 )
             self._seeded = True
             return
-        if isinstance(seed, int | np.integer):
-            self._np_random, self._np_random_seed = seeding.np_random(int(seed))
-            seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
-        else:
-            try:
-                seeds = [None if own is None else operator.index(own) for own in seed]
-            except TypeError as error:
-                raise SettingError(
-                    f"seed must be a whole number, or one or None for each agent, not {shown(seed)}"
-                ) from error
-        if len(seeds) != self.num_envs:
-            raise SettingError(f"{len(seeds)} seeds were given for {self.num_envs} agents")
+        seeds = self._checked_seeds(seed)
+        if not isinstance(seed, Sequence | np.ndarray):
+            self._np_random, self._np_random_seed = seeding.np_random(seeds[0])
         if not self._seeded:
             self._seed(None, chosen)
-        for i in np.flatnonzero(chosen):
-            own = seeds[i]
-            if own is not None:
-                self._keys[i] = episode_key(seeding.np_random(own)[0])
-                self._episodes[i] = 0
+        given = [i for i in np.flatnonzero(chosen).tolist() if seeds[i] is not None]
+        self._keys[given] = episode_keys(own for i in given if (own := seeds[i]) is not None)
+        self._episodes[given] = 0
+
+    def _checked_seeds(self, seed: int | Sequence[int | None]) -> Sequence[int | None]:
+        """Return a seed, or ``None``, for each agent."""
+        if not isinstance(seed, Sequence | np.ndarray) or isinstance(seed, str | bytes):
+            first = whole_number("seed", seed, most=None)
+            return range(first, first + self.num_envs)
+        if len(seed) != self.num_envs:
+            raise SettingError(f"{len(seed)} seeds were given for {self.num_envs} agents")
+        listed = seed.tolist() if isinstance(seed, np.ndarray) else seed
+        return [None if own is None else whole_number("seed", own, most=None) for own in listed]
 
     def reset(
         self,

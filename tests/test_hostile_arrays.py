@@ -613,6 +613,9 @@ STEPPING = Entry(
     },
 )  # fmt: skip
 ENTRIES: dict[str, Entry] = {
+    "glitch_gym.seeding.first_draws": Entry(
+        lambda: [vector().reset(seed=seed) for seed in (0, 2**64 - 1, [None, 2**70, 5])], RESETS
+    ),
     "glitch_gym.vector_kernels.begin_episodes": Entry(lambda: vector().reset(seed=3), RESETS),
     "glitch_gym.vector_kernels.step_agents": Entry(
         lambda: [vector().step(np.array([0, 3, 7], kind)) for kind in (np.int64, np.uint64, "i1")],
