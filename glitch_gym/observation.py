@@ -41,11 +41,13 @@ class Observer:
 
     def of_cell(self, cell: int) -> Any:
         """Return the observation of an agent in a cell, as a new array."""
-        if self.kind in ("cell", "patch"):
-            return self.of_cells(np.array([cell]))[0]
+        if self.kind == "cell":
+            return cell
         # Without a detour by arrays of one row, which would take longer than the step
         grid = self.world.grid
         row, col = divmod(cell, grid.cols)
+        if self.windows is not None:
+            return np.array(self.windows[row, col].transpose(1, 2, 0), order="C").reshape(-1)
         coordinates = np.empty(2, np.float32)
         coordinates[0] = row / (grid.rows - 1 or 1)
         coordinates[1] = col / (grid.cols - 1 or 1)

@@ -39,7 +39,8 @@ SETTINGS: dict[str, list[Any]] = {
         {"same": NAN}, {"same": None}, {"same": object()}, {"same": (0,)}, {"same": (0, 1, 2)},
         {"same": (0, -1)}, {"same": (0, NAN)}, {"same": "ab"}, {"same": ("a", "b")},
         {"same": {1: 2}}, {"same": (1e300, 0)}, {"same": {"mean": 0, "deviation": 1}},
-        {"same": {"mean": "x"}}, {"same": [[0], [1]]}, {"same": (True, 0.1)}, {"same": (3e38, 3e38)},
+        {"same": {"mean": "x"}}, {"same": [[0], [1]]}, {"same": (True, 0.1)},
+        {"same": (3e38, 3e38)},
     ],
     "activation": [
         *NO_NAMES[:3], {}, object(), b"x", "nothing", "", "a\0b", Path("nowhere.png"), [],
@@ -69,13 +70,13 @@ MAKERS = {
     "make": lambda settings: gym.make("GlitchGrid-v0", **settings),
     "make_vec": lambda settings: gym.make_vec("GlitchGrid-v0", 2, **settings),
 }
-VECTOR_SETTINGS = {
+VECTOR_SETTINGS: dict[str, list[Any]] = {
     "num_envs": [None, *NO_COUNTS],
     "max_episode_steps": [0, -2, 2.5, NAN, "a", True, [1], {}, object(), 10**400],
     "autoreset_mode": [None, *NO_NAMES, "Never"],
     "masks": [None, "yes", 3, [], {}, np.array([1, 2])],
     "env": [3, "env", [], object()],
-    "gird": [(3, 3)],
+    "grids": [(3, 3)],
 }
 CELLS = [
     None, 3, "ab", b"ab", (), (1,), (1, 2, 3), (1.7, 2.2), (NAN, 1), (True, 1), ("1", "2"),
@@ -139,7 +140,7 @@ def test_no_setting_of_the_vector_env_is_accepted_wrongly(name):
         if (name, value) not in (("max_episode_steps", None), ("env", None)):
             given = {"num_envs": 2} | {name: value}
             assert is_refused(lambda given=given: GlitchGridVectorEnv(**given)), value
-    assert is_refused(lambda: gym.make("GlitchGrid-v0", gird=(3, 3)))
+    assert is_refused(lambda: gym.make("GlitchGrid-v0", grids=(3, 3)))
     assert is_refused(lambda: gym.make("GlitchGrid-v0", max_episode_steps=0))
 
 
