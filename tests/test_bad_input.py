@@ -57,6 +57,7 @@ SETTINGS: dict[str, list[Any]] = {
     "prohibited_reward": [None, *NO_NUMBERS],
     "invert": [None, "yes", 2, 0.5, NAN, [], object(), np.array([1, 2])],
     "median": [None, *NO_COUNTS, 2, 1001],
+    "slip": [None, *NO_NUMBERS, -0.1, 1.1],
     "fit": [*NO_NAMES, ["pad"]],
     "orient": [*NO_NAMES, ["auto"]],
     "moves": [None, *NO_COUNTS, 5, 6, "4", [4]],
