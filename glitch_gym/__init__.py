@@ -24,6 +24,7 @@ from glitch_gym.errors import (
     RecipeError,
     ScriptError,
     SettingError,
+    UnknownSettingError,
     WeightsError,
 )
 from glitch_gym.grid import Grid, fit_grid
@@ -59,6 +60,7 @@ __all__ = [
     "ScriptError",
     "SettingError",
     "Trajectories",
+    "UnknownSettingError",
     "VectorRollout",
     "WeightsError",
     "WorldSettings",
