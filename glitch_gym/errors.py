@@ -11,6 +11,7 @@ The hierarchy:
     * SettingError: a setting or a name is invalid
 
       * ArrayFileError: a file of arrays cannot be read
+      * UnknownSettingError: a setting does not exist; a TypeError, too
 
     * RecipeError: a recipe is invalid
     * ScriptError: a script is invalid
@@ -43,6 +44,7 @@ __all__ = [
     "RecipeError",
     "ScriptError",
     "SettingError",
+    "UnknownSettingError",
     "WeightsError",
     "is_interrupt",
     "legible",
@@ -102,6 +104,14 @@ class SettingError(GlitchError):
 
 class ArrayFileError(SettingError):
     """A file of arrays, such as an episode or a Q-table, is missing, damaged or of another kind."""
+
+
+class UnknownSettingError(SettingError, TypeError):
+    """A setting does not exist.
+
+    It is what Python raises for an unknown keyword argument, in Python's words: libraries such as
+    TorchRL offer an environment more settings than it may have, and withdraw what it refuses.
+    """
 
 
 class ScriptError(GlitchError):

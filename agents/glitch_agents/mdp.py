@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from glitch_agents.states import MOST_VALUES, checked_reward, checked_state, discrete_sizes
 from glitch_gym.checks import MOST_STEPS, shown
 from glitch_gym.compilation import inlined
-from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
+from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, refuse_slip
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, draw, pick, stream
@@ -98,16 +98,18 @@ class Outcomes(NamedTuple):
 
 
 class FiniteModel(NamedTuple):
-    """The dynamics of an environment with ``P``.
+    """The dynamics of an environment with ``P``, or of a grid world with slip.
 
     Args:
         outcomes: the outcomes of its actions.
         starts: float64 (n_states,), probability of each state to start an episode, or ``None`` if
             the environment does not say.
+        shape: shape of its Q-table, (rows, cols, n_actions).
     """
 
     outcomes: Outcomes
     starts: NDArray[np.float64] | None
+    shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +229,7 @@ def model_of(env: AnyEnv | GridWorld) -> GridWorld | FiniteModel:
     """
     found = _tables_behind(env)
     if isinstance(found, GridWorld):
-        return found
+        return _slipping_model(found) if found.slip else found
     if found is None:
         raise _wrapper_error(env) or SettingError(
             f"a planner needs a GlitchGrid environment or world, or an environment with P that "
@@ -238,7 +240,30 @@ def model_of(env: AnyEnv | GridWorld) -> GridWorld | FiniteModel:
     return FiniteModel(
         _read_outcomes(getattr(found, "P", None), *sizes),
         None if probs is None else _read_starts(probs, sizes[0]),
+        (sizes[0], 1, sizes[1]),
     )
+
+
+def _slipping_model(world: GridWorld) -> FiniteModel:
+    """Return the outcomes of a grid world's actions, that of each move that can come instead."""
+    n_states, n_actions = world.next_state.shape
+    n_moves = world.actions.n_moves
+    effects, moves = np.divmod(np.arange(n_actions)[:, None], n_moves)
+    # The move that was meant comes first, then the others
+    columns = effects * n_moves + (moves + np.arange(n_moves)) % n_moves
+    next_state = world.next_state[:, columns]
+    rewards = world.rewards[:, columns].astype(np.float64)
+    outside = np.ones(n_states, bool)
+    outside[world.picture_cells] = False
+    next_state[outside], rewards[outside] = EXIT, 0.0
+    probs = np.full(n_moves, world.slip / (n_moves - 1))
+    probs[0] = 1 - world.slip
+    shape = (n_states * n_actions, n_moves)
+    outcomes = Outcomes(
+        next_state.reshape(shape), rewards.reshape(shape), np.tile(probs, (shape[0], 1)), n_actions
+    )
+    starts = np.where(outside, 0.0, 1 / len(world.picture_cells))
+    return FiniteModel(outcomes, starts, (world.grid.rows, world.grid.cols, n_actions))
 
 
 def lifetime_of(env: AnyEnv | GridWorld) -> int:
@@ -261,7 +286,12 @@ def lifetime_of(env: AnyEnv | GridWorld) -> int:
 
 
 def world_tables(world: GridWorld) -> MDPTables:
-    """Return the tables of a grid world."""
+    """Return the tables of a grid world.
+
+    Raises:
+        SettingError: the world has slip.
+    """
+    refuse_slip(world)
     unused = np.empty((0, 0))
     return MDPTables(world.next_state, world.rewards, unused, world.picture_cells, unused)
 
@@ -278,12 +308,10 @@ def tabular_mdp(env: AnyEnv | GridWorld) -> TabularMDP | None:
     """
     found = _tables_behind(env)
     if isinstance(found, GridWorld):
-        return TabularMDP(
-            world_tables(found),
-            found.actions.n,
-            found.actions.n_moves,
-            (found.grid.rows, found.grid.cols, found.actions.n),
-        )
+        if found.slip:
+            return _tables_of(_slipping_model(found))
+        shape = (found.grid.rows, found.grid.cols, found.actions.n)
+        return TabularMDP(world_tables(found), found.actions.n, found.actions.n_moves, shape)
     probs = getattr(found, "initial_state_distrib", None)
     if found is None or probs is None:
         return None
@@ -292,11 +320,18 @@ def tabular_mdp(env: AnyEnv | GridWorld) -> TabularMDP | None:
 
 def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) -> TabularMDP:
     """Read ``P`` and ``initial_state_distrib``, and refuse what compiled code could not follow."""
-    shares = _read_starts(probs, n_states)
-    starts = np.flatnonzero(shares > 0).astype(np.int32)
+    starts = _read_starts(probs, n_states)
     outcomes = _read_outcomes(transitions, n_states, n_actions)
-    n_outcomes = outcomes.next_state.shape[1]
-    flat = (n_states, n_actions * n_outcomes)
+    return _tables_of(FiniteModel(outcomes, starts, (n_states, 1, n_actions)))
+
+
+def _tables_of(model: FiniteModel) -> TabularMDP:
+    """Return the tables of a model that has starts."""
+    outcomes, shares, shape = model
+    assert shares is not None
+    starts = np.flatnonzero(shares > 0).astype(np.int32)
+    n_outcomes, n_actions = outcomes.next_state.shape[1], outcomes.n_actions
+    flat = (len(shares), n_actions * n_outcomes)
     tables = MDPTables(
         outcomes.next_state.reshape(flat),
         outcomes.rewards.astype(np.float32).reshape(flat),
@@ -304,7 +339,7 @@ def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) ->
         starts,
         np.cumsum(shares[starts])[None],
     )
-    return TabularMDP(tables, n_actions, n_actions, (n_states, 1, n_actions))
+    return TabularMDP(tables, n_actions, n_actions, shape)
 
 
 def _read_outcomes(transitions: Any, n_states: int, n_actions: int) -> Outcomes:

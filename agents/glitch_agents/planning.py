@@ -339,7 +339,7 @@ class ExactPlanner:
         """Plan. ``episodes`` is not used, but reported to ``progress`` as done.
 
         Returns:
-            the action values, (rows, cols, n_actions), or (n_states, 1, n_actions) for an
+            the action values, (rows, cols, n_actions), or (n_states, 1, n_actions) for another
             environment with ``P``. Where single precision would make an action equal to a better
             one, its value is the next lower number.
 
@@ -351,10 +351,10 @@ class ExactPlanner:
         values = self._action_values(model)
         if progress is not None:
             progress(episodes, episodes)
-        n_states, n_actions = values.shape
-        shape = (n_states, 1, n_actions)
         if isinstance(model, GridWorld):
-            shape = (model.grid.rows, model.grid.cols, n_actions)
+            shape = (model.grid.rows, model.grid.cols, model.actions.n)
+        else:
+            shape = model.shape
         return QTable(values.reshape(shape), ties=self.ties, seed=seed, episodes=episodes)
 
     def _action_values(self, model: Model) -> NDArray[np.float32]:
