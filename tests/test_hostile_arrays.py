@@ -8,6 +8,7 @@ with Numba's bounds checks on, where an index outside its array is an error and 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import json
 import os
@@ -289,6 +290,22 @@ def stepped(actions) -> Call:
     return lambda: vector().step(actions)
 
 
+def slippery() -> GlitchGridVectorEnv:
+    env = GlitchGridVectorEnv(
+        3, 5, env=GlitchGridEnv.from_world(dataclasses.replace(world(), slip=0.5), FRAME)
+    )
+    env.reset(seed=0)
+    return env
+
+
+SLIPPERY_STEPS: dict[str, Call] = {
+    "a slip above 1": lambda: dataclasses.replace(world(), slip=1.5),
+    "a slip that is no number": lambda: dataclasses.replace(world(), slip=NAN),
+    "the action −1 with slip": lambda: slippery().step(np.array([0, -1, 0])),
+    "the least number with slip": lambda: slippery().step(np.array([0, 0, -(2**63)])),
+    "an action too many with slip": lambda: slippery().step(np.array([0, 0, ACTIONS.n])),
+    "2⁶³ − 1 with slip": lambda: slippery().step(np.array([0, 0, 2**63 - 1])),
+}
 STEPS: dict[str, Call] = {
     **WORLDS,
     "the action −1": stepped(np.array([0, -1, 0])),
@@ -613,7 +630,13 @@ STEPPING = Entry(
     },
 )  # fmt: skip
 ENTRIES: dict[str, Entry] = {
+    "glitch_gym.seeding.first_draws": Entry(
+        lambda: [vector().reset(seed=seed) for seed in (0, 2**64 - 1, [None, 2**70, 5])], RESETS
+    ),
     "glitch_gym.vector_kernels.begin_episodes": Entry(lambda: vector().reset(seed=3), RESETS),
+    "glitch_gym.vector_kernels.slip_actions": Entry(
+        lambda: slippery().step(np.array([0, 3, 7])), SLIPPERY_STEPS
+    ),
     "glitch_gym.vector_kernels.step_agents": Entry(
         lambda: [vector().step(np.array([0, 3, 7], kind)) for kind in (np.int64, np.uint64, "i1")],
         STEPS,

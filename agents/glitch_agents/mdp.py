@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import operator
 from collections import namedtuple
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from glitch_gym.checks import MOST_STEPS, shown
 from glitch_gym.compilation import inlined
-from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
+from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, refuse_slip
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, draw, pick, stream
@@ -179,7 +179,12 @@ def lifetime_of(env: gym.Env[Any, Any] | GridWorld) -> int:
 
 
 def world_tables(world: GridWorld) -> MDPTables:
-    """Return the tables of a grid world."""
+    """Return the tables of a grid world.
+
+    Raises:
+        SettingError: the world has slip.
+    """
+    refuse_slip(world)
     unused = np.empty((0, 0))
     return MDPTables(world.next_state, world.rewards, unused, world.picture_cells, unused)
 
@@ -197,7 +202,8 @@ def tabular_mdp(env: gym.Env[Any, Any] | GridWorld) -> TabularMDP | None:
     _check_env(env)
     wrapped = not isinstance(env, GridWorld) and _changing_wrapper(env) is not None
     world = _world_behind(env)
-    if world is not None and not wrapped:
+    slips = world is not None and world.slip > 0 and not isinstance(env, GridWorld)
+    if world is not None and not wrapped and not slips:
         return TabularMDP(
             world_tables(world),
             world.actions.n,
@@ -211,9 +217,12 @@ def tabular_mdp(env: gym.Env[Any, Any] | GridWorld) -> TabularMDP | None:
     probs = getattr(inner, "initial_state_distrib", None)
     # Taxi's fickle passengers change their minds outside P
     fickle = bool(getattr(inner, "fickle_passenger", False))
-    if wrapped or fickle or transitions is None or probs is None:
+    # A subclass of ours with steps of its own does not keep to the tables that it inherits
+    changed = isinstance(inner, GlitchGridEnv) and world is None
+    if wrapped or fickle or changed or transitions is None or probs is None:
         return None
-    return _read_tables(transitions, probs, n_states, n_actions)
+    mdp = _read_tables(transitions, probs, n_states, n_actions)
+    return replace(mdp, shape=table_shape(env))
 
 
 def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) -> TabularMDP:

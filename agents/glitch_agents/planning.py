@@ -29,7 +29,7 @@ from glitch_gym.checks import (
     shown,
 )
 from glitch_gym.compilation import compiled
-from glitch_gym.dynamics import GridWorld
+from glitch_gym.dynamics import GridWorld, refuse_slip
 from glitch_gym.errors import SettingError
 from glitch_gym.policy import HasProbabilities, Policy
 
@@ -170,6 +170,7 @@ def state_values(
 def _check_world(world: object) -> None:
     if not isinstance(world, GridWorld):
         raise SettingError(f"a planner needs a GridWorld, not {shown(world)}")
+    refuse_slip(world)
 
 
 def _check_tolerance(tolerance: float) -> None:

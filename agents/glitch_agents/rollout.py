@@ -17,7 +17,7 @@ from glitch_gym.checks import (
     whole_number,
 )
 from glitch_gym.compilation import borrowing, compiled, inlined
-from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
+from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, refuse_slip
 from glitch_gym.errors import SettingError
 from glitch_gym.policy import Policy
 from glitch_gym.randomness import below, derive_key, draw, pick, stream, unit
@@ -246,8 +246,9 @@ def as_table(policy: Policy, world: GridWorld) -> QTable:
         world: the world that it acts in.
 
     Raises:
-        SettingError: the policy does not fit the world.
+        SettingError: the policy does not fit the world, or the world has slip.
     """
+    refuse_slip(world)
     shape = world.reward_field.shape
     if isinstance(policy, QTable):
         if policy.values.shape != shape:
