@@ -55,7 +55,6 @@ def plot_sweep(folder: str | Path) -> Path:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("optimality (0: random, 1: optimum)")
     axes[-1].legend(frameon=False, fontsize=8)
-    figure.tight_layout()
     content = io.BytesIO()
     figure.savefig(content, dpi=150, metadata={"Software": None})
     write_bytes(path, content.getvalue(), sync=False)
