@@ -48,6 +48,7 @@ from glitch_agents.population import Population
 from glitch_agents.rollout import births
 from glitch_gym import Grid, GridWorld, grid_world
 from glitch_gym.actions import ActionSet
+from glitch_gym.activation import compute_activation
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import GlitchError
 from glitch_gym.vector_env import GlitchGridVectorEnv
@@ -612,7 +613,18 @@ STEPPING = Entry(
            seas(lambda env: QLambda().learn(env, episodes=2)).items()},
     },
 )  # fmt: skip
+SHRINKING = Entry(
+    lambda: [compute_activation(frame) for frame in (FRAME, np.zeros((1, 700, 3), np.uint8))],
+    {
+        "a frame of floats": lambda: compute_activation(FRAME.astype(float)),
+        "a grey frame": lambda: compute_activation(FRAME[:, :, 0]),
+        "a frame of no rows": lambda: compute_activation(FRAME[:0]),
+    },
+)
+
 ENTRIES: dict[str, Entry] = {
+    "glitch_gym.activation.shrinking._shrink_columns": SHRINKING,
+    "glitch_gym.activation.shrinking._shrink_rows": SHRINKING,
     "glitch_gym.vector_kernels.begin_episodes": Entry(lambda: vector().reset(seed=3), RESETS),
     "glitch_gym.vector_kernels.step_agents": Entry(
         lambda: [vector().step(np.array([0, 3, 7], kind)) for kind in (np.int64, np.uint64, "i1")],
