@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.activation.backbone import Backbone, first_line
+from glitch_gym.activation.provenance import LITE0_DIGEST
 from glitch_gym.activation.state_dicts import read_state_dict
 from glitch_gym.errors import MissingExtraError, WeightsError
 
@@ -202,7 +203,8 @@ def load_efficientnet_lite0(weights: str | None = None) -> Backbone:
     """
     onnxruntime = _import_onnxruntime()
     path = bundled_weights() if weights is None else weights
-    state = read_state_dict(path)
+    # Published weights are part of what a recipe means, so they are exactly those
+    state = read_state_dict(path, sha256=LITE0_DIGEST if weights is None else None)
     _check_state(state, path)
     folded = _fold_batch_norms(state, path)
     session, values = _open_session(onnxruntime, folded)

@@ -8,6 +8,7 @@ ordered dicts, and each size is checked against the file's own before it is used
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import struct
@@ -337,8 +338,11 @@ def _arrays(made: Any, storages: Storages) -> dict[str, NDArray[Any]]:
     return {name: _array(one, recalled) for name, one in tensors.items()}
 
 
-def _read(path: str) -> dict[str, NDArray[Any]]:
+def _read(path: str, sha256: str | None) -> dict[str, NDArray[Any]]:
     with open_file(path, "weights file", error=WeightsError) as file:
+        if sha256 is not None and hashlib.sha256(file.read()).hexdigest() != sha256:
+            raise WeightsError(f"{path} is not the file that was published: install it again")
+        file.seek(0)
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
                 _check_size(path, sum(one.file_size for one in archive.infolist()))
@@ -355,22 +359,24 @@ def _check_size(path: str, size: int) -> None:
         )
 
 
-def read_state_dict(path: str) -> dict[str, NDArray[Any]]:
+def read_state_dict(path: str, *, sha256: str | None = None) -> dict[str, NDArray[Any]]:
     """Read a state dict that ``torch.save`` wrote, or a checkpoint with one as ``state_dict``.
 
     Args:
         path: path of the file, in either format of ``torch.save``, of at most 512 MiB.
+        sha256: digest that the file must have, in hexadecimal; by default any.
 
     Returns:
         arrays by their names, in C order and in the types that they were saved with.
 
     Raises:
-        WeightsError: the file is missing, is damaged, or holds anything but tensors.
+        WeightsError: the file is missing, is damaged, has another digest, or holds anything but
+            tensors.
     """
     check_file(path, "weights file", error=WeightsError)
     _check_size(path, Path(path).stat().st_size)
     try:
-        return _read(path)
+        return _read(path, sha256)
     except WeightsError as error:
         message = str(error)
         raise WeightsError(f"{path}: {message}" if message.startswith("it ") else message) from None
