@@ -28,7 +28,7 @@ from glitch_render.cli.options import (
     resolve_recipe,
     spare,
 )
-from glitch_render.cli.progress import clip_bar, layer_bars
+from glitch_render.cli.progress import clip_bar, compilation_noted, layer_bars
 
 if TYPE_CHECKING:
     from glitch_render.cache import Cache
@@ -161,7 +161,7 @@ def _corrupt_still(
 
     if walks is not None:
         check_target(walks, suffixes=(".npz",), sources=[source], force=force)
-    with layer_bars(recipe) as progress:
+    with compilation_noted(), layer_bars(recipe) as progress:
         frame, episode, notes = corrupt_picture(
             source, output, recipe, force=force, cache=cache, progress=progress
         )
@@ -205,7 +205,7 @@ def replay_episode_on(
             selection = make_selection(None, None, None, None, duration)
             footage = open_footage(source, duration=duration)
             loaded = _episode(episode, footage.height, footage.width)
-            with clip_bar() as progress:
+            with compilation_noted(), clip_bar() as progress:
                 report = write_clip(
                     source,
                     output,
@@ -252,7 +252,7 @@ def _corrupt_clip(
 ) -> None:
     from glitch_render.video.render import corrupt_clip
 
-    with clip_bar() as progress:
+    with compilation_noted(), clip_bar() as progress:
         report = corrupt_clip(
             source, output, recipe, selection, options, cache=cache, progress=progress
         )
@@ -293,7 +293,7 @@ def _preview(
     read: list[str | Path] = [source, *source_files(source), *recipe_files(recipe)]
     check_target(output, suffixes=SUFFIXES, sources=read, force=force)
     time = parse_seconds(at)
-    with clip_bar() as progress:
+    with compilation_noted(), clip_bar() as progress:
         frame, alpha = preview_frame(
             source, recipe, time, selection, cache=cache, progress=progress
         )

@@ -32,7 +32,7 @@ from glitch_render.cli.options import (
     resolve_recipe,
     spare,
 )
-from glitch_render.cli.progress import clip_bar, layer_bars
+from glitch_render.cli.progress import clip_bar, compilation_noted, layer_bars
 
 __all__ = []
 
@@ -124,7 +124,7 @@ def plot(
         named = [source, *recipe_files(resolved)]
         check_target(output, suffixes=SUFFIXES, sources=named, force=force)
         frame = read_picture(source).frame
-        with layer_bars(resolved) as progress:
+        with compilation_noted(), layer_bars(resolved) as progress:
             drawn = plot_layer(
                 kind.value,
                 frame,
@@ -180,7 +180,7 @@ def animate(
         walk = Walk(speed, agents)
         spare(output, recipe)
         check_clip_target(output, source, named=recipe_files(resolved), force=force)
-        with layer_bars(resolved) as by_layer, clip_bar() as by_stage:
+        with compilation_noted(), layer_bars(resolved) as by_layer, clip_bar() as by_stage:
             report = animate_still(
                 source,
                 output,
