@@ -20,6 +20,7 @@ from glitch_gym.activation.cam import (
     load_backbone,
     prepare,
 )
+from glitch_gym.activation.devices import choose_device
 from glitch_gym.activation.efficientnet_lite0 import bundled_weights
 from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.errors import MissingExtraError, PictureError, SettingError, WeightsError
@@ -304,6 +305,8 @@ def test_a_module_that_has_no_class_activation_map_says_why(chelsea):
 def test_an_unknown_device_is_refused(chelsea, resnet_weights):
     with pytest.raises(SettingError, match="one of auto, cpu, cuda, not 'tpu'"):
         compute_activation(chelsea, "resnet18", weights=resnet_weights, device="tpu")
+    with pytest.raises(SettingError, match="one of auto, cpu, cuda"):
+        choose_device("gpu")
     if torch.cuda.is_available():
         return
     on_cpu = compute_activation(chelsea, "resnet18", weights=resnet_weights)

@@ -124,6 +124,15 @@ def test_resnet18_runs_from_a_file_of_weights(folder):
     result = run("corrupt", "in.png", "-o", "out.png", *options)
     assert result.exit_code == 0, result.output
     assert read_recipe("out.png", trust_paths=True).weights == "w.pth"
+    made = Path("out.png").read_bytes()
+    again = run("corrupt", "in.png", "-o", "out.png", "--force", "--device", "auto", *options)
+    assert again.exit_code == 0, again.output
+    if not torch.cuda.is_available():
+        assert Path("out.png").read_bytes() == made
+        assert "torch finds no GPU" in refused(
+            "corrupt", "in.png", "-o", "o.png", "--device", "cuda", "--no-cache", *options
+        )
+    assert run("corrupt", "in.png", "-o", "o.png", "--device", "tpu", *options).exit_code == 2
     torch.save({"fc.weight": torch.zeros(3)}, "bad.pth")
     assert "do not fit resnet18" in refused(
         "corrupt", "in.png", "-o", "o.png", "--backbone", "resnet18", "--weights", "bad.pth"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.activation.base import Activation, file_stamp
+from glitch_gym.activation.devices import chosen_device
 from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.memory import MEMORY, content_digest, content_key
@@ -133,7 +134,7 @@ def compute_activation(
     source: ActivationSource = "efficientnet_lite0",
     *,
     weights: str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Activation:
     """Return the activation map of a frame, computed or as the caller brings it.
 
@@ -145,7 +146,8 @@ def compute_activation(
             linear layer, and takes pictures as torchvision's networks do.
         weights: file with weights for the named network, in place of its own.
         device: where PyTorch computes ``resnet18``: ``"cpu"``, ``"cuda"``, or ``"auto"``, the GPU
-            if there is one. A module computes where it is.
+            if there is one; by default the chosen one, which is the CPU at first. A module
+            computes where it is.
 
     Raises:
         SettingError: an unknown name or device, a bad array, a plug-in or a module that fails, or
@@ -163,7 +165,7 @@ def compute_activation(
     if not is_activation_name(source):
         return _from_mask_file(source)
     check_frame(frame)
-    return _compute(frame, source, weights, device)
+    return _compute(frame, source, weights, chosen_device(device))
 
 
 def recall_activation(
@@ -171,7 +173,7 @@ def recall_activation(
     source: ActivationSource = "efficientnet_lite0",
     *,
     weights: str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Activation:
     """Return the activation map of a frame, computed once for each content of the frame.
 
@@ -181,7 +183,10 @@ def recall_activation(
         return compute_activation(frame, source, weights=weights, device=device)
     check_frame(frame)
     key = content_key(
-        frame=content_digest(frame), source=source, weights=file_stamp(weights), device=device
+        frame=content_digest(frame),
+        source=source,
+        weights=file_stamp(weights),
+        device=chosen_device(device),
     )
     return MEMORY.recall(
         key, lambda: compute_activation(frame, source, weights=weights, device=device)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from glitch_gym.activation.backbone import Backbone
 from glitch_gym.activation.base import Activation
+from glitch_gym.activation.devices import chosen_device
 from glitch_gym.activation.saliency import to_unit_range
 from glitch_gym.activation.shrinking import shrink
 
@@ -72,7 +73,7 @@ def load_backbone(name: str, weights: str | None = None, device: str = "cpu") ->
     Raises:
         MissingExtraError: the engine or the bundled weights are missing or broken.
         WeightsError: the weights cannot be read, downloaded or fitted.
-        SettingError: the device is unknown, or missing.
+        SettingError: there is no such device.
     """
     # Imported here: each engine is loaded only when a network needs it
     if name == "efficientnet_lite0":
@@ -148,7 +149,7 @@ def class_activation_map(
     backbone: str = "efficientnet_lite0",
     *,
     weights: str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Activation:
     """Compute the class activation map of the class that the network predicts.
 
@@ -156,7 +157,7 @@ def class_activation_map(
         frame: picture of any size, RGB, uint8 (height, width, 3).
         backbone: ``"efficientnet_lite0"`` or ``"resnet18"``.
         weights: path of a state dict for that network.
-        device: where PyTorch computes, if the network runs in it.
+        device: where PyTorch computes, if the network runs in it; by default the chosen one.
 
     Returns:
         activation map of about 7×7 values in [0, 1], padding cropped off, with its class.
@@ -164,7 +165,7 @@ def class_activation_map(
     Raises:
         MissingExtraError, WeightsError, SettingError: the errors of ``load_backbone``.
     """
-    network = load_backbone(backbone, weights, device)
+    network = load_backbone(backbone, weights, chosen_device(device))
     result = class_scores(frame, network)
     return _activation(result, network.weight[int(result.scores.argmax())], backbone)
 
@@ -174,7 +175,7 @@ def class_activation_maps(
     backbone: str = "efficientnet_lite0",
     *,
     weights: str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> tuple[Activation, Activation]:
     """Compute the map of the predicted class, and that of all classes by their probabilities.
 
@@ -185,12 +186,12 @@ def class_activation_maps(
         frame: picture of any size, RGB, uint8 (height, width, 3).
         backbone: ``"efficientnet_lite0"`` or ``"resnet18"``.
         weights: path of a state dict for that network.
-        device: where PyTorch computes, if the network runs in it.
+        device: where PyTorch computes, if the network runs in it; by default the chosen one.
 
     Raises:
         MissingExtraError, WeightsError, SettingError: the errors of ``load_backbone``.
     """
-    network = load_backbone(backbone, weights, device)
+    network = load_backbone(backbone, weights, chosen_device(device))
     result = class_scores(frame, network)
     best, probs = _prediction(result)
     mixed = np.einsum("k,kc->c", probs, network.weight, dtype=np.float64).astype(np.float32)

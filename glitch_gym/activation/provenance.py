@@ -9,6 +9,7 @@ import hashlib
 from importlib import metadata
 
 from glitch_gym.activation.base import file_stamp
+from glitch_gym.activation.devices import chosen_device
 from glitch_gym.errors import GlitchError
 from glitch_gym.input import open_file
 
@@ -22,7 +23,7 @@ LITE0_DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 
 
 def engine_stamp(source: str, weights: str | None) -> str:
-    """Return a cheap stamp of the engine, its version and the weights, for the key of a cache.
+    """Return a stamp of engine, version, device and weights for a cache, without reading the file.
 
     Args:
         source: name of an activation; one that is no network has an empty stamp.
@@ -36,7 +37,8 @@ def engine_stamp(source: str, weights: str | None) -> str:
     except metadata.PackageNotFoundError:
         version = "unknown"
     own = LITE0_DIGEST if source == "efficientnet_lite0" else "published"
-    return f"{engine} {version} {own if weights is None else file_stamp(weights)}"
+    place = f" {chosen_device()}" if engine == "torch" else ""
+    return f"{engine} {version}{place} {own if weights is None else file_stamp(weights)}"
 
 
 def provenance(source: str, weights: str | None) -> str:

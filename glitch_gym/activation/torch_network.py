@@ -17,10 +17,7 @@ from glitch_gym.torch_threads import one_torch_thread
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEVICES", "load_resnet18", "module_backbone"]
-
-DEVICES = ("auto", "cpu", "cuda")
-"""Where PyTorch can compute; ``"auto"`` is the GPU if there is one."""
+__all__ = ["load_resnet18", "module_backbone"]
 
 _HINT = "install the extra with: pip install 'glitch-gym[torch]', or use efficientnet_lite0"
 _STRIDE = 32
@@ -58,8 +55,6 @@ def _import_torchvision_models() -> Any:
 
 
 def _torch_device(torch: Any, name: str) -> Any:
-    if name not in DEVICES:
-        raise SettingError(f"the device is one of {', '.join(DEVICES)}, not {name!r}")
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise SettingError("torch finds no GPU that it can use; compute on the device cpu")
@@ -112,12 +107,12 @@ def load_resnet18(weights: str | None = None, device: str = "cpu") -> Backbone:
 
     Args:
         weights: path of a state dict; by default torchvision's, which it downloads.
-        device: one of ``DEVICES``.
+        device: one of ``devices.DEVICES``.
 
     Raises:
         MissingExtraError: torch or torchvision is missing or broken.
         WeightsError: the weights cannot be read, downloaded or fitted.
-        SettingError: the device is unknown, or missing.
+        SettingError: there is no such device.
     """
     torch = _import_torch()
     models = _import_torchvision_models()

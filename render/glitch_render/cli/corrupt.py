@@ -12,6 +12,8 @@ from glitch_render.cli.errors import said_plainly
 from glitch_render.cli.options import (
     ActivationName,
     Backbone,
+    Device,
+    DeviceName,
     Force,
     NoCache,
     OwnLearners,
@@ -67,6 +69,7 @@ def corrupt(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    device: Device = DeviceName.cpu,
     learners: OwnLearners = None,
     trust_paths: TrustPaths = False,
     force: Force = False,

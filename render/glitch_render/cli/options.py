@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ActivationName",
     "Backbone",
+    "Device",
+    "DeviceName",
     "Force",
     "Input",
     "NoCache",
@@ -66,6 +69,29 @@ ActivationName = Annotated[
 
 
 Weights = Annotated[str | None, typer.Option(help="File with the network's weights.")]
+
+
+class DeviceName(StrEnum):
+    """Where PyTorch computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def _choose_device(name: DeviceName) -> DeviceName:
+    # The import takes time, and the CPU is what is chosen at first
+    if name is not DeviceName.cpu or "glitch_gym.activation" in sys.modules:
+        from glitch_gym.activation.devices import choose_device
+
+        choose_device(name.value)
+    return name
+
+
+Device = Annotated[
+    DeviceName,
+    typer.Option(callback=_choose_device, help="Where PyTorch computes, for resnet18."),
+]
 
 
 Preset = Annotated[

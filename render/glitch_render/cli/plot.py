@@ -14,6 +14,8 @@ from glitch_render.cli.errors import said_plainly
 from glitch_render.cli.options import (
     ActivationName,
     Backbone,
+    Device,
+    DeviceName,
     Force,
     Input,
     NoCache,
@@ -44,6 +46,7 @@ def show_activation(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    device: Device = DeviceName.cpu,
     force: Force = False,
 ) -> None:
     """Draw the activation map over the picture, with the predicted class."""
@@ -99,6 +102,7 @@ def plot(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    device: Device = DeviceName.cpu,
     learners: OwnLearners = None,
     trust_paths: TrustPaths = False,
     force: Force = False,
@@ -161,6 +165,7 @@ def animate(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    device: Device = DeviceName.cpu,
     learners: OwnLearners = None,
     trust_paths: TrustPaths = False,
     force: Force = False,
