@@ -74,4 +74,5 @@ def test_another_engine_or_other_weights_have_another_stamp(tmp_path, monkeypatc
     stamps.add(engine_stamp("efficientnet_lite0", str(weights)))
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0.1")
     stamps.add(engine_stamp("efficientnet_lite0", None))
-    assert len(stamps) == 6
+    stamps.add(engine_stamp("edges", str(weights)))
+    assert len(stamps) == 7

@@ -26,12 +26,13 @@ def engine_stamp(source: str, weights: str | None) -> str:
     """Return a stamp of engine, version, device and weights for a cache, without reading the file.
 
     Args:
-        source: name of an activation; one that is no network has an empty stamp.
+        source: name of an activation; where it is no network, weights are an error, whose stamp
+            must not be that of a healthy call.
         weights: path of a file with weights, or ``None`` for the network's own.
     """
     engine = ENGINES.get(source)
     if engine is None:
-        return ""
+        return file_stamp(weights)
     try:
         version = metadata.version(engine)
     except metadata.PackageNotFoundError:
