@@ -194,7 +194,7 @@ def speed(folder: Path, clip: Path, repeats: int) -> None:
 
 
 def memory(folder: Path, lengths: tuple[float, ...]) -> None:
-    """Print the command's peak memory by the length of the clip, cold, with torch loaded."""
+    """Print the peak memory of the command by the length of the clip, cold."""
     script = (
         "import resource, subprocess, sys\n"
         "subprocess.run(sys.argv[1:], check=True, capture_output=True)\n"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+from numba.core import event
 
-__all__ = ["borrowing", "compiled", "inlined"]
+__all__ = ["borrowing", "compiled", "inlined", "when_compiling"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,3 +50,25 @@ def _cached(compile_it: Callable[..., Any], function: Callable[P, R]) -> Callabl
     except RuntimeError:
         # No cache folder is writable, so each process compiles again
         return cast(Callable[P, R], compile_it()(function))
+
+
+class _FirstCompilation(event.Listener):
+    """Calls a function at the first compilation, and never again."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell: Callable[[], None] | None = tell
+
+    def on_start(self, event: Any) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell()
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+@contextmanager
+def when_compiling(tell: Callable[[], None]) -> Iterator[None]:
+    """Call a function once if anything is compiled, rather than loaded from disk, in the block."""
+    with event.install_listener("numba:compile", _FirstCompilation(tell)):
+        yield

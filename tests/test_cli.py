@@ -124,6 +124,15 @@ def test_resnet18_runs_from_a_file_of_weights(folder):
     result = run("corrupt", "in.png", "-o", "out.png", *options)
     assert result.exit_code == 0, result.output
     assert read_recipe("out.png", trust_paths=True).weights == "w.pth"
+    made = Path("out.png").read_bytes()
+    again = run("corrupt", "in.png", "-o", "out.png", "--force", "--device", "auto", *options)
+    assert again.exit_code == 0, again.output
+    if not torch.cuda.is_available():
+        assert Path("out.png").read_bytes() == made
+        assert "torch finds no GPU" in refused(
+            "corrupt", "in.png", "-o", "o.png", "--device", "cuda", "--no-cache", *options
+        )
+    assert run("corrupt", "in.png", "-o", "o.png", "--device", "tpu", *options).exit_code == 2
     torch.save({"fc.weight": torch.zeros(3)}, "bad.pth")
     assert "do not fit resnet18" in refused(
         "corrupt", "in.png", "-o", "o.png", "--backbone", "resnet18", "--weights", "bad.pth"
@@ -219,10 +228,15 @@ def shell(*arguments, **options):
         (
             "torch",
             "raise ModuleNotFoundError('No module named torch')",
-            [],
-            "pip install 'glitch-gym[cam]'",
+            ["--backbone", "resnet18"],
+            "pip install 'glitch-gym[torch]'",
         ),
-        ("torch", "raise OSError('libcudart.so: cannot open')", [], "torch is installed but fails"),
+        (
+            "torch",
+            "raise OSError('libcudart.so: cannot open')",
+            ["--backbone", "resnet18"],
+            "torch is installed but fails",
+        ),
         (
             "torchvision",
             "raise RuntimeError('operator torchvision::nms does not exist')",
@@ -235,12 +249,26 @@ def shell(*arguments, **options):
             ["--backbone", "resnet18"],
             "resnet18 needs torchvision",
         ),
+        (
+            "onnxruntime",
+            "raise ModuleNotFoundError('No module named onnxruntime')",
+            [],
+            "pip install --upgrade onnxruntime",
+        ),
+        (
+            # What its loader says of a processor or a system library that is too old
+            "onnxruntime",
+            "raise ImportError('onnxruntime_pybind11_state.so: cannot load: invalid ELF header')",
+            [],
+            "does not run on this machine (onnxruntime_pybind11_state.so: cannot load",
+        ),
     ],
 )
-def test_a_missing_or_broken_torch_says_what_to_do(folder, package, statement, options, words):
+def test_a_missing_or_broken_engine_says_what_to_do(folder, package, statement, options, words):
     (folder / "fake" / package).mkdir(parents=True)
     (folder / "fake" / package / "__init__.py").write_text(statement)
-    environment = os.environ | {"PYTHONPATH": str(folder / "fake")}
+    found = os.pathsep.join([str(folder / "fake"), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": found}
     result = shell("corrupt", "in.png", "-o", "out.png", *options, env=environment)
     assert result.returncode == 1
     assert words in result.stderr

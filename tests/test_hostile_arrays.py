@@ -50,6 +50,7 @@ from glitch_agents.population import Population
 from glitch_agents.rollout import births
 from glitch_gym import Grid, GridWorld, grid_world
 from glitch_gym.actions import ActionSet
+from glitch_gym.activation import compute_activation
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import GlitchError
 from glitch_gym.vector_env import GlitchGridVectorEnv
@@ -713,10 +714,21 @@ FLEET = Entry(
         "ends that are numbers": fleet(over=(0, 1)),
     },
 )
+SHRINKING = Entry(
+    lambda: [compute_activation(frame) for frame in (FRAME, np.zeros((1, 700, 3), np.uint8))],
+    {
+        "a frame of floats": lambda: compute_activation(FRAME.astype(float)),
+        "a grey frame": lambda: compute_activation(FRAME[:, :, 0]),
+        "a frame of no rows": lambda: compute_activation(FRAME[:0]),
+    },
+)
+
 ENTRIES: dict[str, Entry] = {
     "glitch_gym.seeding.first_draws": Entry(
         lambda: [vector().reset(seed=seed) for seed in (0, 2**64 - 1, [None, 2**70, 5])], RESETS
     ),
+    "glitch_gym.activation.shrinking._shrink_columns": SHRINKING,
+    "glitch_gym.activation.shrinking._shrink_rows": SHRINKING,
     "glitch_gym.vector_kernels.begin_episodes": Entry(lambda: vector().reset(seed=3), RESETS),
     "glitch_gym.vector_kernels.slip_actions": Entry(
         lambda: slippery().step(np.array([0, 3, 7])), SLIPPERY_STEPS

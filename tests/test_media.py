@@ -36,6 +36,9 @@ def test_whatever_is_written_as_toml_travels_in_a_picture(tmp_path, small):
         def to_toml(self):
             return 'layers = [{grid = [2, 3], effects = ["invert"]}]'
 
+        def provenance(self):
+            return ""
+
     write_picture(tmp_path / "out.png", small, recipe=Note())
     assert read_recipe(tmp_path / "out.png").layers[0].grid == (2, 3)
 

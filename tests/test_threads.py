@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -41,25 +42,49 @@ def together(*jobs):
     assert not errors, errors
 
 
+class Slow(torch.nn.Module):
+    """A network that waits in the middle of its work, and looks at torch's number of threads."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.look = look
+        self.conv, self.fc = torch.nn.Conv2d(3, 4, 32, 32), torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        self.look()
+        return self.fc(self.conv(x).mean((2, 3)))
+
+
 def test_two_jobs_at_once_sum_in_one_thread_and_leave_torchs_number_as_it_was(small, monkeypatch):
-    network = load_backbone("efficientnet_lite0")
     told, entered = [2], threading.Barrier(2, timeout=0.5)
     # Torch's number, as one for the process, and every job stops in the middle of its work
     monkeypatch.setattr(torch, "get_num_threads", lambda: told[0])
     monkeypatch.setattr(torch, "set_num_threads", lambda n: told.__setitem__(0, n))
     seen = []
 
-    def features(x):
+    def look():
         # Broken where the other job waits for its turn, as it should
         with contextlib.suppress(threading.BrokenBarrierError):
             entered.wait()
         seen.append(told[0])
-        return network.features(x)
 
-    slow = type(network)(features, network.weight, network.bias, network.normalise)
-    together(*(lambda: class_scores(small, slow) for _ in range(2)))
+    together(*(lambda: compute_activation(small, Slow(look).eval()) for _ in range(2)))
     assert seen == [1, 1]
     assert told == [2]
+
+
+def test_jobs_at_once_in_one_session_get_what_each_gets_alone(small):
+    network = load_backbone("efficientnet_lite0")
+    frames = [np.roll(small, shift, axis=1) for shift in range(6)]
+    alone = [class_scores(frame, network) for frame in frames]
+
+    def look(place):
+        for _ in range(5):
+            found = class_scores(frames[place], network)
+            np.testing.assert_array_equal(found.scores, alone[place].scores)
+            np.testing.assert_array_equal(found.features, alone[place].features)
+
+    together(*(partial(look, place) for place in range(len(frames))))
 
 
 def test_a_learning_network_lets_an_activation_in_between_two_episodes(small):
@@ -67,7 +92,7 @@ def test_a_learning_network_lets_an_activation_in_between_two_episodes(small):
     settings = WorldSettings((6, 4), ["same"])
     world = make_world(compute_activation(frame, "edges"), frame.shape[:2], settings)
     env = GlitchGridEnv.from_world(world, frame, observation="coordinates")
-    network = load_backbone("efficientnet_lite0")
+    network = Slow(lambda: None).eval()
     begun, done = threading.Event(), threading.Event()
     finished_first = []
 
@@ -81,7 +106,7 @@ def test_a_learning_network_lets_an_activation_in_between_two_episodes(small):
 
     def look():
         begun.wait(30)
-        class_scores(small, network)
+        compute_activation(small, network)
         done.set()
 
     threads = torch.get_num_threads()

@@ -1,8 +1,9 @@
 """Activation maps: how much each place of a frame belongs to its subject.
 
-One interface, several sources: the class activation map of a CNN (``efficientnet_lite0``,
-``resnet18``), classical saliency without a CNN (``spectral_residual``, ``edges``), or a mask that
-the user brings, as an array or as a picture file. Packages offer more through the entry point
+One interface, several sources: the class activation map of a CNN (``efficientnet_lite0``, which
+runs in ONNX Runtime; ``resnet18`` and modules that the user brings, which run in PyTorch),
+classical saliency without a CNN (``spectral_residual``, ``edges``), or a mask that the user brings,
+as an array or as a picture file. Packages offer more through the entry point
 group ``glitch_gym.activations``: a function of a frame, uint8 (height, width, 3), that returns a
 map (h, w) of any size with values in [0, 1].
 """
@@ -12,12 +13,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glitch_gym.activation.base import Activation, file_stamp
+from glitch_gym.activation.devices import chosen_device
 from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.checks import shown
 from glitch_gym.errors import SettingError, unknown_name_error
@@ -25,10 +27,14 @@ from glitch_gym.memory import MEMORY, content_digest, content_key
 from glitch_gym.picture import check_frame, read_picture
 from glitch_gym.plugins import ACTIVATION_GROUP, contained, find_plug_in, load_plug_in, plug_ins
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = [
     "ACTIVATIONS",
     "BACKBONES",
     "ActivationFunction",
+    "ActivationSource",
     "activation_names",
     "compute_activation",
     "is_activation_name",
@@ -38,10 +44,13 @@ __all__ = [
 ]
 
 BACKBONES = ("efficientnet_lite0", "resnet18")
-"""Networks whose class activation map has a name; they need the extra ``cam``."""
+"""Networks whose class activation map has a name; ``resnet18`` needs the extra ``torch``."""
 
 ACTIVATIONS = (*BACKBONES, "spectral_residual", "edges")
 """Our activations by name; a text that names no installed one is the path of a mask picture."""
+
+ActivationSource: TypeAlias = "str | NDArray[Any] | Activation | torch.nn.Module"
+"""What ``compute_activation`` makes a map from."""
 
 
 class ActivationFunction(Protocol):
@@ -90,51 +99,9 @@ def _from_plug_in(frame: NDArray[np.uint8], name: str) -> Activation:
         raise SettingError(f"{who}: {error}") from error
 
 
-def _from_mask_file(path: str) -> Activation:
-    if not os.path.lexists(path) and not Path(path).suffix:
-        raise unknown_name_error("activation", path, activation_names())
-    frame = read_picture(path).frame.astype(np.float32)
-    grey = frame @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
-    return Activation(np.clip(grey, 0, 1), source="mask")
-
-
-def _compute(frame: NDArray[np.uint8], source: str, weights: str | None) -> Activation:
-    if source == "spectral_residual":
-        return Activation(spectral_residual(frame), source)
-    if source == "edges":
-        return Activation(edges(frame), source)
-    if source not in BACKBONES:
-        return _from_plug_in(frame, source)
-    # Imported here: glitch_gym must not import torch before a network is needed.
-    from glitch_gym.activation.cam import class_activation_map
-
-    return class_activation_map(frame, source, weights=weights)
-
-
-def compute_activation(
-    frame: NDArray[np.uint8],
-    source: str | NDArray[Any] | Activation = "efficientnet_lite0",
-    *,
-    weights: str | None = None,
-) -> Activation:
-    """Return the activation map of a frame, computed or as the caller brings it.
-
-    Args:
-        frame: uint8 (height, width, 3), RGB.
-        source: name in ``activation_names``; path of a mask picture (white is active); array
-            (h, w) with values in [0, 1]; or an ``Activation``, which is returned as it is.
-        weights: file with weights for the named network, in place of its own.
-
-    Raises:
-        SettingError: an unknown name, a bad array, a plug-in that fails, or weights for a source
-            that takes none.
-        PictureError: the mask picture cannot be read.
-        MissingExtraError: the source is a network, and torch or torchvision is not installed.
-        WeightsError: the weights cannot be loaded, or do not fit the network.
-    """
-    if isinstance(source, Activation):
-        return source
-    if not isinstance(source, str):
+def _from_object(frame: NDArray[np.uint8], source: Any) -> Activation:
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(source, torch.nn.Module):
         try:
             return Activation(np.asarray(source))
         except SettingError:
@@ -143,29 +110,95 @@ def compute_activation(
             raise SettingError(
                 f"an activation map is a two-dimensional array, not {shown(source)}"
             ) from error
+    from glitch_gym.activation.cam import module_activation_map
+
+    check_frame(frame)
+    return module_activation_map(frame, source)
+
+
+def _from_mask_file(path: str) -> Activation:
+    if not os.path.lexists(path) and not Path(path).suffix:
+        raise unknown_name_error("activation", path, activation_names())
+    frame = read_picture(path).frame.astype(np.float32)
+    grey = frame @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
+    return Activation(np.clip(grey, 0, 1), source="mask")
+
+
+def _compute(frame: NDArray[np.uint8], source: str, weights: str | None, device: str) -> Activation:
+    if source == "spectral_residual":
+        return Activation(spectral_residual(frame), source)
+    if source == "edges":
+        return Activation(edges(frame), source)
+    if source not in BACKBONES:
+        return _from_plug_in(frame, source)
+    # Imported here: glitch_gym must not load an engine before a network is needed
+    from glitch_gym.activation.cam import class_activation_map
+
+    return class_activation_map(frame, source, weights=weights, device=device)
+
+
+def compute_activation(
+    frame: NDArray[np.uint8],
+    source: ActivationSource = "efficientnet_lite0",
+    *,
+    weights: str | None = None,
+    device: str | None = None,
+) -> Activation:
+    """Return the activation map of a frame, computed or as the caller brings it.
+
+    Args:
+        frame: uint8 (height, width, 3), RGB.
+        source: name in ``activation_names``; path of a mask picture (white is active); array
+            (h, w) with values in [0, 1]; an ``Activation``, which is returned as it is; or a
+            ``torch.nn.Module`` in evaluation mode that ends in global average pooling and one
+            linear layer, and takes pictures as torchvision's networks do.
+        weights: file with weights for the named network, in place of its own.
+        device: where PyTorch computes ``resnet18``: ``"cpu"``, ``"cuda"``, or ``"auto"``, the GPU
+            if there is one; by default the chosen one, which is the CPU at first. A module
+            computes where it is.
+
+    Raises:
+        SettingError: an unknown name or device, a bad array, a plug-in or a module that fails, or
+            weights for a source that takes none.
+        PictureError: the mask picture cannot be read.
+        MissingExtraError: the source is a network, and the engine that runs it is missing.
+        WeightsError: the weights cannot be loaded, or do not fit the network.
+    """
+    if isinstance(source, Activation):
+        return source
+    if not isinstance(source, str):
+        return _from_object(frame, source)
     if weights is not None and source not in BACKBONES:
         raise SettingError(f"weights go with a network ({', '.join(BACKBONES)}), not {source!r}")
     if not is_activation_name(source):
         return _from_mask_file(source)
     check_frame(frame)
-    return _compute(frame, source, weights)
+    return _compute(frame, source, weights, chosen_device(device))
 
 
 def recall_activation(
     frame: NDArray[np.uint8],
-    source: str | NDArray[Any] | Activation = "efficientnet_lite0",
+    source: ActivationSource = "efficientnet_lite0",
     *,
     weights: str | None = None,
+    device: str | None = None,
 ) -> Activation:
     """Return the activation map of a frame, computed once for each content of the frame.
 
     Arguments and errors are those of ``compute_activation``. A mask file is read every time.
     """
     if not isinstance(source, str) or not is_activation_name(source):
-        return compute_activation(frame, source, weights=weights)
+        return compute_activation(frame, source, weights=weights, device=device)
     check_frame(frame)
-    key = content_key(frame=content_digest(frame), source=source, weights=file_stamp(weights))
-    return MEMORY.recall(key, lambda: compute_activation(frame, source, weights=weights))
+    key = content_key(
+        frame=content_digest(frame),
+        source=source,
+        weights=file_stamp(weights),
+        device=chosen_device(device),
+    )
+    return MEMORY.recall(
+        key, lambda: compute_activation(frame, source, weights=weights, device=device)
+    )
 
 
 def release_networks() -> None:

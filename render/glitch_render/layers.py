@@ -14,7 +14,8 @@ from glitch_agents.registry import LEARNERS, can_start
 from glitch_agents.rollout import MOST_STEPS, as_table, check_steps, rollout
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation import ACTIVATIONS, compute_activation, recall_activation
-from glitch_gym.activation.base import Activation, file_stamp
+from glitch_gym.activation.base import Activation
+from glitch_gym.activation.provenance import engine_stamp
 from glitch_gym.dynamics import GridWorld, recall_world, world_with_field
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import PictureError, SettingError
@@ -72,7 +73,7 @@ def frame_activation(
     # The code of a plug-in's activation may have changed since an entry was written
     if cache is None or source not in ACTIVATIONS:
         return recall_activation(frame, source, weights=weights)
-    key = cache_key(frame=frame, source=source, weights=file_stamp(weights))
+    key = cache_key(frame=frame, source=source, engine=engine_stamp(source, weights))
     found = cache.find("activation", key)
     if found is not None:
         return Activation(found["map"], source)

@@ -23,6 +23,7 @@ from glitch_render.cli.options import (
     Settings,
     TrustPaths,
     Weights,
+    chosen_activation,
     chosen_engine,
     resolve_recipe,
 )
@@ -91,7 +92,14 @@ def batch(
         from glitch_render.batches.run import batch as run_batch
 
         resolved = resolve_recipe(
-            preset, recipe, settings or [], seed, backbone, activation, weights, [], trust_paths
+            preset,
+            recipe,
+            settings or [],
+            seed,
+            chosen_activation(backbone, activation),
+            weights,
+            [],
+            trust_paths,
         )
         options = BatchOptions(
             template=name,

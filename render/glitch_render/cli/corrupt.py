@@ -13,6 +13,8 @@ from glitch_render.cli.options import (
     ActivationName,
     Backbone,
     Cluster,
+    Device,
+    DeviceName,
     Force,
     Jobs,
     NoCache,
@@ -24,6 +26,7 @@ from glitch_render.cli.options import (
     Settings,
     TrustPaths,
     Weights,
+    chosen_activation,
     chosen_engine,
     make_selection,
     makes_clip,
@@ -31,7 +34,7 @@ from glitch_render.cli.options import (
     resolve_recipe,
     spare,
 )
-from glitch_render.cli.progress import clip_bar, layer_bars
+from glitch_render.cli.progress import clip_bar, compilation_noted, layer_bars
 
 if TYPE_CHECKING:
     from glitch_render.cache import Cache
@@ -71,6 +74,7 @@ def corrupt(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    device: Device = DeviceName.cpu,
     learners: OwnLearners = None,
     trust_paths: TrustPaths = False,
     force: Force = False,
@@ -124,8 +128,8 @@ def corrupt(
     """Corrupt a picture or a clip with a preset or a recipe."""
     with said_plainly():
         resolved = resolve_recipe(
-            preset, recipe, settings or [], seed, backbone, activation, weights, learners or [],
-            trust_paths,
+            preset, recipe, settings or [], seed, chosen_activation(backbone, activation), weights,
+            learners or [], trust_paths,
         )  # fmt: skip
         selection = make_selection(start, end, fps, scale, duration)
         spare(output, recipe)
@@ -169,7 +173,7 @@ def _corrupt_still(
 
     if walks is not None:
         check_target(walks, suffixes=(".npz",), sources=[source], force=force)
-    with layer_bars(recipe) as progress:
+    with compilation_noted(), layer_bars(recipe) as progress:
         frame, episode, notes = corrupt_picture(
             source, output, recipe, force=force, cache=cache, progress=progress
         )
@@ -213,7 +217,7 @@ def replay_episode_on(
             selection = make_selection(None, None, None, None, duration)
             footage = open_footage(source, duration=duration)
             loaded = _episode(episode, footage.height, footage.width)
-            with clip_bar() as progress:
+            with compilation_noted(), clip_bar() as progress:
                 report = write_clip(
                     source,
                     output,
@@ -261,7 +265,7 @@ def _corrupt_clip(
 ) -> None:
     from glitch_render.video.render import corrupt_clip
 
-    with clip_bar() as progress:
+    with compilation_noted(), clip_bar() as progress:
         report = corrupt_clip(
             source,
             output,
@@ -309,7 +313,7 @@ def _preview(
     read: list[str | Path] = [source, *source_files(source), *recipe_files(recipe)]
     check_target(output, suffixes=SUFFIXES, sources=read, force=force)
     time = parse_seconds(at)
-    with clip_bar() as progress:
+    with compilation_noted(), clip_bar() as progress:
         frame, alpha = preview_frame(
             source, recipe, time, selection, cache=cache, progress=progress
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,8 @@ __all__ = [
     "ActivationName",
     "Backbone",
     "Cluster",
+    "Device",
+    "DeviceName",
     "Force",
     "Input",
     "Jobs",
@@ -70,6 +73,29 @@ ActivationName = Annotated[
 
 
 Weights = Annotated[str | None, typer.Option(help="File with the network's weights.")]
+
+
+class DeviceName(StrEnum):
+    """Where PyTorch computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def _choose_device(name: DeviceName) -> DeviceName:
+    # The import takes time, and the CPU is what is chosen at first
+    if name is not DeviceName.cpu or "glitch_gym.activation" in sys.modules:
+        from glitch_gym.activation.devices import choose_device
+
+        choose_device(name.value)
+    return name
+
+
+Device = Annotated[
+    DeviceName,
+    typer.Option(callback=_choose_device, help="Where PyTorch computes, for resnet18."),
+]
 
 
 Preset = Annotated[
@@ -161,16 +187,17 @@ def resolve_recipe(
     recipe: Path | None,
     settings: list[str],
     seed: int | None,
-    backbone: str | None,
     activation: str | None,
     weights: str | None,
     learners: list[str],
     trust_paths: bool,
 ) -> Recipe:
-    """Build the recipe: the preset or file, changed by --set and then by the other options."""
+    """Build the recipe: the preset or file, changed by --set and then by the other options.
+
+    ``activation`` is what ``chosen_activation`` returns.
+    """
     if preset is not None and recipe is not None:
         raise typer.BadParameter("give --preset or --recipe, not both")
-    activation = chosen_activation(backbone, activation)
     from glitch_render.media.metadata import carries_recipe
     from glitch_render.recipe.files import recipe_text
     from glitch_render.recipe.paths import check_wanted_paths

@@ -14,6 +14,8 @@ from glitch_render.cli.errors import said_plainly
 from glitch_render.cli.options import (
     ActivationName,
     Backbone,
+    Device,
+    DeviceName,
     Force,
     Input,
     NoCache,
@@ -32,7 +34,7 @@ from glitch_render.cli.options import (
     resolve_recipe,
     spare,
 )
-from glitch_render.cli.progress import clip_bar, layer_bars
+from glitch_render.cli.progress import clip_bar, compilation_noted, layer_bars
 
 __all__ = []
 
@@ -44,6 +46,7 @@ def show_activation(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    device: Device = DeviceName.cpu,
     force: Force = False,
 ) -> None:
     """Draw the activation map over the picture, with the predicted class."""
@@ -99,6 +102,7 @@ def plot(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    device: Device = DeviceName.cpu,
     learners: OwnLearners = None,
     trust_paths: TrustPaths = False,
     force: Force = False,
@@ -115,8 +119,8 @@ def plot(
         from glitch_render.plots.layer import plot_layer
 
         resolved = resolve_recipe(
-            preset, recipe, settings or [], seed, backbone, activation, weights, learners or [],
-            trust_paths,
+            preset, recipe, settings or [], seed, chosen_activation(backbone, activation), weights,
+            learners or [], trust_paths,
         )  # fmt: skip
         spare(output, recipe)
         if layer > len(resolved.layers):
@@ -124,7 +128,7 @@ def plot(
         named = [source, *recipe_files(resolved)]
         check_target(output, suffixes=SUFFIXES, sources=named, force=force)
         frame = read_picture(source).frame
-        with layer_bars(resolved) as progress:
+        with compilation_noted(), layer_bars(resolved) as progress:
             drawn = plot_layer(
                 kind.value,
                 frame,
@@ -161,6 +165,7 @@ def animate(
     backbone: Backbone = None,
     activation: ActivationName = None,
     weights: Weights = None,
+    device: Device = DeviceName.cpu,
     learners: OwnLearners = None,
     trust_paths: TrustPaths = False,
     force: Force = False,
@@ -174,13 +179,13 @@ def animate(
         from glitch_render.video.selection import ExportOptions
 
         resolved = resolve_recipe(
-            preset, recipe, settings or [], seed, backbone, activation, weights, learners or [],
-            trust_paths,
+            preset, recipe, settings or [], seed, chosen_activation(backbone, activation), weights,
+            learners or [], trust_paths,
         )  # fmt: skip
         walk = Walk(speed, agents)
         spare(output, recipe)
         check_clip_target(output, source, named=recipe_files(resolved), force=force)
-        with layer_bars(resolved) as by_layer, clip_bar() as by_stage:
+        with compilation_noted(), layer_bars(resolved) as by_layer, clip_bar() as by_stage:
             report = animate_still(
                 source,
                 output,

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 if TYPE_CHECKING:
     from glitch_render.progress import OnProgress
     from glitch_render.progress import Progress as State
     from glitch_render.recipe.model import Recipe
 
-__all__ = ["clip_bar", "layer_bars"]
+__all__ = ["clip_bar", "compilation_noted", "layer_bars"]
+
+_COMPILING = "compiling the inner loops for this processor; later runs load them"
+
+
+@contextmanager
+def compilation_noted() -> Iterator[None]:
+    """Say on a terminal why the first run on a machine shows nothing for some seconds."""
+    # Decided before progress bars redirect the stream
+    if not sys.stderr.isatty():
+        yield
+        return
+    from glitch_gym.compilation import when_compiling
+
+    with when_compiling(lambda: typer.echo(_COMPILING, err=True)):
+        yield
 
 
 @contextmanager

@@ -138,6 +138,10 @@ class HasToml(Protocol):
         """Return the recipe as TOML."""
         ...
 
+    def provenance(self) -> str:
+        """Return what else the output depends on, as comments in TOML, or an empty text."""
+        ...
+
 
 def embedded_text(recipe: HasToml) -> str:
     """Return the text of a recipe as it is embedded in pictures and clips.
@@ -145,7 +149,7 @@ def embedded_text(recipe: HasToml) -> str:
     Raises:
         OutputError: the recipe is too long to be read back.
     """
-    text = recipe.to_toml()
+    text = recipe.to_toml() + recipe.provenance()
     # The limit of Pillow for a text in a PNG as well
     if len(text.encode()) > LARGEST_TEXT:
         raise OutputError(

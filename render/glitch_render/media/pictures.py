@@ -7,10 +7,10 @@ of JPEG and WebP.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
@@ -24,6 +24,7 @@ from glitch_render.media.metadata import RECIPE_KEY, HasToml, embedded_text, exi
 __all__ = ["encode_picture", "preview_size", "resized", "write_picture"]
 
 
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _JPEG_EXIF_LIMIT = 60_000
 
 
@@ -79,11 +80,10 @@ def encode_picture(
                     "this recipe is too long for the metadata of a JPEG; write a PNG or a WebP"
                 )
             options["exif"] = block
-    extension = ".jpg" if suffix == ".jpeg" else suffix
-    encoded: bytes = iio.imwrite(
-        "<bytes>", pixels, plugin="pillow", extension=extension, is_batch=False, **options
-    )
-    return encoded
+    # By Pillow itself, since imageio loads the plug-ins of all its formats in order to write one
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, _FORMATS[suffix], **options)
+    return buffer.getvalue()
 
 
 def write_picture(

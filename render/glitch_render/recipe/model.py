@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from glitch_agents.learner import Learner
 from glitch_agents.registry import OwnLearner, make_learner
+from glitch_gym.activation.provenance import provenance
 from glitch_gym.errors import RecipeError
 from glitch_gym.settings import WorldSettings
 from glitch_render.engine.overlay import Blend
@@ -357,6 +358,11 @@ class Recipe(BaseModel):
             for index, layer in enumerate(self.layers)
             if not layer.mute and (layer.solo or not solo)
         )
+
+    def provenance(self) -> str:
+        """Return which engine computes the activation, and with which weights, as a comment."""
+        said = provenance(self.activation, self.weights)
+        return f"\n# The activation was computed by {said}\n" if said else ""
 
     def to_toml(self, *, brief: bool = False) -> str:
         """Write the recipe as TOML.

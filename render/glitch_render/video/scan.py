@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glitch_gym.activation import ACTIVATIONS, BACKBONES, compute_activation, is_activation_name
-from glitch_gym.activation.base import file_stamp
+from glitch_gym.activation.provenance import engine_stamp
 from glitch_gym.activation.saliency import to_unit_range
 from glitch_gym.errors import PictureError
 from glitch_render.cache import Cache, cache_key
@@ -195,7 +195,8 @@ def _sampled(recipe: Recipe | None) -> tuple[object, ...]:
     """Return everything that the samples of a scan depend on."""
     if recipe is None or not is_activation_name(recipe.activation):
         return ()
-    return recipe.activation, file_stamp(recipe.weights), recipe.cam_every
+    stamp = engine_stamp(recipe.activation, recipe.weights)
+    return recipe.activation, stamp, recipe.cam_every
 
 
 def scan_footage(
