@@ -1,7 +1,7 @@
 """A small DQN, as the example of a learned function over coordinates or patches.
 
 One network, a target network, a replay buffer, Huber loss, double-DQN targets; nothing else. Needs
-torch, from the extra ``cam`` or ``rl``.
+torch, from the extra ``torch`` or ``rl``.
 
 Sources: Mnih et al., *Human-level control through deep reinforcement learning*, 2015; van Hasselt,
 Guez and Silver, *Deep reinforcement learning with double Q-learning*, 2016.
