@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from glitch_gym.memory import MEMORY
 from glitch_gym.picture import read_picture
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -27,6 +28,13 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLITCH_GYM_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_memories():
+    """Let go of the worlds and maps of a module's tests when they are over."""
+    yield
+    MEMORY.clear()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,9 +5,8 @@ import sys
 import imageio.v3 as imageio
 import numpy as np
 import pytest
-import torch
 from support.clips import film
-from support.torch_efficientnet_lite0 import published_network, torch_input
+from support.lazy import Lazy, torch
 
 from glitch_gym.activation import compute_activation, recall_activation
 from glitch_gym.activation.base import Activation
@@ -26,6 +25,10 @@ from glitch_gym.activation.saliency import edges, spectral_residual
 from glitch_gym.errors import MissingExtraError, PictureError, SettingError, WeightsError
 from glitch_gym.picture import read_picture
 from glitch_gym.samples import SAMPLES, balloon
+
+peers = Lazy("support.torch_efficientnet_lite0")
+# Only the worker that runs these imports PyTorch
+pytestmark = pytest.mark.xdist_group("torch")
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +109,10 @@ def scaled(values):
 @pytest.mark.parametrize("picture", [*SAMPLES, *FILM_FRAMES])
 def test_the_map_is_torchs_before_it_is_rounded(picture):
     frame = read_picture(f"sample:{picture}").frame if picture in SAMPLES else film_frame(picture)
-    network, peer = load_backbone("efficientnet_lite0"), published_network()
+    network, peer = load_backbone("efficientnet_lite0"), peers.published_network()
     result = class_scores(frame, network)
     with torch.inference_mode():
-        x = torch_input(frame)
+        x = peers.torch_input(frame)
         features, scores = peer.features(x)[0].numpy(), peer(x)[0].numpy()
     assert result.scores.argmax() == scores.argmax()
     np.testing.assert_allclose(result.scores, scores, atol=1e-4)
@@ -125,9 +128,9 @@ def test_the_map_is_torchs_before_it_is_rounded(picture):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 900), (33, 97), (225, 224), (500, 31), (224, 160)])
 def test_a_picture_of_any_size_pads_as_tensorflow_does(shape):
     frame = np.random.default_rng(5).integers(256, size=(*shape, 3), dtype=np.uint8)
-    network, peer = load_backbone("efficientnet_lite0"), published_network()
+    network, peer = load_backbone("efficientnet_lite0"), peers.published_network()
     with torch.inference_mode():
-        expected = peer.features(torch_input(frame))[0].numpy()
+        expected = peer.features(peers.torch_input(frame))[0].numpy()
     result = class_scores(frame, network)
     np.testing.assert_allclose(result.features, expected, atol=1e-3)
 
@@ -219,19 +222,19 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, chelsea, resnet_weights):
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("_fc.weight", torch.zeros(10, 1280), "other shapes"),
-        ("_fc.bias", torch.zeros(10), "other shapes"),
-        ("_blocks.3._bn1.weight", torch.zeros(7), "other shapes"),
-        ("_blocks.3._bn1.weight", torch.zeros(()), "other shapes"),
-        ("_conv_head.weight", torch.zeros(1280, 320, 3, 3), "other shapes"),
-        ("_conv_head.weight", torch.zeros(1280, 320), "other shapes"),
-        ("_blocks.5._bn2.running_var", torch.full((80,), -1.0), "not finite"),
-        ("more.weight", torch.zeros(3), "0 of its tensors are missing and 1 are foreign"),
+        ("_fc.weight", lambda: torch.zeros(10, 1280), "other shapes"),
+        ("_fc.bias", lambda: torch.zeros(10), "other shapes"),
+        ("_blocks.3._bn1.weight", lambda: torch.zeros(7), "other shapes"),
+        ("_blocks.3._bn1.weight", lambda: torch.zeros(()), "other shapes"),
+        ("_conv_head.weight", lambda: torch.zeros(1280, 320, 3, 3), "other shapes"),
+        ("_conv_head.weight", lambda: torch.zeros(1280, 320), "other shapes"),
+        ("_blocks.5._bn2.running_var", lambda: torch.full((80,), -1.0), "not finite"),
+        ("more.weight", lambda: torch.zeros(3), "0 of its tensors are missing and 1 are foreign"),
     ],
 )
 def test_weights_of_another_efficientnet_are_refused(tmp_path, chelsea, name, values, message):
     state = torch.load(bundled_weights(), weights_only=True)
-    state[name] = values
+    state[name] = values()
     torch.save(state, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=message):
         compute_activation(chelsea, weights=str(tmp_path / "other.pth"))

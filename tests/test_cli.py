@@ -114,6 +114,7 @@ def test_a_mask_picture_serves_as_activation(folder):
     assert not same[:, 130:].all()
 
 
+@pytest.mark.xdist_group("torch")
 def test_resnet18_runs_from_a_file_of_weights(folder):
     import torch
     from torchvision.models import resnet18

@@ -172,7 +172,10 @@ def test_what_cannot_be_corrupted_is_refused(medium):
         corrupt(medium, Recipe(layers=[nobody], activation="edges"))
 
 
-LEARNERS = ["sarsa", "expected_sarsa", "double_q", "q_lambda", "sweeping", "planner", "dqn"]
+LEARNERS = [
+    "sarsa", "expected_sarsa", "double_q", "q_lambda", "sweeping", "planner",
+    pytest.param("dqn", marks=pytest.mark.xdist_group("torch")),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

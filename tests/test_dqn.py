@@ -6,10 +6,13 @@ import signal
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
+from support.lazy import torch
 
 from glitch_agents import DQN, optimality
 from glitch_gym.errors import SettingError
+
+# Only the worker that runs these imports PyTorch
+pytestmark = pytest.mark.xdist_group("torch")
 
 ENV = {"grid": (6, 4), "objective": "linger", "effects": {"same": (0.0, 0.05)}}
 

@@ -24,6 +24,7 @@ def test_gymnasiums_checker_passes(observation, settings):
     check_env(env.unwrapped)
 
 
+@pytest.mark.xdist_group("torch")
 @pytest.mark.parametrize("observation", KINDS)
 def test_stable_baselines3s_checker_passes(observation):
     from stable_baselines3.common.env_checker import check_env as check_for_sb3

@@ -67,6 +67,7 @@ def test_a_wrapper_below_that_changes_actions_is_seen_through():
     assert episode_columns(env.episode)["move"].tolist() == ["down"]
 
 
+@pytest.mark.xdist_group("torch")
 def test_a_policy_of_stable_baselines_is_recorded():
     from stable_baselines3 import DQN
 

@@ -3,17 +3,21 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
-from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import VecMonitor
+from support.lazy import Lazy
 
 from glitch_agents import rollout
-from glitch_agents.sb3 import GlitchVecEnv, ModelPolicy, PPOLearner
 from glitch_gym.errors import SettingError
 from glitch_render import Layer, Recipe, corrupt
 
+ours = Lazy("glitch_agents.sb3")
+sb3 = Lazy("stable_baselines3")
+vec_env = Lazy("stable_baselines3.common.vec_env")
+# Only the worker that runs these imports PyTorch
+pytestmark = pytest.mark.xdist_group("torch")
+
 
 def test_steps_are_the_scalar_envs_with_stable_baselines3s_endings():
-    env = GlitchVecEnv(3)
+    env = ours.GlitchVecEnv(3)
     env.seed(4)
     seen = env.reset()
     scalars = [gym.make("GlitchGrid-v0") for _ in range(3)]
@@ -41,7 +45,7 @@ def test_steps_are_the_scalar_envs_with_stable_baselines3s_endings():
 
 
 def test_masks_and_attributes_are_given_by_agent():
-    env = GlitchVecEnv(4, observation="coordinates")
+    env = ours.GlitchVecEnv(4, observation="coordinates")
     env.seed(1)
     env.reset()
     masks = env.env_method("action_masks")
@@ -58,11 +62,13 @@ def test_masks_and_attributes_are_given_by_agent():
 
 
 def test_ppo_learns_on_it_and_its_model_walks():
-    env = VecMonitor(GlitchVecEnv(16, observation="coordinates", objective="linger", grid=(12, 8)))
-    model = PPO("MlpPolicy", env, n_steps=32, batch_size=256, n_epochs=2, seed=0, device="cpu")
+    env = vec_env.VecMonitor(
+        ours.GlitchVecEnv(16, observation="coordinates", objective="linger", grid=(12, 8))
+    )
+    model = sb3.PPO("MlpPolicy", env, n_steps=32, batch_size=256, n_epochs=2, seed=0, device="cpu")
     model.learn(2048)
     scalar = gym.make("GlitchGrid-v0", observation="coordinates", objective="linger", grid=(12, 8))
-    policy = ModelPolicy(model, scalar)
+    policy = ours.ModelPolicy(model, scalar)
     world = scalar.unwrapped.world
     cells = world.picture_cells
     expected = []
@@ -73,18 +79,18 @@ def test_ppo_learns_on_it_and_its_model_walks():
     assert policy.act(cells.reshape(2, -1)).shape == (2, len(cells) // 2)
     walked = rollout(world, policy, 50)
     assert walked.n_stamps > 10
-    assert ModelPolicy(model, scalar, deterministic=False).act(cells).max() < 20
+    assert ours.ModelPolicy(model, scalar, deterministic=False).act(cells).max() < 20
 
 
 def test_a_model_that_draws_says_how_likely_each_action_is():
-    env = GlitchVecEnv(4, observation="coordinates", grid=(4, 3))
-    model = PPO("MlpPolicy", env, n_steps=8, batch_size=32, seed=0, device="cpu")
+    env = ours.GlitchVecEnv(4, observation="coordinates", grid=(4, 3))
+    model = sb3.PPO("MlpPolicy", env, n_steps=8, batch_size=32, seed=0, device="cpu")
     scalar = gym.make("GlitchGrid-v0", observation="coordinates", grid=(4, 3))
-    policy = ModelPolicy(model, scalar, deterministic=False)
+    policy = ours.ModelPolicy(model, scalar, deterministic=False)
     said = policy.probabilities()
     asked = np.bincount(policy.act(np.full(4000, 5)), minlength=20) / 4000
     np.testing.assert_allclose(asked, said[5], atol=0.03)
-    certain = ModelPolicy(model, scalar).probabilities()
+    certain = ours.ModelPolicy(model, scalar).probabilities()
     assert (certain.argmax(axis=1) == said.argmax(axis=1)).all()
     first, again = (rollout(scalar.unwrapped.world, policy, 40, seed=2) for _ in range(2))
     np.testing.assert_array_equal(first.actions, again.actions)
@@ -107,7 +113,7 @@ def test_ppo_can_be_named_in_a_recipe(small):
 
 
 def test_masked_observations_are_a_dict_of_rows():
-    env = GlitchVecEnv(2, observation="masked")
+    env = ours.GlitchVecEnv(2, observation="masked")
     seen = env.reset()
     assert seen["action_mask"].shape == (2, 20)
     for _ in range(60):
@@ -118,12 +124,12 @@ def test_masked_observations_are_a_dict_of_rows():
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(SettingError, match="autoreset"):
-        GlitchVecEnv(2, autoreset_mode="NextStep")
+        ours.GlitchVecEnv(2, autoreset_mode="NextStep")
     with pytest.raises(SettingError, match="leave out"):
-        GlitchVecEnv(2, env=gym.make("GlitchGrid-v0").unwrapped, grid=(3, 3))
+        ours.GlitchVecEnv(2, env=gym.make("GlitchGrid-v0").unwrapped, grid=(3, 3))
     with pytest.raises(SettingError, match="episodes"):
-        PPOLearner().learn(gym.make("GlitchGrid-v0"), episodes=0)
+        ours.PPOLearner().learn(gym.make("GlitchGrid-v0"), episodes=0)
     with pytest.raises(SettingError, match="predict"):
-        ModelPolicy(object(), gym.make("GlitchGrid-v0"))
+        ours.ModelPolicy(object(), gym.make("GlitchGrid-v0"))
     with pytest.raises(SettingError, match="GlitchGrid"):
-        ModelPolicy(object(), gym.make("CartPole-v1"))
+        ours.ModelPolicy(object(), gym.make("CartPole-v1"))

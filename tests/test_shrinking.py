@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.lazy import torch
 
 from glitch_gym.activation.shrinking import shrink
+
+# Only the worker that runs these imports PyTorch
+pytestmark = pytest.mark.xdist_group("torch")
 
 sides = st.integers(1, 400)
 

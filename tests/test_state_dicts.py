@@ -12,13 +12,16 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.lazy import torch
 
 from glitch_gym.activation.efficientnet_lite0 import bundled_weights
 from glitch_gym.activation.state_dicts import read_state_dict
 from glitch_gym.errors import WeightsError
+
+# Only the worker that runs these imports PyTorch
+pytestmark = pytest.mark.xdist_group("torch")
 
 TYPES = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 

@@ -408,6 +408,7 @@ def test_what_is_no_ordinary_file_is_refused_and_never_waited_for(tmp_path, smal
                 compute_activation(small, "efficientnet_lite0", weights=str(path))
 
 
+@pytest.mark.xdist_group("torch")
 def test_weights_are_tensors_alone_and_no_larger_than_weights_are(tmp_path, small):
     import zipfile
 

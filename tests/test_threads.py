@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from support.lazy import torch
 
 from glitch_agents import DQN
 from glitch_gym.activation import compute_activation
@@ -21,6 +21,9 @@ from glitch_gym.errors import RecipeError
 from glitch_gym.picture import read_picture
 from glitch_gym.settings import WorldSettings
 from glitch_render.recipe.files import recipe_text
+
+# Only the worker that runs these imports PyTorch
+pytestmark = pytest.mark.xdist_group("torch")
 
 
 def together(*jobs):
@@ -42,24 +45,26 @@ def together(*jobs):
     assert not errors, errors
 
 
-class Slow(torch.nn.Module):
-    """A network that waits in the middle of its work, and looks at torch's number of threads."""
+def slow_network(look):
+    """Return a network that waits in the middle of its work, and looks at torch's threads."""
 
-    def __init__(self, look):
-        super().__init__()
-        self.look = look
-        self.conv, self.fc = torch.nn.Conv2d(3, 4, 32, 32), torch.nn.Linear(4, 2)
+    class Slow(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = torch.nn.Conv2d(3, 4, 32, 32), torch.nn.Linear(4, 2)
 
-    def forward(self, x):
-        self.look()
-        return self.fc(self.conv(x).mean((2, 3)))
+        def forward(self, x):
+            look()
+            return self.fc(self.conv(x).mean((2, 3)))
+
+    return Slow().eval()
 
 
 def test_two_jobs_at_once_sum_in_one_thread_and_leave_torchs_number_as_it_was(small, monkeypatch):
     told, entered = [2], threading.Barrier(2, timeout=0.5)
     # Torch's number, as one for the process, and every job stops in the middle of its work
-    monkeypatch.setattr(torch, "get_num_threads", lambda: told[0])
-    monkeypatch.setattr(torch, "set_num_threads", lambda n: told.__setitem__(0, n))
+    monkeypatch.setattr("torch.get_num_threads", lambda: told[0])
+    monkeypatch.setattr("torch.set_num_threads", lambda n: told.__setitem__(0, n))
     seen = []
 
     def look():
@@ -68,7 +73,7 @@ def test_two_jobs_at_once_sum_in_one_thread_and_leave_torchs_number_as_it_was(sm
             entered.wait()
         seen.append(told[0])
 
-    together(*(lambda: compute_activation(small, Slow(look).eval()) for _ in range(2)))
+    together(*(lambda: compute_activation(small, slow_network(look)) for _ in range(2)))
     assert seen == [1, 1]
     assert told == [2]
 
@@ -92,7 +97,7 @@ def test_a_learning_network_lets_an_activation_in_between_two_episodes(small):
     settings = WorldSettings((6, 4), ["same"])
     world = make_world(compute_activation(frame, "edges"), frame.shape[:2], settings)
     env = GlitchGridEnv.from_world(world, frame, observation="coordinates")
-    network = Slow(lambda: None).eval()
+    network = slow_network(lambda: None)
     begun, done = threading.Event(), threading.Event()
     finished_first = []
 
