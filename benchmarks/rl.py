@@ -1,7 +1,7 @@
 """Measure the RL side against its peers, each pair in this process: ``python benchmarks/rl.py``.
 
     pip install envpool quantecon mdplib
-    python benchmarks/rl.py [vector] [scalar] [q_learning] [planner] [optimality] [cores]
+    python benchmarks/rl.py [vector] [scalar] [seeding] [q_learning] [planner] [optimality] [cores]
 
 Without names all parts run. A ratio is the median over repeats of two measurements taken back to
 back, with its range: machines are noisy, and what slows one side slows the other.
@@ -20,6 +20,7 @@ import gymnasium as gym
 import numba
 import numpy as np
 from gymnasium.utils.performance import benchmark_vector_step
+from gymnasium.utils.seeding import np_random
 
 import glitch_gym  # noqa: F401
 from glitch_agents import (
@@ -38,6 +39,7 @@ from glitch_gym import (
     make_world,
     read_picture,
 )
+from glitch_gym.observation import OBSERVATIONS
 
 EFFECTS = ["same", "pixelate", "desaturate", "invert", "random"]
 HEIGHT, WIDTH = 1080, 1920
@@ -159,10 +161,31 @@ def scalar() -> None:
 
         return len(actions) / seconds(run)
 
-    ours, lake = gym.make("GlitchGrid-v0", **LARGE), gym.make("FrozenLake-v1")
+    lake = gym.make("FrozenLake-v1")
     print("\nScalar environment\n\n| what | ratio | target |\n|---|---|---|")
-    ratios = [steps_per_second(ours) / steps_per_second(lake) for _ in range(9)]
-    show("gym.make GlitchGrid-v0 ÷ FrozenLake-v1, steps/s", ratios, "≥ 0.9")
+    for kind in OBSERVATIONS:
+        ours = gym.make("GlitchGrid-v0", observation=kind, **LARGE)
+        ratios = [steps_per_second(ours) / steps_per_second(lake) for _ in range(9)]
+        show(f"gym.make GlitchGrid-v0 ({kind}) ÷ FrozenLake-v1, steps/s", ratios, "≥ 1")
+
+
+def seeding() -> None:
+    """Compare the seeding of many agents with NumPy's generators, one made for each."""
+    agents = 2**19
+    env = gym.make_vec("GlitchGrid-v0", num_envs=agents, **LARGE)
+
+    def ours() -> None:
+        env.reset(seed=0)
+
+    def numpys() -> None:
+        for seed in range(agents // 64):
+            np_random(seed)[0].integers(2**64 - 1, dtype=np.uint64, endpoint=True)
+
+    ours()
+    print(f"\nSeeding {agents:,} agents\n\n| what | ratio | target |\n|---|---|---|")
+    ratios = [64 * seconds(numpys) / seconds(ours) for _ in range(7)]
+    show("a NumPy generator each ÷ reset(seed=…), seconds", ratios, "≥ 20")
+    print(f"\n{seconds(ours):.2f} s in all")
 
 
 @numba.njit
@@ -382,6 +405,7 @@ def cores() -> None:
 PARTS: dict[str, Callable[[], None]] = {
     "vector": vector,
     "scalar": scalar,
+    "seeding": seeding,
     "q_learning": q_learning,
     "planner": planner,
     "optimality": optimality_table,

@@ -10,7 +10,7 @@ import gymnasium
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation import ACTIVATIONS, compute_activation
 from glitch_gym.activation.base import Activation
-from glitch_gym.dynamics import LIFETIME, GridWorld, grid_world, make_world
+from glitch_gym.dynamics import GridWorld, grid_world, make_world
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import (
     ArrayFileError,
@@ -31,7 +31,8 @@ from glitch_gym.picture import Picture, read_picture
 from glitch_gym.policy import Policy
 from glitch_gym.settings import Noise, WorldSettings
 from glitch_gym.trajectories import Trajectories
-from glitch_gym.vector_env import GlitchGridVectorEnv, VectorRollout
+from glitch_gym.vector_env import GlitchGridVectorEnv
+from glitch_gym.vector_rollout import VectorRollout
 
 __version__ = "0.1.0"
 
@@ -72,7 +73,6 @@ __all__ = [
 if "GlitchGrid-v0" not in gymnasium.registry:
     gymnasium.register(
         id="GlitchGrid-v0",
-        entry_point="glitch_gym.env:GlitchGridEnv",
+        entry_point="glitch_gym.registration:make_registered",
         vector_entry_point="glitch_gym.vector_env:GlitchGridVectorEnv",
-        max_episode_steps=LIFETIME,
     )

@@ -22,6 +22,7 @@ __all__ = [
     "frozen_array",
     "real_number",
     "shown",
+    "truth",
     "whole_number",
 ]
 
@@ -63,6 +64,21 @@ def whole_number(name: str, value: object, least: int = 0, most: int | None = MO
     return number
 
 
+def truth(name: str, value: object) -> bool:
+    """Return a setting that is true or false.
+
+    Args:
+        name: name of the setting.
+        value: value of the setting.
+
+    Raises:
+        SettingError: the value is neither ``True`` nor ``False``.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise SettingError(f"{name} must be True or False, not {shown(value)}")
+    return bool(value)
+
+
 def real_number(
     name: str,
     value: object,
@@ -81,7 +97,8 @@ def real_number(
         SettingError: the value is not a number, not finite, or out of range.
     """
     try:
-        number = math.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
+        unfit = isinstance(value, str | bytes | bool | np.bool_)
+        number = math.nan if unfit else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from glitch_gym.actions import ActionSet
@@ -18,25 +20,22 @@ from glitch_gym.checks import shown, whole_number
 from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, recall_world
 from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.grid import Fit, Orient
+from glitch_gym.limits import spec_with_limit
+from glitch_gym.observation import OBSERVATIONS, make_observer
 from glitch_gym.picture import check_frame, read_frame
 from glitch_gym.randomness import below_py, draw_py
+from glitch_gym.seeding import episode_key
 from glitch_gym.settings import Effects, WorldSettings
 
-__all__ = ["DEFAULT_EFFECTS", "OBSERVATIONS", "GlitchGridEnv", "episode_key"]
+__all__ = [
+    "DEFAULT_EFFECTS",
+    "OBSERVATIONS",
+    "GlitchGridEnv",
+]
 
 
 DEFAULT_EFFECTS = ("same", "pixelate", "desaturate", "invert", "random")
 """Effects of the actions by default."""
-
-_LARGEST_PATCH = 255
-
-OBSERVATIONS = ("cell", "coordinates", "masked", "patch")
-"""Kinds of observation."""
-
-
-def episode_key(rng: np.random.Generator) -> int:
-    """Draw the 64-bit key of an environment's starting cells from its generator."""
-    return int(rng.integers(2**64 - 1, dtype=np.uint64, endpoint=True))
 
 
 class GlitchGridEnv(gym.Env[Any, np.int64]):
@@ -62,7 +61,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
       `observations` (the coordinates).
     - `"patch"`: `Box` float32, the reward field around the agent, patch_size × patch_size × actions
       in one row (learning libraries take three axes for an image); prohibited cells hold the
-      prohibited reward and places off the grid the exit reward.
+      prohibited reward and places off the grid the exit reward. The bounds follow from the
+      settings alone: the rewards that they can give, with five standard deviations of the noise.
+      Rewards beyond are clipped. So a policy can be taken from one picture to another.
 
     ## Starting State
     A uniformly random cell of the picture, or `reset(options={"cell": (row, col)})`.
@@ -75,13 +76,15 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
     `"linger"` to 0…1 with 0; Gaussian noise per effect is added, and a median filter smooths.
 
     ## Episode End
-    Terminated: the agent left the picture. Truncated: it has lived its lifetime, which under
-    `gym.make` is `max_episode_steps`, 20 unless given.
+    Terminated: the agent left the picture. Truncated: it has lived its lifetime. `gym.make` and
+    `gym.make_vec` take it as `lifetime` or as `max_episode_steps`; of the two the shorter holds.
+    With neither it is 20 steps, and with `max_episode_steps=-1` there is no limit.
+    `env.spec.max_episode_steps` names it.
 
     ## Information
-    `step` and `reset` return `cell` (row, col) and `action_mask`, int8, 0 for moves into prohibited
-    cells and never all zero; `Discrete.sample(mask)` takes it. `env.unwrapped.action_masks()` gives
-    it as booleans for sb3-contrib.
+    `step` and `reset` return `cell`, int64 (2,), the row and column, and `action_mask`, int8, 0 for
+    moves into prohibited cells and never all zero; `Discrete.sample(mask)` takes it.
+    `env.unwrapped.action_masks()` returns it as booleans for sb3-contrib.
 
     ## Arguments
     ```python
@@ -89,7 +92,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
     ```
 
     Args:
-        image: path of a picture, `"sample:NAME"`, or a uint8 array (height, width, 3). Use a path
+        image: path of a picture, `"sample:NAME"`, or a uint8 array (height, width, 3). Use a text
             where the spec is to be written as JSON.
         grid: (rows, cols).
         effects: effect names, or a mapping from name to noise, (mean, std).
@@ -107,8 +110,8 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         moves: 4 or 8.
         observation: kind of observation, see above.
         patch_size: side of the `"patch"`, odd.
-        lifetime: the environment itself truncates after so many steps. Under `gym.make` prefer
-            `max_episode_steps`; where both are in force, the shorter holds.
+        lifetime: steps after which an episode is truncated. By default 20 under `gym.make`, and
+            no limit for the class itself.
         seed: seed of the reward noise (not of the episodes, which `reset(seed=…)` seeds).
         render_mode: `"rgb_array"` (the picture as the agent has left it, its cell marked) or
             `"ansi"`.
@@ -121,12 +124,12 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
 
     def __init__(
         self,
-        image: str | NDArray[np.uint8] = "sample:balloon",
+        image: str | Path | NDArray[np.uint8] = "sample:balloon",
         grid: tuple[int, int] = (20, 10),
         *,
         effects: Effects = DEFAULT_EFFECTS,
-        activation: str | NDArray[Any] | Activation = "spectral_residual",
-        weights: str | None = None,
+        activation: str | Path | NDArray[Any] | Activation = "spectral_residual",
+        weights: str | Path | None = None,
         objective: str = "escape",
         reward_range: tuple[float, float] | None = None,
         exit_reward: float | None = None,
@@ -142,8 +145,11 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         seed: int = 0,
         render_mode: str | None = None,
     ) -> None:
-        frame = read_frame(image) if isinstance(image, str) else np.asarray(image)
+        frame = read_frame(image) if isinstance(image, str | Path) else image
         check_frame(frame)
+        activation = str(activation) if isinstance(activation, Path) else activation
+        if weights is not None and not isinstance(weights, str | Path):
+            raise SettingError(f"weights must be the path of a file, not {shown(weights)}")
         settings = WorldSettings(
             grid=grid,
             effects=effects,
@@ -157,9 +163,12 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             invert=invert,
             median=median,
         )
-        computed = recall_activation(frame, activation, weights=weights)
+        computed = recall_activation(
+            frame, activation, weights=None if weights is None else str(weights)
+        )
         world = recall_world(computed, (frame.shape[0], frame.shape[1]), settings, seed=seed)
-        self._start(world, frame, observation, patch_size, lifetime, seed, render_mode)
+        bounds = settings.reward_bounds
+        self._start(world, frame, observation, patch_size, lifetime, seed, render_mode, bounds)
 
     @classmethod
     def from_world(
@@ -172,6 +181,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         lifetime: int | None = LIFETIME,
         seed: int = 0,
         render_mode: str | None = None,
+        reward_bounds: tuple[float, float] | None = None,
     ) -> GlitchGridEnv:
         """Make an environment from a world that is already built.
 
@@ -183,10 +193,15 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             lifetime: steps after which the environment truncates; ``None`` for no limit.
             seed: seed of the random colours in ``render``.
             render_mode: ``"rgb_array"`` or ``"ansi"``.
+            reward_bounds: least and largest value of the ``"patch"``, such as
+                ``WorldSettings.reward_bounds``, which other pictures share; by default the
+                world's own extremes.
         """
         env = cls.__new__(cls)
         check_frame(frame)
-        env._start(world, frame, observation, patch_size, lifetime, seed, render_mode)
+        env._start(
+            world, frame, observation, patch_size, lifetime, seed, render_mode, reward_bounds
+        )
         return env
 
     def _start(
@@ -198,14 +213,10 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         lifetime: int | None,
         seed: int,
         render_mode: str | None,
+        reward_bounds: tuple[float, float] | None,
     ) -> None:
-        if observation not in OBSERVATIONS:
-            raise unknown_name_error("observation", str(observation), OBSERVATIONS)
         if not isinstance(world, GridWorld):
             raise SettingError(f"an environment needs a GridWorld, not {shown(world)}")
-        patch_size = whole_number("patch_size", patch_size, least=1, most=_LARGEST_PATCH)
-        if patch_size % 2 == 0:
-            raise SettingError(f"patch_size must be odd and at least 1, not {patch_size!r}")
         if lifetime is not None:
             lifetime = whole_number("lifetime", lifetime, least=1)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -221,39 +232,23 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         self._cell: int | None = None
         self._steps = 0
         self._over = False
+        self._spec: EnvSpec | None = None
         self._walk: list[tuple[int, int]] = []
         self._n_actions = world.actions.n
         self._transitions: dict[int, dict[int, list[tuple[float, int, float, bool]]]] | None = None
 
         self.action_space = spaces.Discrete(world.actions.n)
-        grid = world.grid
-        coordinates = spaces.Box(0.0, 1.0, (2,), np.float32)
-        if observation == "cell":
-            self.observation_space = spaces.Discrete(grid.n_cells)
-        elif observation == "coordinates":
-            self.observation_space = coordinates
-        elif observation == "masked":
-            self.observation_space = spaces.Dict(
-                {
-                    "action_mask": spaces.Box(0, 1, (world.actions.n,), np.int8),
-                    "observations": coordinates,
-                }
-            )
-        else:
-            half = patch_size // 2
-            padded = np.pad(
-                world.reward_field,
-                ((half, half), (half, half), (0, 0)),
-                constant_values=np.float32(world.exit_reward),
-            )
-            window = (patch_size, patch_size)
-            self._windows = np.lib.stride_tricks.sliding_window_view(padded, window, axis=(0, 1))
-            self.observation_space = spaces.Box(
-                float(padded.min()),
-                float(padded.max()),
-                (patch_size * patch_size * world.actions.n,),
-                np.float32,
-            )
+        self._observer = make_observer(world, observation, patch_size, reward_bounds)
+        self.observation_space = self._observer.space
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Return the spec by which the environment was made; it names the lifetime."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = spec_with_limit(spec, self.lifetime)
 
     @property
     def actions(self) -> ActionSet:
@@ -307,10 +302,11 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         """Put an agent on a random cell of the picture, or on ``options["cell"]``, (row, col).
 
         Raises:
-            SettingError: an unknown option, or a cell outside the picture.
+            SettingError: an unknown option, a cell outside the picture, or a seed that is not a
+                whole number from 0.
         """
         chosen = self.chosen_cell({} if options is None else options)
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else whole_number("seed", seed, most=None))
         if seed is not None or self._key is None:
             self._key, self._episode = episode_key(self.np_random), 0
         cells = self.world.picture_cells
@@ -338,7 +334,10 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             return None
         cell, grid = options["cell"], self.world.grid
         try:
-            row, col = (operator.index(value) for value in cell)
+            if isinstance(cell, set | frozenset | Mapping):
+                raise TypeError("a cell has an order")
+            # Numbers outside the picture, negative ones too, are refused below in other words
+            row, col = (whole_number("cell", value, least=-(2**63), most=None) for value in cell)
         except (TypeError, ValueError) as error:
             raise SettingError(f"options['cell'] must be (row, col), not {shown(cell)}") from error
         if not (0 <= row < grid.picture_rows and 0 <= col < grid.picture_cols):
@@ -363,9 +362,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
                 else "call reset() before step()"
             )
         try:
-            chosen = int(action)
-            allowed = chosen == action and 0 <= chosen < self._n_actions
-        except (TypeError, ValueError, OverflowError):
+            chosen = operator.index(action)
+            allowed = 0 <= chosen < self._n_actions and action is not True and action is not False
+        except TypeError:
             allowed = False
         if not allowed:
             raise SettingError(f"action {shown(action)} is outside Discrete({self._n_actions})")
@@ -387,34 +386,17 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
 
     def _observe(self) -> Any:
         cell = self._place()
-        if self._observation == "cell":
-            return cell
-        observed = self.observe_cells(np.array([cell]))
-        if isinstance(observed, dict):
-            return {name: values[0] for name, values in observed.items()}
-        return observed[0]
+        return cell if self._observation == "cell" else self._observer.of_cell(cell)
 
     def observe_cells(self, cells: NDArray[np.int64]) -> Any:
         """Return the observations of agents in these cells (n,), as new arrays."""
-        if self._observation == "cell":
-            return cells.astype(np.int64)
-        grid = self.world.grid
-        rows, cols = np.divmod(cells, grid.cols)
-        if self._observation == "patch":
-            return self._windows[rows, cols].transpose(0, 2, 3, 1).reshape(len(cells), -1).copy()
-        coordinates = np.stack(
-            [rows / max(grid.rows - 1, 1), cols / max(grid.cols - 1, 1)], axis=1
-        ).astype(np.float32)
-        if self._observation == "coordinates":
-            return coordinates
-        return {"action_mask": self.world.masks[cells], "observations": coordinates}
+        return self._observer.of_cells(cells)
 
     def _info(self) -> dict[str, Any]:
         cell = self._place()
-        return {
-            "cell": divmod(cell, self.world.grid.cols),
-            "action_mask": self.world.masks[cell].copy(),
-        }
+        place = np.empty(2, np.int64)
+        place[0], place[1] = divmod(cell, self.world.grid.cols)
+        return {"cell": place, "action_mask": self.world.masks[cell].copy()}
 
     def render(self) -> Any:
         """Show the picture as the agent has left it (uint8 (height, width, 3)), or text."""
@@ -423,16 +405,23 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
                 "render() needs a mode: gym.make('GlitchGrid-v0', render_mode='rgb_array')"
             )
             return None
+        return self.render_walk(self._walk, self._place())
+
+    def render_walk(self, walk: Sequence[tuple[int, int]], cell: int) -> Any:
+        """Draw the picture after a walk, or the map as text, by the render mode.
+
+        Args:
+            walk: for each step the cell that was entered, or −1, and the action.
+            cell: flat index of the cell where the agent is.
+        """
         if self.render_mode == "ansi":
-            text = self.render_text(np.array([self._place()]))
-            if self._walk:
-                text += f"({self.world.actions.names[self._walk[-1][1]]})\n"
-            return text
+            text = self.render_text(np.array([cell]))
+            return f"{text}({self.world.actions.names[walk[-1][1]]})\n" if walk else text
         # The one import against the layers: an environment draws itself, as Gymnasium's own do.
         from glitch_render.engine.replay import mark_cell, replay_walk
 
-        frame = replay_walk(self.frame, self.world, self._walk, seed=self.seed)
-        mark_cell(frame, self.world.grid, self._place())
+        frame = replay_walk(self.frame, self.world, walk, seed=self.seed)
+        mark_cell(frame, self.world.grid, cell)
         return frame
 
     def render_text(self, cells: NDArray[np.int64]) -> str:

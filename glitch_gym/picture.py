@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from glitch_gym.checks import shown
 from glitch_gym.errors import PictureError
 from glitch_gym.input import check_file, is_regular
 from glitch_gym.samples import balloon, sample_path
@@ -56,12 +57,14 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-def check_frame(frame: NDArray[Any]) -> None:
-    """Check that an array is a frame: uint8 (height, width, 3) with at least one pixel.
+def check_frame(frame: object) -> None:
+    """Check that a value is a frame: uint8 (height, width, 3) with at least one pixel.
 
     Raises:
-        PictureError: the array has another dtype or shape.
+        PictureError: the value is not an array, or the array has another dtype or shape.
     """
+    if not isinstance(frame, np.ndarray):
+        raise PictureError(f"a frame is a uint8 array (height, width, 3), not {shown(frame)}")
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
         raise PictureError(
             f"a frame is a uint8 array (height, width, 3), not {frame.dtype} {frame.shape}"

@@ -88,7 +88,9 @@ def reward_field(
     for index, name in enumerate(actions.names):
         noise = settings.noise[actions.decode(index)[0]]
         drawn = generator(seed, layer, "noise", name).standard_normal(shape)
-        copy = (base + noise.mean + noise.std * drawn).astype(np.float32)
+        # A number too large for the type becomes infinite, which the world refuses
+        with np.errstate(over="ignore"):
+            copy = (base + noise.mean + noise.std * drawn).astype(np.float32)
         if median > 1:
             copy = ndimage.median_filter(copy, size=median, mode="nearest")
         field[: shape[0], : shape[1], index] = copy

@@ -8,8 +8,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
+import numpy as np
+
 from glitch_gym.actions import DEFAULT_NOISE, OTHER_NOISE, ActionSet
-from glitch_gym.checks import real_number, shown, whole_number
+from glitch_gym.checks import real_number, shown, truth, whole_number
 from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.grid import Fit, Grid, Orient, check_grid, fit_grid
 from glitch_gym.memory import content_key
@@ -78,8 +80,17 @@ def effect_noise(effects: Effects) -> dict[str, Noise]:
     """
     if isinstance(effects, str):
         raise SettingError(f"effects is a list of names, not the text {effects!r}")
+    try:
+        names = list(effects)
+    except TypeError as error:
+        raise SettingError(f"effects is a list of names, not {shown(effects)}") from error
+    for name in names:
+        if not isinstance(name, str):
+            raise SettingError(f"effects holds names, not {shown(name)}")
     if not isinstance(effects, Mapping):
-        return {name: Noise(*DEFAULT_NOISE.get(name, OTHER_NOISE)) for name in effects}
+        if len(set(names)) != len(names):
+            raise SettingError(f"effects lists a name twice: {', '.join(names)}")
+        return {name: Noise(*DEFAULT_NOISE.get(name, OTHER_NOISE)) for name in names}
     noise: dict[str, Noise] = {}
     for name, given in effects.items():
         try:
@@ -89,10 +100,12 @@ def effect_noise(effects: Effects) -> dict[str, Noise]:
                 noise[name] = Noise(**given)
             else:
                 mean, std = given
-                noise[name] = Noise(float(mean), float(std))
-        except TypeError as error:
+                noise[name] = Noise(mean, std)
+        except SettingError:
+            raise
+        except (TypeError, ValueError) as error:
             raise SettingError(
-                f"noise of effect {name!r} must be (mean, std), not {given!r}"
+                f"noise of effect {name!r} must be (mean, std), not {shown(given)}"
             ) from error
     return noise
 
@@ -107,7 +120,7 @@ def resolve_objective(
     Raises:
         SettingError: an unknown objective, or values that are not finite.
     """
-    if objective not in OBJECTIVES:
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
         raise unknown_name_error("objective", str(objective), OBJECTIVES)
     low_high, leaving = OBJECTIVES[objective]
     if reward_range is not None:
@@ -172,7 +185,7 @@ class WorldSettings:
             "reward_range": None if self.reward_range is None else low_high,
             "exit_reward": None if self.exit_reward is None else leaving,
             "prohibited_reward": real_number("prohibited_reward", self.prohibited_reward),
-            "invert": bool(self.invert),
+            "invert": truth("invert", self.invert),
             "median": median,
         }
         for name, value in checked.items():
@@ -199,6 +212,19 @@ class WorldSettings:
     def leaving_reward(self) -> float:
         """Reward for leaving the picture: the one that is set, or the objective's."""
         return resolve_objective(self.objective, None, self.exit_reward)[1]
+
+    @property
+    def reward_bounds(self) -> tuple[float, float]:
+        """Least and largest reward that these settings give on any picture.
+
+        Of the noise five standard deviations count; a reward in two million lies beyond.
+        """
+        low, high = sorted(self.activation_rewards)
+        others = [self.leaving_reward, self.prohibited_reward]
+        lows = [low + noise.mean - 5 * noise.std for noise in self.noise.values()]
+        highs = [high + noise.mean + 5 * noise.std for noise in self.noise.values()]
+        most = float(np.finfo(np.float32).max)
+        return max(min(lows + others), -most), min(max(highs + others), most)
 
     @cached_property
     def digest(self) -> str:

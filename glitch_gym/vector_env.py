@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import operator
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from glitch_gym.actions import ActionSet
-from glitch_gym.checks import checked_actions, checked_probabilities, shown, whole_number
-from glitch_gym.dynamics import EXIT, LIFETIME
-from glitch_gym.env import GlitchGridEnv, episode_key
+from glitch_gym.checks import (
+    MOST_STEPS,
+    shown,
+    truth,
+    whole_number,
+)
+from glitch_gym.dynamics import EXIT
+from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
+from glitch_gym.limits import shorter_limit, spec_with_limit
 from glitch_gym.policy import HasProbabilities
+from glitch_gym.registration import check_setting_names
+from glitch_gym.seeding import episode_keys
 from glitch_gym.vector_kernels import (
     DISABLED,
     NEXT_STEP,
     SAME_STEP,
     Agents,
-    Choice,
     Record,
     WorldTables,
     begin_episodes,
     roll_out,
     step_agents,
 )
+from glitch_gym.vector_rollout import VectorRollout, choice_of
 
-__all__ = ["GlitchGridVectorEnv", "VectorRollout"]
+__all__ = ["GlitchGridVectorEnv"]
 
 
 _MOST_AGENTS = 2**26
@@ -47,26 +54,6 @@ _MODES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class VectorRollout:
-    """All agents' observations and actions, step by step, with episodes reset on the way.
-
-    Args:
-        observations: int32 (steps + 1, num_envs), the cell before each step; after the end of an
-            episode it is the start of the next.
-        actions: int32 (steps, num_envs).
-        rewards: float32 (steps, num_envs).
-        terminations: bool (steps, num_envs).
-        truncations: bool (steps, num_envs).
-    """
-
-    observations: NDArray[np.int32]
-    actions: NDArray[np.int32]
-    rewards: NDArray[np.float32]
-    terminations: NDArray[np.bool_]
-    truncations: NDArray[np.bool_]
-
-
 class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
     """Many agents on one picture, stepped and reset in one compiled loop.
 
@@ -75,11 +62,13 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
 
     Args:
         num_envs: number of agents, at least 1.
-        max_episode_steps: the lifetime; ``gym.make_vec`` passes the registered 20.
+        max_episode_steps: the lifetime, as Gymnasium calls it; −1 for no limit.
         autoreset_mode: ``"NextStep"`` (default), ``"SameStep"`` or ``"Disabled"``, or an
             ``AutoresetMode``.
-        masks: whether to put ``action_mask`` into the infos (masks cost more than the step itself).
-        lifetime: a shorter lifetime, as in ``GlitchGridEnv``.
+        masks: whether to put ``cell`` and ``action_mask`` into the infos, as scalar environments do
+            (they cost more than the step itself).
+        lifetime: the lifetime, as in ``GlitchGridEnv``. If both are given, the shorter holds; if
+            neither is, it is 20 steps.
         env: a scalar environment whose world, picture and observation are shared; it takes the
             place of the settings, and is not stepped.
         kwargs: every other setting of ``GlitchGridEnv``.
@@ -107,17 +96,16 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 f"autoreset_mode must be one of {[mode.value for mode in AutoresetMode]}, not "
                 f"{autoreset_mode!r}"
             ) from error
-        limits = [
-            whole_number("the lifetime", limit, least=1)
-            for limit in (max_episode_steps, lifetime)
-            if limit is not None
-        ]
+        limit = shorter_limit(max_episode_steps, lifetime)
         if env is not None and kwargs:
             raise SettingError(f"with env, leave out its own settings: {', '.join(kwargs)}")
         if env is not None and not isinstance(env, GlitchGridEnv):
             raise SettingError(f"env must be a GlitchGridEnv without wrappers, not {shown(env)}")
+        check_setting_names(kwargs)
         self._single = GlitchGridEnv(**kwargs) if env is None else env
-        self.lifetime = min(limits, default=LIFETIME)
+        self.lifetime = limit
+        self._limit = MOST_STEPS if limit is None else limit
+        self._spec: EnvSpec | None = None
         self.num_envs = num_envs
         self.world = self._single.world
         self.render_mode = self._single.render_mode
@@ -127,7 +115,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._mode = _MODES[self.autoreset_mode]
-        self._masks = masks
+        self._masks = truth("masks", masks)
         self._cells = np.zeros(num_envs, np.int64)
         self._steps = np.zeros(num_envs, np.int32)
         self._done = np.zeros(num_envs, np.bool_)
@@ -139,6 +127,15 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         self._walks: deque[tuple[NDArray[np.int64], NDArray[np.int64]]] = deque(
             maxlen=self.lifetime
         )
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """Return the spec by which the environment was made; it names the lifetime."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = spec_with_limit(spec, self.lifetime)
 
     @property
     def actions(self) -> ActionSet:
@@ -163,25 +160,24 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 )
             self._seeded = True
             return
-        if isinstance(seed, int | np.integer):
-            self._np_random, self._np_random_seed = seeding.np_random(int(seed))
-            seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
-        else:
-            try:
-                seeds = [None if own is None else operator.index(own) for own in seed]
-            except TypeError as error:
-                raise SettingError(
-                    f"seed must be a whole number, or one or None for each agent, not {shown(seed)}"
-                ) from error
-        if len(seeds) != self.num_envs:
-            raise SettingError(f"{len(seeds)} seeds were given for {self.num_envs} agents")
+        seeds = self._checked_seeds(seed)
+        if not isinstance(seed, Sequence | np.ndarray):
+            self._np_random, self._np_random_seed = seeding.np_random(seeds[0])
         if not self._seeded:
             self._seed(None, chosen)
-        for i in np.flatnonzero(chosen):
-            own = seeds[i]
-            if own is not None:
-                self._keys[i] = episode_key(seeding.np_random(own)[0])
-                self._episodes[i] = 0
+        given = [i for i in np.flatnonzero(chosen).tolist() if seeds[i] is not None]
+        self._keys[given] = episode_keys(own for i in given if (own := seeds[i]) is not None)
+        self._episodes[given] = 0
+
+    def _checked_seeds(self, seed: int | Sequence[int | None]) -> Sequence[int | None]:
+        """Return a seed, or ``None``, for each agent."""
+        if not isinstance(seed, Sequence | np.ndarray) or isinstance(seed, str | bytes):
+            first = whole_number("seed", seed, most=None)
+            return range(first, first + self.num_envs)
+        if len(seed) != self.num_envs:
+            raise SettingError(f"{len(seed)} seeds were given for {self.num_envs} agents")
+        listed = seed.tolist() if isinstance(seed, np.ndarray) else seed
+        return [None if own is None else whole_number("seed", own, most=None) for own in listed]
 
     def reset(
         self,
@@ -227,13 +223,21 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         self._begun = True
         infos: dict[str, Any] = {}
         if self._masks:
-            infos = self._mask_infos(chosen)
+            infos = self._place_infos(chosen, self._cells)
         return self._observe(self._cells), infos
 
-    def _mask_infos(self, chosen: NDArray[np.bool_]) -> dict[str, Any]:
-        masks = self.world.masks[self._cells]
+    def _place_infos(self, chosen: NDArray[np.bool_], cells: NDArray[np.int64]) -> dict[str, Any]:
+        """Return the infos of the chosen agents in these cells, as ``SyncVectorEnv`` joins them."""
+        places = np.stack(np.divmod(cells, self.world.grid.cols), axis=1)
+        masks = self.world.masks[cells]
+        places[~chosen] = 0
         masks[~chosen] = 0
-        return {"action_mask": masks, "_action_mask": chosen.copy()}
+        return {
+            "cell": places,
+            "_cell": chosen.copy(),
+            "action_mask": masks,
+            "_action_mask": chosen.copy(),
+        }
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step every agent.
@@ -268,7 +272,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             self.world.rewards,
             self.world.picture_cells,
             given,
-            self.lifetime,
+            self._limit,
             self._mode,
             self._cells,
             self._steps,
@@ -290,7 +294,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             self._walks.append((stamped, given))
         infos: dict[str, Any] = {}
         if self._masks:
-            infos = self._mask_infos(np.ones(n, np.bool_))
+            infos = self._place_infos(np.ones(n, np.bool_), self._cells)
         if ended and self._mode == SAME_STEP:
             infos |= self._final_infos(terminated | truncated, final)
         return self._observe(self._cells), rewards, terminated, truncated, infos
@@ -326,9 +330,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 last[i] = observed[row] if observed.ndim > 1 else int(observed[row])
         infos: dict[str, Any] = {}
         if self._masks:
-            masks = np.zeros((self.num_envs, self.world.actions.n), np.int8)
-            masks[places] = self.world.masks[final[places]]
-            infos = {"action_mask": masks, "_action_mask": ended.copy()}
+            infos = self._place_infos(ended, np.where(ended, final, 0))
         return {
             "final_obs": last,
             "_final_obs": ended.copy(),
@@ -371,7 +373,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             )
         if not self._begun or (self._mode == DISABLED and self._done.any()):
             raise gym.error.ResetNeeded("call reset() before rollout()")
-        choice = self._choice(policy)
+        choice = choice_of(policy, self.world)
         n = self.num_envs
         record = Record(
             np.empty((steps + 1, n), np.int32),
@@ -385,7 +387,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         agents = Agents(self._cells, self._steps, self._done, self._keys, self._episodes)
 
         def walk(first: int, last: int) -> None:
-            roll_out(world, choice, self.lifetime, agents, first, last, record)
+            roll_out(world, choice, self._limit, agents, first, last, record)
 
         # Under NEXT_STEP, episodes that ended in the last step wait for this reset
         begin_episodes(
@@ -402,40 +404,61 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 list(pool.map(walk, edges[:-1], edges[1:]))
         return VectorRollout(*record)
 
-    def _choice(self, policy: HasProbabilities | NDArray[np.integer[Any]] | None) -> Choice:
-        """Return how compiled code chooses actions by a policy."""
-        actions, cumulative = np.empty(0, np.int64), np.empty((0, 0))
-        shape = (self.world.grid.n_cells, self.world.actions.n)
-        if isinstance(policy, np.ndarray):
-            actions = checked_actions(policy, *shape)
-        elif policy is not None:
-            if not callable(getattr(policy, "probabilities", None)):
-                raise SettingError(
-                    f"a policy here has probabilities(), or is an array of actions: not "
-                    f"{shown(policy)}"
-                )
-            probs = checked_probabilities(policy.probabilities(), shape)
-            if (probs.max(axis=1) == 1).all():
-                actions = probs.argmax(axis=1).astype(np.int64)
-            else:
-                cumulative = np.cumsum(probs, axis=1)
-        return Choice(actions, cumulative)
+    def render(self) -> tuple[Any, ...] | None:
+        """Draw each agent's picture, as ``GlitchGridEnv.render`` does.
 
-    def render(self) -> Any:
-        """Return one picture, as all agents together have left it in their present episodes.
+        ``render_all`` draws one picture of all agents, and is the better one for many.
 
         Returns:
-            uint8 (height, width, 3) with every agent's cell marked; text for ``"ansi"``.
+            num_envs arrays, uint8 (height, width, 3), or texts for ``"ansi"``; ``None`` without a
+            render mode.
         """
-        if self.render_mode is None:
+        if not self._can_render():
             return None
-        if not self._begun:
-            raise gym.error.ResetNeeded("call reset() first")
+        cells, actions = self._present_walks()
+        return tuple(
+            self._single.render_walk(
+                [
+                    (int(stamped), int(action))
+                    for stamped, action in zip(cells[i, :length], actions[i, :length], strict=True)
+                ],
+                int(self._cells[i]),
+            )
+            for i, length in enumerate(self._steps)
+        )
+
+    def render_all(self) -> Any:
+        """Draw one picture, as all agents together have left it in their present episodes.
+
+        Returns:
+            uint8 (height, width, 3) with every agent's cell marked; text for ``"ansi"``; ``None``
+            without a render mode.
+        """
+        if not self._can_render():
+            return None
         if self.render_mode == "ansi":
             return self._single.render_text(self._cells)
-        # Imported here as in GlitchGridEnv.render: environments draw themselves
+        # Imported here as in GlitchGridEnv.render_walk: environments draw themselves
         from glitch_render.engine.replay import mark_cell, replay_walks
 
+        cells, actions = self._present_walks()
+        frame = replay_walks(self._single.frame, self.world, cells, actions, seed=self._single.seed)
+        for cell in np.unique(self._cells):
+            mark_cell(frame, self.world.grid, int(cell))
+        return frame
+
+    def _can_render(self) -> bool:
+        if self.render_mode is None:
+            gym.logger.warn(
+                "render() needs a mode: gym.make_vec('GlitchGrid-v0', render_mode='rgb_array')"
+            )
+            return False
+        if not self._begun:
+            raise gym.error.ResetNeeded("call reset() first")
+        return True
+
+    def _present_walks(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return the stamped cells and the actions of the present episodes, (num_envs, steps)."""
         length = len(self._walks)
         cells = np.full((self.num_envs, length), -1, np.int32)
         actions = np.full((self.num_envs, length), -1, np.int32)
@@ -445,7 +468,4 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             present = np.flatnonzero(step >= 0)
             cells[present, step[present]] = stamped[present]
             actions[present, step[present]] = taken[present]
-        frame = replay_walks(self._single.frame, self.world, cells, actions, seed=self._single.seed)
-        for cell in np.unique(self._cells):
-            mark_cell(frame, self.world.grid, int(cell))
-        return frame
+        return cells, actions

@@ -66,6 +66,8 @@ def test_step_returns_plain_python_values():
     assert type(terminated) is bool
     assert type(truncated) is bool
     assert info["action_mask"].dtype == np.int8
+    assert (info["cell"].dtype, info["cell"].shape) == (np.int64, (2,))
+    assert info["cell"].tolist() == list(divmod(observation, env.world.grid.cols))
 
 
 def test_leaving_terminates_with_the_exit_reward():
@@ -96,16 +98,43 @@ def test_entering_gives_the_fields_reward():
     assert reward == float(env.world.reward_field[1, 0, action])
 
 
-def test_the_lifetime_truncates():
-    for env, lifetime in (
-        (gym.make("GlitchGrid-v0"), 20),
-        (gym.make("GlitchGrid-v0", max_episode_steps=33), 33),
-        (gym.make("GlitchGrid-v0", lifetime=7), 7),
-        (glitch_gym.GlitchGridEnv(lifetime=50), 50),
-    ):
+LIMITS = [
+    ({}, 20),
+    ({"lifetime": 7}, 7),
+    ({"lifetime": 50}, 50),
+    ({"max_episode_steps": 5}, 5),
+    ({"max_episode_steps": 33}, 33),
+    ({"max_episode_steps": 33, "lifetime": 50}, 33),
+    ({"max_episode_steps": 50, "lifetime": 33}, 33),
+    ({"max_episode_steps": -1, "lifetime": 50}, 50),
+    ({"max_episode_steps": -1}, None),
+]
+
+
+@pytest.mark.parametrize(("given", "lifetime"), LIMITS)
+def test_the_lifetime_truncates_and_the_spec_says_when(given, lifetime):
+    env = gym.make("GlitchGrid-v0", **given)
+    vectors = [gym.make_vec("GlitchGrid-v0", 2, vectorization_mode=mode, **given)
+               for mode in ("vector_entry_point", "sync")]  # fmt: skip
+    vectors.append(gym.make_vec(vectors[0].spec))
+    again = [
+        gym.make(env.spec),
+        gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json())),
+    ]
+    assert lifetime in (env.spec.max_episode_steps, given.get("lifetime"))
+    assert vectors[0].spec.max_episode_steps == lifetime
+    for one in [env, *vectors, *(again if lifetime else [])]:
+        one.reset(options={"cell": (5, 5)})
+        down_and_up = [[step % 2] * 2 if one in vectors else step % 2 for step in range(90)]
+        ends = [np.max(one.step(action)[3]) for action in down_and_up[: lifetime or 90]]
+        assert ends == [False] * (len(ends) - 1) + [lifetime is not None]
+
+
+def test_the_class_itself_has_no_limit_but_its_lifetime():
+    for given, ends in (({}, False), ({"lifetime": 50}, True)):
+        env = glitch_gym.GlitchGridEnv(**given)
         env.reset(options={"cell": (5, 5)})
-        ends = [env.step(step % 2)[2:4] for step in range(lifetime)]
-        assert ends == [(False, False)] * (lifetime - 1) + [(False, True)]
+        assert [env.step(step % 2)[3] for step in range(50)] == [False] * 49 + [ends]
 
 
 def test_resets_are_uniform_over_the_pictures_cells():
@@ -234,6 +263,38 @@ def test_an_activation_can_be_an_array_or_a_mask_file(tmp_path, small):
     )
     np.testing.assert_array_equal(by_array.unwrapped.world.activation, mask)
     np.testing.assert_array_equal(by_file.unwrapped.world.activation, mask)
+
+
+@pytest.mark.parametrize("settings", [{}, {"objective": "linger", "median": 1}])
+def test_a_patch_of_any_picture_lies_in_the_same_bounds(small, settings):
+    pictures = [
+        {"image": "sample:balloon"},
+        {"image": small, "seed": 3},
+        {"image": small[::-1, :80]},
+    ]
+    envs = [
+        gym.make("GlitchGrid-v0", observation="patch", **settings, **one).unwrapped
+        for one in pictures
+    ]
+    assert envs[0].observation_space == envs[1].observation_space == envs[2].observation_space
+    space = envs[0].observation_space
+    for env in envs:
+        cells = env.world.picture_cells.astype(np.int64)
+        assert all(space.contains(patch) for patch in env.observe_cells(cells))
+
+
+def test_a_reward_beyond_the_patchs_bounds_is_clipped():
+    made = gym.make("GlitchGrid-v0", observation="patch").unwrapped
+    world, frame = made.world, made.frame
+    env = glitch_gym.GlitchGridEnv.from_world(
+        world, frame, observation="patch", reward_bounds=(-0.5, 0.25)
+    )
+    observation, _ = env.reset(options={"cell": (5, 5)})
+    seen, whole = observation.reshape(5, 5, 20), world.reward_field[3:8, 3:8]
+    np.testing.assert_array_equal(seen, np.clip(whole, -0.5, 0.25))
+    assert (env.observation_space.low.min(), env.observation_space.high.max()) == (-0.5, 0.25)
+    free = glitch_gym.GlitchGridEnv.from_world(world, frame, observation="patch")
+    assert free.observation_space.high.max() == max(world.reward_field.max(), world.exit_reward)
 
 
 @pytest.mark.parametrize(

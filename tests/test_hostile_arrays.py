@@ -41,6 +41,7 @@ from glitch_agents import (
     optimality,
     policy_values,
     rollout,
+    rollout_chunks,
     scripted,
     state_values,
 )
@@ -498,11 +499,13 @@ SETTINGS: dict[str, Call] = {
 PLANS: dict[str, Call] = {
     **WORLDS,
     "gamma that is no number": lambda: state_values(world(), NAN),
-    "gamma of 1": lambda: ExactPlanner(gamma=1.0),
+    "gamma above 1": lambda: ExactPlanner(gamma=1.1),
+    "gamma of 1 where rewards never end": lambda: state_values(world(), 1.0),
     "a tolerance of nothing": lambda: state_values(world(), tolerance=0.0),
     "a tolerance that is no number": lambda: ExactPlanner(tolerance=NAN),
     "no world": lambda: state_values(None),
-    "an environment without a world": lambda: ExactPlanner().learn(gym.make("FrozenLake-v1")),
+    "an environment without a world": lambda: ExactPlanner().learn(gym.make("CartPole-v1")),
+    **lakes(lambda env: ExactPlanner().learn(env)),
 }
 EVALUATIONS: dict[str, Call] = {
     **policies(lambda policy: policy_values(world(), policy)),
@@ -596,7 +599,9 @@ class Entry:
     hostile: dict[str, Call]
 
 
-PLANNING = Entry(lambda: ExactPlanner().learn(world()), PLANS)
+PLANNING = Entry(
+    lambda: [ExactPlanner(gamma=gamma).learn(world()) for gamma in (0.95, 1 - 1e-9)], PLANS
+)
 PAINTING = Entry(painted, PAINTINGS)
 SWEEPING = Entry(lambda: ModelBased().learn(world(), episodes=60), WORLDS | {
     "no episodes": lambda: ModelBased().learn(world(), episodes=0),
@@ -604,6 +609,39 @@ SWEEPING = Entry(lambda: ModelBased().learn(world(), episodes=60), WORLDS | {
     "hope that is no number": lambda: ModelBased(prune_below=NAN),
     "no world": lambda: ModelBased().learn(Lake(), episodes=2),
 })  # fmt: skip
+ASKING = Entry(
+    lambda: [
+        rollout(
+            world(), Does(lambda cells: cells % ACTIONS.n), agents, repeat=repeat, ask_once=False
+        )
+        for agents, repeat in ((30, False), (30, True), (np.array([0, 8, 2]), False))
+    ],
+    {
+        **{
+            name: (lambda given=given: rollout(
+                world(), Does(lambda cells: given), np.arange(9), ask_once=False
+            ))
+            for name, given in ANSWERS.items()
+            if name != "actions of fewer cells"
+        },
+        "no policy": lambda: rollout(world(), object(), 3, ask_once=False),
+        "exploration above 1": lambda: rollout(
+            world(), Does(lambda cells: cells * 0), 3, ask_once=False, explore=1.5
+        ),
+        "no starting cells": lambda: rollout(world(), table(), np.array([], np.int64)),
+        "a starting cell below": lambda: rollout(world(), table(), cells(0, -1)),
+        "a starting cell above": lambda: rollout(world(), table(), cells(0, 12)),
+        "a starting cell that is prohibited": lambda: rollout(world(), table(), cells(0, 9)),
+        "a starting cell that wraps round": lambda: rollout(
+            world(), table(), cells(2**32, dtype=np.int64)
+        ),
+        "half a starting cell": lambda: rollout(world(), table(), cells(0.5, dtype=np.float64)),
+        "starting cells that are drawn afresh": lambda: rollout(
+            world(), table(), cells(0), repeat=True
+        ),
+        "a chunk of nothing": lambda: rollout_chunks(world(), table(), 3, chunk=0),
+    },
+)  # fmt: skip
 STEPPING = Entry(
     lambda: [one().learn(Lake(seen=(0, 1)), episodes=2) for one in (QLearning, *TEXTBOOK)],
     {
@@ -613,6 +651,9 @@ STEPPING = Entry(
     },
 )  # fmt: skip
 ENTRIES: dict[str, Entry] = {
+    "glitch_gym.seeding.first_draws": Entry(
+        lambda: [vector().reset(seed=seed) for seed in (0, 2**64 - 1, [None, 2**70, 5])], RESETS
+    ),
     "glitch_gym.vector_kernels.begin_episodes": Entry(lambda: vector().reset(seed=3), RESETS),
     "glitch_gym.vector_kernels.step_agents": Entry(
         lambda: [vector().step(np.array([0, 3, 7], kind)) for kind in (np.int64, np.uint64, "i1")],
@@ -628,7 +669,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "glitch_agents.model_based._explore": SWEEPING,
     "glitch_agents.model_based._spread_novelty": SWEEPING,
-    "glitch_agents.rollout._walk": Entry(
+    "glitch_agents.rollout_kernels.walk": Entry(
         lambda: [
             rollout(world(), policy, 30, repeat=repeat, explore=explore)
             for policy in (table(), Says(probs()), Does(lambda cells: cells % ACTIONS.n))
@@ -637,7 +678,9 @@ ENTRIES: dict[str, Entry] = {
         ],
         ROLLOUTS,
     ),
-    "glitch_agents.rollout.best_actions": Entry(lambda: population(), CROWDS | TABLES),
+    "glitch_agents.rollout_kernels.place": ASKING,
+    "glitch_agents.rollout_kernels.take": ASKING,
+    "glitch_agents.rollout_kernels.best_actions": Entry(lambda: population(), CROWDS | TABLES),
     "glitch_agents.population._advance": Entry(
         lambda: [
             population(respawn=True).advance(tick, world().picture_cells) for tick in range(6)
@@ -653,10 +696,12 @@ ENTRIES: dict[str, Entry] = {
     ),
     "glitch_agents.td_kernels.choose_action": STEPPING,
     "glitch_agents.td_kernels.learn_step": STEPPING,
-    "glitch_agents.planning._best_per_move": PLANNING,
-    "glitch_agents.planning._sweep": PLANNING,
-    "glitch_agents.planning._follow_moves": PLANNING,
-    "glitch_agents.planning._evaluate": Entry(
+    "glitch_agents.grid_planning._best_per_move": PLANNING,
+    "glitch_agents.grid_planning._sweep": PLANNING,
+    "glitch_agents.grid_planning._follow_moves": PLANNING,
+    "glitch_agents.grid_planning._follow_exactly": PLANNING,
+    "glitch_agents.grid_planning._improve_exactly": PLANNING,
+    "glitch_agents.grid_planning.evaluate_in_grid": Entry(
         lambda: [optimality(world(), policy) for policy in (table(), act(1), probs())], EVALUATIONS
     ),
     "glitch_render.engine.canvas._check_stamps": Entry(canvas, STAMPS),

@@ -45,6 +45,23 @@ def test_every_python_snippet_runs(code, tmp_path):
         assert read_picture(tmp_path / name).frame.std() > 10
 
 
+@pytest.mark.slow
+def test_types_of_the_snippets_for_rl_are_right(tmp_path):
+    for_rl = [one for one in snippets(README, "python") if "import gymnasium" in one]
+    assert len(for_rl) == 2
+    for number, code in enumerate(for_rl):
+        (tmp_path / f"snippet_{number}.py").write_text(code)
+    found = os.pathsep.join(str(ROOT / folder) for folder in (".", "agents", "render"))
+    result = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "mypy"), "."],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": found},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
+
+
 def test_every_command_of_the_readme_runs(tmp_path):
     (commands,) = (block for block in snippets(README, "sh") if "pip install" not in block)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import wrappers
 from support import reference
 from support.worlds import small_world
 
-from glitch_agents import QTable, Trajectories, rollout, scripted
+from glitch_agents import QTable, Trajectories, rollout, rollout_chunks, scripted
 from glitch_gym.activation import compute_activation
 from glitch_gym.dynamics import make_world
 from glitch_gym.errors import SettingError
@@ -78,6 +82,98 @@ def test_more_agents_and_longer_lives_leave_the_others_as_they_were():
     many = rollout(world, table, 50, lifetime=9, seed=8)
     np.testing.assert_array_equal(few.cells, many.cells[:10, :5])
     np.testing.assert_array_equal(few.actions, many.actions[:10, :5])
+
+
+@pytest.mark.parametrize("ask_once", [True, False])
+@pytest.mark.parametrize("chunk", [1, 7, 50, 1000])
+def test_chunks_are_the_whole_draw_by_draw(chunk, ask_once):
+    world = small_world()
+    table = some_table(world, "first", quantum=1e-6)
+
+    class Greedy:
+        def act(self, observations):
+            return table.by_state[observations].argmax(axis=1)
+
+    settings = {"lifetime": 6, "explore": 0.3, "seed": 5, "ask_once": ask_once}
+    whole = rollout(world, Greedy(), 50, **settings)
+    parts = list(rollout_chunks(world, Greedy(), 50, chunk=chunk, **settings))
+    assert [len(part.lengths) for part in parts[:-1]] == [chunk] * (len(parts) - 1)
+    for name in ("cells", "actions", "lengths"):
+        together = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(together, getattr(whole, name))
+
+
+def test_more_agents_walk_in_chunks_than_memory_holds_at_once():
+    world = small_world()
+    chunks = rollout_chunks(world, some_table(world), 10_000_000, chunk=2000)
+    assert next(chunks).lengths.shape == (2000,)
+    with pytest.raises(SettingError, match="too many"):
+        rollout(world, some_table(world), 10_000_000)
+
+
+@pytest.mark.parametrize("ask_once", [True, False])
+def test_agents_start_in_cells_of_their_own(ask_once):
+    world = small_world()
+    still = world.actions.index(["same_right"])[0]
+
+    class Right:
+        def act(self, observations):
+            return np.full(observations.shape, still)
+
+    starts = np.array([0, 3, 6, 0])
+    walked = rollout(world, Right(), starts, lifetime=1, ask_once=ask_once)
+    assert walked.cells[:, 0].tolist() == [1, 4, 7, 1]
+    chunks = rollout_chunks(world, Right(), starts, chunk=3, lifetime=1, ask_once=ask_once)
+    assert [part.cells[:, 0].tolist() for part in chunks] == [[1, 4, 7], [1]]
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_a_policy_asked_at_every_step_walks_as_one_asked_once(repeat):
+    world = small_world()
+    table = some_table(world, "first", quantum=1e-6)
+    asked = []
+
+    class Greedy:
+        def act(self, observations):
+            asked.append(len(observations))
+            return table.by_state[observations].argmax(axis=1)
+
+    settings = {"lifetime": 12, "repeat": repeat, "explore": 0.2, "seed": 3}
+    once = rollout(world, Greedy(), 80, **settings)
+    assert asked == [world.grid.n_cells]
+    asked.clear()
+    always = rollout(world, Greedy(), 80, ask_once=False, **settings)
+    assert asked[0] == 80
+    assert len(asked) == 12
+    for name in ("cells", "actions", "lengths"):
+        np.testing.assert_array_equal(getattr(always, name), getattr(once, name))
+
+
+def test_a_policy_that_draws_is_asked_for_each_agent_at_every_step():
+    world = small_world()
+    rng = np.random.default_rng(0)
+
+    class Draws:
+        def act(self, observations):
+            return rng.integers(world.actions.n, size=observations.shape)
+
+    actions = rollout(world, Draws(), np.zeros(500, int), lifetime=1, ask_once=False).actions
+    assert len(np.unique(actions)) == world.actions.n
+    assert len(np.unique(rollout(world, Draws(), np.zeros(500, int), lifetime=1).actions)) == 1
+
+
+def test_rollouts_take_environments_with_their_lifetime():
+    env: Any = gym.make("GlitchGrid-v0", max_episode_steps=7)
+    world = env.unwrapped.world
+    table = QTable(np.zeros(world.reward_field.shape, np.float32))
+    walked = rollout(env, table, 30, seed=1)
+    assert walked.cells.shape == (30, 7)
+    np.testing.assert_array_equal(walked.cells, rollout(world, table, 30, lifetime=7, seed=1).cells)
+    assert rollout(world, table, 3).cells.shape == (3, 20)
+    script = [((0, 0), ["same_right"])]
+    np.testing.assert_array_equal(scripted(env, script).cells, scripted(world, script).cells)
+    with pytest.raises(SettingError, match="wrapper ClipReward may"):
+        rollout(wrappers.ClipReward(env, 0, 1), table, 3)
 
 
 def test_births_keep_to_the_activation(small):

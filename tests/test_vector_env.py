@@ -34,7 +34,9 @@ def pair(mode, **settings):
 
 
 def same_infos(ours, theirs):
+    assert set(ours) == set(theirs)
     for name, value in ours.items():
+        assert getattr(value, "dtype", None) == getattr(theirs[name], "dtype", None), name
         if isinstance(value, dict):
             same_infos(value, theirs[name])
         elif name == "final_obs":
@@ -166,41 +168,79 @@ def test_softmax_rollouts_follow_their_probabilities():
     np.testing.assert_allclose(np.bincount(first, minlength=20) / 4000, said, atol=0.03)
 
 
+PICTURE = {"grid": (8, 12), "fit": "stretch", "render_mode": "rgb_array"}
+
+
 def test_the_composite_picture_shows_every_agent(small):
-    env = gym.make_vec(
-        "GlitchGrid-v0", num_envs=3, image=small, grid=(8, 12), fit="stretch",
-        render_mode="rgb_array",
-    )  # fmt: skip
+    env = gym.make_vec("GlitchGrid-v0", num_envs=3, image=small, **PICTURE)
     env.reset(seed=1)
-    untouched = env.render()
+    untouched = env.render_all()
     assert untouched.shape == small.shape
     for _ in range(4):
         env.step(np.full(3, env.actions.encode("invert", "down")))
-    assert (env.render() != untouched).any()
+    assert (env.render_all() != untouched).any()
     env.reset(seed=1)
-    np.testing.assert_array_equal(env.render(), untouched)
+    np.testing.assert_array_equal(env.render_all(), untouched)
 
 
-def test_one_agent_draws_what_the_scalar_env_draws(small):
-    settings = {"image": small, "grid": (8, 12), "fit": "stretch", "render_mode": "rgb_array"}
-    vector = gym.make_vec("GlitchGrid-v0", num_envs=1, autoreset_mode="SameStep", **settings)
-    scalar = gym.make("GlitchGrid-v0", **settings)
-    vector.reset(seed=6)
-    scalar.reset(seed=6)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("render_mode", ["rgb_array", "ansi"])
+def test_each_agent_draws_what_its_scalar_env_draws(small, mode, render_mode):
+    ours, loop = pair(mode, image=small, **PICTURE | {"render_mode": render_mode})
+    one = gym.make_vec("GlitchGrid-v0", 1, autoreset_mode=mode, image=small, **PICTURE)
+    for env in (ours, loop, one):
+        env.reset(seed=6)
     rng = np.random.default_rng(1)
-    for _ in range(60):
-        action = int(rng.integers(20))
-        vector.step(np.array([action]))
-        _, _, terminated, truncated, _ = scalar.step(action)
-        if terminated or truncated:
-            scalar.reset()
-        np.testing.assert_array_equal(vector.render(), scalar.render())
+    for _ in range(45):
+        actions = rng.integers(20, size=N)
+        _, _, terminated, truncated, _ = ours.step(actions)
+        loop.step(actions)
+        mine, theirs = ours.render(), loop.render()
+        assert type(mine) is type(theirs) is tuple
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+        if mode == AutoresetMode.DISABLED:
+            done = terminated | truncated
+            if done.any():
+                for env in (ours, loop):
+                    env.reset(options={"reset_mask": done.copy()})
+    np.testing.assert_array_equal(one.render()[0], one.render_all())
 
 
 def test_text_shows_all_agents():
     env = gym.make_vec("GlitchGrid-v0", num_envs=3, render_mode="ansi")
     env.reset(seed=0)
-    assert env.render().count("@") == len(set(env.cells.tolist()))
+    assert env.render_all().count("@") == len(set(env.cells.tolist()))
+
+
+def test_gymnasium_films_all_agents(small, tmp_path):
+    pytest.importorskip("moviepy")
+    from gymnasium.wrappers.vector import RecordVideo
+
+    env = RecordVideo(
+        gym.make_vec("GlitchGrid-v0", 3, image=small, **PICTURE),
+        str(tmp_path / "films"),
+        episode_trigger=lambda episode: episode == 0,
+    )
+    env.reset(seed=0)
+    for _ in range(30):
+        env.step(env.action_space.sample())
+    env.close()
+    (film,) = (tmp_path / "films").glob("*.mp4")
+    assert film.stat().st_size > 1000
+
+
+def test_gymnasium_shows_all_agents_in_a_window(small, monkeypatch):
+    pytest.importorskip("cv2")
+    pytest.importorskip("pygame")
+    from gymnasium.wrappers.vector import HumanRendering
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env = HumanRendering(gym.make_vec("GlitchGrid-v0", 3, image=small, **PICTURE))
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    assert env.window is not None
+    env.close()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +248,7 @@ def test_text_shows_all_agents():
     [
         (lambda: GlitchGridVectorEnv(0), "num_envs"),
         (lambda: GlitchGridVectorEnv(2, autoreset_mode="Never"), "autoreset_mode"),
-        (lambda: GlitchGridVectorEnv(2, max_episode_steps=0), "lifetime"),
+        (lambda: GlitchGridVectorEnv(2, max_episode_steps=0), "max_episode_steps"),
         (lambda: GlitchGridVectorEnv(2, effects=["sane"]), "did you mean"),
         (lambda: begun().step(np.array([0, 1])), "3 integers"),
         (lambda: begun().step(np.zeros(3)), "3 integers"),

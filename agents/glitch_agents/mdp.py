@@ -13,11 +13,13 @@ import math
 import operator
 from collections import namedtuple
 from dataclasses import dataclass
-from typing import Any, SupportsFloat
+from typing import Any, NamedTuple, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces, wrappers
+from gymnasium.vector import VectorWrapper
+from gymnasium.wrappers import vector as vector_wrappers
 from numpy.typing import NDArray
 
 from glitch_gym.checks import MOST_STEPS, shown
@@ -26,14 +28,19 @@ from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, draw, pick, stream
+from glitch_gym.vector_env import GlitchGridVectorEnv
 
 __all__ = [
+    "AnyEnv",
+    "FiniteModel",
     "MDPTables",
+    "Outcomes",
     "TabularMDP",
     "checked_reward",
     "checked_state",
     "discrete_sizes",
     "lifetime_of",
+    "model_of",
     "outcome",
     "start_state",
     "table_shape",
@@ -57,7 +64,11 @@ _HARMLESS = (
     wrappers.RecordVideo,
     wrappers.RenderCollection,
     wrappers.TimeLimit,
+    vector_wrappers.RecordEpisodeStatistics,
 )
+
+AnyEnv = gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any]
+"""An environment of Gymnasium, for one agent or for many."""
 
 
 MDPTables = namedtuple(
@@ -74,6 +85,35 @@ Args:
     start_cumulative: float64 (1, n_starts), their cumulative probabilities; (0, 0) if they are
         equally likely.
 """
+
+
+class Outcomes(NamedTuple):
+    """A Markov decision process, listed by the outcomes of each action of each state.
+
+    Args:
+        next_state: int32 (n_states · n_actions, n_outcomes), −1 for the end of an episode.
+        rewards: float64, of the same shape.
+        probs: float64, probability of each outcome.
+        n_actions: number of actions.
+    """
+
+    next_state: NDArray[np.int32]
+    rewards: NDArray[np.float64]
+    probs: NDArray[np.float64]
+    n_actions: int
+
+
+class FiniteModel(NamedTuple):
+    """The dynamics of an environment with ``P``.
+
+    Args:
+        outcomes: the outcomes of its actions.
+        starts: float64 (n_states,), probability of each state to start an episode, or ``None`` if
+            the environment does not say.
+    """
+
+    outcomes: Outcomes
+    starts: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,64 +155,111 @@ def outcome(
     return column
 
 
-def _changing_wrapper(env: gym.Env[Any, Any]) -> gym.Wrapper[Any, Any, Any, Any] | None:
+def _changing_wrapper(env: AnyEnv) -> object | None:
     """Return the outermost wrapper that may change what is observed, done or rewarded."""
-    while isinstance(env, gym.Wrapper):
-        if type(env) not in _HARMLESS:
-            return env
-        env = env.env
+    inner: object = env
+    while isinstance(inner, gym.Wrapper | VectorWrapper):
+        if type(inner) not in _HARMLESS:
+            return inner
+        inner = inner.env
     return None
 
 
-def _world_behind(env: gym.Env[Any, Any] | GridWorld) -> GridWorld | None:
+def _world_behind(env: AnyEnv | GridWorld) -> GridWorld | None:
     if isinstance(env, GridWorld):
         return env
     inner = env.unwrapped
     # A subclass with steps of its own does not keep to the world's tables
-    kind = type(inner)
-    plain = isinstance(inner, GlitchGridEnv) and (
-        (kind.step, kind.reset) == (GlitchGridEnv.step, GlitchGridEnv.reset)
+    for kind in (GlitchGridEnv, GlitchGridVectorEnv):
+        if isinstance(inner, kind):
+            own = type(inner)
+            plain = (own.step, own.reset) == (kind.step, kind.reset)
+            return inner.world if plain else None
+    return None
+
+
+def _tables_behind(env: AnyEnv | GridWorld) -> GridWorld | gym.Env[Any, Any] | None:
+    """Return what has the tables of an environment: a grid world, or an environment with ``P``.
+
+    Returns:
+        ``None`` where there are none, or something lies between that may change what they say.
+
+    Raises:
+        SettingError: this is not an environment.
+    """
+    if not isinstance(env, GridWorld | gym.Env | gym.vector.VectorEnv):
+        raise SettingError(f"this needs a Gymnasium environment, not {shown(env)}")
+    if not isinstance(env, GridWorld) and _changing_wrapper(env) is not None:
+        return None
+    world = _world_behind(env)
+    if world is not None or isinstance(env, GridWorld | gym.vector.VectorEnv):
+        return world
+    inner: gym.Env[Any, Any] = env.unwrapped
+    # Taxi's fickle passengers change their minds outside P
+    fickle = bool(getattr(inner, "fickle_passenger", False))
+    ours = isinstance(inner, GlitchGridEnv)
+    return None if ours or fickle or getattr(inner, "P", None) is None else inner
+
+
+def _wrapper_error(env: AnyEnv | GridWorld) -> SettingError | None:
+    wrapper = None if isinstance(env, GridWorld) else _changing_wrapper(env)
+    if wrapper is None:
+        return None
+    return SettingError(
+        f"this reads the tables themselves, which the wrapper {type(wrapper).__name__} may "
+        f"change: take the wrapper off, or a learner that steps, such as QLearning"
     )
-    return inner.world if plain and isinstance(inner, GlitchGridEnv) else None
 
 
-def world_of(env: gym.Env[Any, Any] | GridWorld) -> GridWorld:
-    """Return the grid world behind an environment.
+def world_of(env: AnyEnv | GridWorld) -> GridWorld:
+    """Return the grid world behind an environment, or a world as it is.
 
     Raises:
         SettingError: the environment has none, or a wrapper may change it.
     """
-    _check_env(env)
-    world = _world_behind(env)
-    if world is None:
-        raise SettingError(f"this needs a GlitchGrid environment, not {shown(env)}")
-    wrapper = None if isinstance(env, GridWorld) else _changing_wrapper(env)
-    if wrapper is not None:
-        raise SettingError(
-            f"this reads the grid world itself, which the wrapper {type(wrapper).__name__} may "
-            f"change: take the wrapper off, or a learner that steps, such as QLearning"
+    found = _tables_behind(env)
+    if isinstance(found, GridWorld):
+        return found
+    error = _wrapper_error(env) if _world_behind(env) is not None else None
+    raise error or SettingError(f"this needs a GlitchGrid environment, not {shown(env)}")
+
+
+def model_of(env: AnyEnv | GridWorld) -> GridWorld | FiniteModel:
+    """Return what a planner plans on: a grid world, or the outcomes in an environment's ``P``.
+
+    Raises:
+        SettingError: the environment has neither, a wrapper may change them, or ``P`` is wrong.
+    """
+    found = _tables_behind(env)
+    if isinstance(found, GridWorld):
+        return found
+    if found is None:
+        raise _wrapper_error(env) or SettingError(
+            f"a planner needs a GlitchGrid environment or world, or an environment with P that "
+            f"holds all of its dynamics, not {shown(env)}"
         )
-    return world
+    sizes = discrete_sizes(found)
+    probs = getattr(found, "initial_state_distrib", None)
+    return FiniteModel(
+        _read_outcomes(getattr(found, "P", None), *sizes),
+        None if probs is None else _read_starts(probs, sizes[0]),
+    )
 
 
-def _check_env(env: object) -> None:
-    if not isinstance(env, GridWorld | gym.Env):
-        raise SettingError(f"this needs a Gymnasium environment, not {shown(env)}")
-
-
-def lifetime_of(env: gym.Env[Any, Any] | GridWorld) -> int:
+def lifetime_of(env: AnyEnv | GridWorld) -> int:
     """Return the steps after which an environment truncates.
 
     The post's 20 for a grid world, and 1000 for another environment, where there is no limit.
     """
     if isinstance(env, GridWorld):
         return LIFETIME
-    limits: list[object] = [] if env.spec is None else [env.spec.max_episode_steps]
-    inner: gym.Env[Any, Any] = env
-    while isinstance(inner, gym.Wrapper):
+    spec = env.spec
+    limits: list[object] = [] if spec is None else [spec.max_episode_steps]
+    inner: object = env
+    while isinstance(inner, gym.Wrapper | VectorWrapper):
         limits.append(getattr(inner, "_max_episode_steps", None))
         inner = inner.env
-    ours = isinstance(inner, GlitchGridEnv)
+    ours = isinstance(inner, GlitchGridEnv | GlitchGridVectorEnv)
     limits.append(getattr(inner, "lifetime", None) if ours else None)
     known = [int(limit) for limit in limits if isinstance(limit, int | np.integer) and limit > 0]
     return min([*known, MOST_STEPS] if known else [LIFETIME if ours else _ENDLESS])
@@ -184,7 +271,7 @@ def world_tables(world: GridWorld) -> MDPTables:
     return MDPTables(world.next_state, world.rewards, unused, world.picture_cells, unused)
 
 
-def tabular_mdp(env: gym.Env[Any, Any] | GridWorld) -> TabularMDP | None:
+def tabular_mdp(env: AnyEnv | GridWorld) -> TabularMDP | None:
     """Read the tables of an environment: its grid world's, or its ``P`` as toy-text has it.
 
     Returns:
@@ -194,31 +281,38 @@ def tabular_mdp(env: gym.Env[Any, Any] | GridWorld) -> TabularMDP | None:
     Raises:
         SettingError: the environment's spaces are not Discrete, or its tables are wrong.
     """
-    _check_env(env)
-    wrapped = not isinstance(env, GridWorld) and _changing_wrapper(env) is not None
-    world = _world_behind(env)
-    if world is not None and not wrapped:
+    found = _tables_behind(env)
+    if isinstance(found, GridWorld):
         return TabularMDP(
-            world_tables(world),
-            world.actions.n,
-            world.actions.n_moves,
-            (world.grid.rows, world.grid.cols, world.actions.n),
+            world_tables(found),
+            found.actions.n,
+            found.actions.n_moves,
+            (found.grid.rows, found.grid.cols, found.actions.n),
         )
-    assert not isinstance(env, GridWorld)
-    n_states, n_actions = discrete_sizes(env)
-    inner = env.unwrapped
-    transitions = getattr(inner, "P", None)
-    probs = getattr(inner, "initial_state_distrib", None)
-    # Taxi's fickle passengers change their minds outside P
-    fickle = bool(getattr(inner, "fickle_passenger", False))
-    if wrapped or fickle or transitions is None or probs is None:
+    probs = getattr(found, "initial_state_distrib", None)
+    if found is None or probs is None:
         return None
-    return _read_tables(transitions, probs, n_states, n_actions)
+    return _read_tables(getattr(found, "P", None), probs, *discrete_sizes(found))
 
 
 def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) -> TabularMDP:
     """Read ``P`` and ``initial_state_distrib``, and refuse what compiled code could not follow."""
-    starts, start_cumulative = _read_starts(probs, n_states)
+    shares = _read_starts(probs, n_states)
+    starts = np.flatnonzero(shares > 0).astype(np.int32)
+    outcomes = _read_outcomes(transitions, n_states, n_actions)
+    n_outcomes = outcomes.next_state.shape[1]
+    flat = (n_states, n_actions * n_outcomes)
+    tables = MDPTables(
+        outcomes.next_state.reshape(flat),
+        outcomes.rewards.astype(np.float32).reshape(flat),
+        np.cumsum(outcomes.probs, axis=1).reshape(flat) if n_outcomes > 1 else np.empty((0, 0)),
+        starts,
+        np.cumsum(shares[starts])[None],
+    )
+    return TabularMDP(tables, n_actions, n_actions, (n_states, 1, n_actions))
+
+
+def _read_outcomes(transitions: Any, n_states: int, n_actions: int) -> Outcomes:
     rows = _rows_of(transitions, n_states, n_actions)
     n_outcomes = max(len(row) for row in rows)
     if n_states * n_actions * n_outcomes > _MOST_VALUES:
@@ -227,7 +321,7 @@ def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) ->
         )
     shape = (n_states * n_actions, n_outcomes)
     next_state = np.full(shape, EXIT, np.int32)
-    rewards = np.zeros(shape, np.float32)
+    rewards = np.zeros(shape)
     probability = np.zeros(shape)
     for place, row in enumerate(rows):
         where = f"P[{place // n_actions}][{place % n_actions}]"
@@ -239,15 +333,7 @@ def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) ->
         total = probability[place].sum()
         if not abs(total - 1) <= 1e-6:
             raise SettingError(f"the probabilities of {where} sum to {total:g}, not to 1")
-    flat = (n_states, n_actions * n_outcomes)
-    tables = MDPTables(
-        next_state.reshape(flat),
-        rewards.reshape(flat),
-        np.cumsum(probability, axis=1).reshape(flat) if n_outcomes > 1 else np.empty((0, 0)),
-        starts,
-        start_cumulative,
-    )
-    return TabularMDP(tables, n_actions, n_actions, (n_states, 1, n_actions))
+    return Outcomes(next_state, rewards, probability, n_actions)
 
 
 def _rows_of(transitions: Any, n_states: int, n_actions: int) -> list[Any]:
@@ -295,8 +381,8 @@ def _read_outcome(where: str, one: Any, n_states: int) -> tuple[float, int, floa
     return prob, successor, checked_reward(reward, where), done
 
 
-def _read_starts(probs: Any, n_states: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Return the states that episodes start in, and their cumulative probabilities, (1, n)."""
+def _read_starts(probs: Any, n_states: int) -> NDArray[np.float64]:
+    """Return the probability of each state to start an episode, float64 (n_states,)."""
     try:
         shares = np.asarray(probs, np.float64)
     except (TypeError, ValueError):
@@ -312,8 +398,7 @@ def _read_starts(probs: Any, n_states: int) -> tuple[NDArray[np.int32], NDArray[
             f"the probabilities of initial_state_distrib must be at least 0 and sum to 1, not to "
             f"{total:g}"
         )
-    starts = np.flatnonzero(shares > 0).astype(np.int32)
-    return starts, np.cumsum(shares[starts])[None]
+    return shares
 
 
 def checked_state(given: object, n_states: int, what: str = "the observation") -> int:

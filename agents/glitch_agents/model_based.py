@@ -19,9 +19,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_agents.grid_planning import check_gamma, plan
 from glitch_agents.learner import Progress, in_chunks
 from glitch_agents.mdp import MDPTables, lifetime_of, start_state, world_of, world_tables
-from glitch_agents.planning import check_gamma, plan
 from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_gym.checks import real_number, whole_number
 from glitch_gym.compilation import borrowing
@@ -240,7 +240,7 @@ class ModelBased:
 
         done, cut = in_chunks(run, episodes, progress)
         rewards = _believed_rewards(world, knowledge)
-        values = plan(world, rewards, self.gamma, 1e-6)
+        values = plan(world, rewards, self.gamma, 1e-6).values
         ahead = np.where(world.next_state == EXIT, 0.0, values[world.next_state])
         q = rewards + self.gamma * ahead
         return QTable(

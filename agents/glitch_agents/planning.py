@@ -1,337 +1,260 @@
-"""Exact planning: the optimum of a grid world, with a bound on the error, and how near a policy is.
+"""Exact planning: the optimum of any finite process, with a bound on the error, and how near it is.
 
 A planner reads the dynamics and the rewards, and learns nothing from episodes. It is the yardstick
-for learners that do, and a learner in its own right where only the picture matters.
-
-Source: Sutton and Barto, *Reinforcement Learning*, second edition, sections 4.3 and 4.4; Howard,
-*Dynamic Programming and Markov Processes*, 1960; Bertsekas,
-*Dynamic Programming and Optimal Control*, volume II, on Gauss–Seidel value iteration and its bound.
+for learners that do, and a learner in its own right where only the picture matters. It plans in
+grid worlds and in environments that have ``P[state][action] = [(probability, next state, reward,
+terminated), …]``, as toy-text has it; a step that terminates is worth its reward alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_agents.finite_mdp import finite_mdp, horizon_values, optimal_values, values_of_policy
+from glitch_agents.grid_planning import (
+    check_tolerance,
+    evaluate_in_grid,
+    horizon_in_grid,
+    plan,
+)
 from glitch_agents.learner import Progress
-from glitch_agents.mdp import world_of
+from glitch_agents.mdp import AnyEnv, FiniteModel, Outcomes, lifetime_of, model_of
 from glitch_agents.policy import QTable, Ties, check_ties
-from glitch_agents.rollout import as_table
 from glitch_gym.checks import (
     checked_actions,
     checked_probabilities,
-    frozen_array,
     real_number,
     shown,
+    whole_number,
 )
-from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.policy import HasProbabilities, Policy
 
-__all__ = ["ExactPlanner", "check_gamma", "optimality", "plan", "policy_values", "state_values"]
+__all__ = [
+    "ExactPlanner",
+    "finite_horizon_values",
+    "optimal_return",
+    "optimality",
+    "policy_values",
+    "state_values",
+]
 
-# Far more than policy iteration ever takes; reached only if rounding made it go round in circles
-_MAX_SWEEPS = 100_000
-
-
-@compiled
-def _best_per_move(
-    next_state: NDArray[np.int32],
-    rewards: NDArray[np.float32],
-    n_moves: int,
-    best: NDArray[np.float64],
-    successors: NDArray[np.int32],
-) -> None:
-    """Reduce each move to its best effect: all effects of a move lead to the same cell."""
-    n_effects = rewards.shape[1] // n_moves
-    for state in range(rewards.shape[0]):
-        for move in range(n_moves):
-            top = np.float64(rewards[state, move])
-            for effect in range(1, n_effects):
-                top = max(top, np.float64(rewards[state, effect * n_moves + move]))
-            best[state, move] = top
-            successors[state, move] = next_state[state, move]
+Model = GridWorld | FiniteModel
 
 
-@compiled
-def _sweep(
-    best: NDArray[np.float64],
-    successors: NDArray[np.int32],
-    cells: NDArray[np.int32],
-    gamma: float,
-    backwards: bool,
-    values: NDArray[np.float64],
-    policy: NDArray[np.int32],
-) -> float:
-    """Improve every state in place, in one order or its reverse; return the largest change."""
-    largest = 0.0
-    count = cells.shape[0]
-    for index in range(count):
-        state = cells[count - 1 - index if backwards else index]
-        top = -np.inf
-        for move in range(best.shape[1]):
-            value = best[state, move]
-            successor = successors[state, move]
-            if successor >= 0:
-                value += gamma * values[successor]
-            if value > top:
-                top = value
-                policy[state] = move
-        largest = max(largest, abs(top - values[state]))
-        values[state] = top
-    return largest
+def _check_gamma(gamma: float) -> float:
+    return real_number("gamma", gamma, 0.0, 1.0)
 
 
-@compiled
-def _follow_moves(
-    best: NDArray[np.float64],
-    successors: NDArray[np.int32],
-    cells: NDArray[np.int32],
-    gamma: float,
-    policy: NDArray[np.int32],
-    values: NDArray[np.float64],
-    mark: NDArray[np.int32],
-    path: NDArray[np.int32],
-) -> None:
-    """Evaluate a policy exactly, in one pass.
-
-    In a deterministic world a policy leads from each state along a path that ends outside, in a
-    state whose value is known, or in a cycle, whose value has a closed form.
-    """
-    mark[:] = -1
-    for index in range(cells.shape[0]):
-        start = cells[index]
-        if mark[start] >= 0:
-            continue
-        length = 0
-        state = int(start)
-        # Unseen states are -1, those of the present path -2 and lower, finished ones 0
-        while state >= 0 and mark[state] == -1:
-            mark[state] = -2 - length
-            path[length] = state
-            length += 1
-            state = int(successors[state, policy[state]])
-        value = 0.0
-        if state >= 0 and mark[state] == 0:
-            value = values[state]
-        elif state >= 0:
-            # Once round the cycle, from the state that the path ran into
-            entry = -2 - mark[state]
-            for place in range(length - 1, entry - 1, -1):
-                value = best[path[place], policy[path[place]]] + gamma * value
-            value /= 1.0 - gamma ** (length - entry)
-        for place in range(length - 1, -1, -1):
-            state = int(path[place])
-            value = best[state, policy[state]] + gamma * value
-            values[state] = value
-            mark[state] = 0
+def _picture_outcomes(world: GridWorld) -> Outcomes:
+    """Return a grid world's dynamics on its picture cells, numbered in their order."""
+    cells = world.picture_cells
+    number = np.full(len(world.next_state) + 1, -1, np.int32)
+    number[cells] = np.arange(len(cells), dtype=np.int32)
+    next_state = number[world.next_state[cells]].reshape(-1, 1)
+    rewards = world.rewards[cells].astype(np.float64).reshape(-1, 1)
+    return Outcomes(next_state, rewards, np.ones(next_state.shape), world.actions.n)
 
 
-def check_gamma(gamma: float) -> None:
-    """Refuse a discount outside [0, 1): without discount a value may have no bound.
-
-    Raises:
-        SettingError: out of range.
-    """
-    if not 0 <= real_number("gamma", gamma) < 1:
-        raise SettingError(f"exact values need gamma in [0, 1), not {gamma!r}")
-
-
-def state_values(
-    world: GridWorld, gamma: float = 0.95, tolerance: float = 1e-6
-) -> NDArray[np.float64]:
-    """Compute the optimal value of every cell, without a time limit.
-
-    Policy iteration over moves. A policy is improved by Gauss–Seidel sweeps, forwards and
-    backwards, so that a value crosses the grid in one; and it is evaluated exactly, by following
-    it. It stops when γ / (1 − γ) times the largest change of a sweep, which bounds the error, is
-    within the tolerance.
-
-    Args:
-        world: the grid world.
-        gamma: discount in [0, 1).
-        tolerance: largest error of any value, above 0.
-
-    Returns:
-        float64 (n_cells,); prohibited cells hold 0.
-
-    Raises:
-        SettingError: a value is out of range.
-    """
-    _check_world(world)
-    return plan(world, world.rewards, gamma, tolerance)
-
-
-def _check_world(world: object) -> None:
-    if not isinstance(world, GridWorld):
-        raise SettingError(f"a planner needs a GridWorld, not {shown(world)}")
-
-
-def _check_tolerance(tolerance: float) -> None:
-    if not real_number("tolerance", tolerance) > 0:
-        raise SettingError(f"tolerance must be above 0, not {tolerance!r}")
-
-
-def plan(
-    world: GridWorld, rewards: NDArray[np.float32], gamma: float, tolerance: float
-) -> NDArray[np.float64]:
-    """Compute what ``state_values`` does, for rewards that a learner believes a world to have.
-
-    Args:
-        world: the grid world.
-        rewards: float32 (n_cells, n_actions), by the cell that an action starts from.
-        gamma: discount in [0, 1).
-        tolerance: largest error of any value, above 0.
-
-    Raises:
-        SettingError: a value is out of range, or the rewards do not fit the world.
-    """
-    check_gamma(gamma)
-    _check_tolerance(tolerance)
-    next_state, cells, n_moves = world.next_state, world.picture_cells, world.actions.n_moves
-    rewards = frozen_array("the rewards", rewards, np.float32, next_state.shape)
-    gamma = float(gamma)
-    best = np.empty((len(next_state), n_moves))
-    successors = np.empty((len(next_state), n_moves), np.int32)
-    _best_per_move(next_state, rewards, n_moves, best, successors)
-    values = np.zeros(len(next_state))
-    policy = np.zeros(len(next_state), np.int32)
-    mark, path = np.empty(len(next_state), np.int32), np.empty(len(next_state), np.int32)
-    for sweep in range(_MAX_SWEEPS):
-        change = _sweep(best, successors, cells, gamma, sweep % 2 == 1, values, policy)
-        # One float64 step of the values themselves is as near as they can come
-        if change * gamma <= tolerance * (1 - gamma) or change <= 1e-15 * np.abs(values).max():
-            break
-        # Two sweeps carry a value across the grid; only then is it worth following the policy
-        if sweep % 2 == 1:
-            _follow_moves(best, successors, cells, gamma, policy, values, mark, path)
+def _on_grid(world: GridWorld, by_picture_cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    values = np.zeros(len(world.next_state))
+    values[world.picture_cells] = by_picture_cell
     return values
 
 
-@compiled
-def _evaluate(
-    next_state: NDArray[np.int32],
-    rewards: NDArray[np.float32],
-    probs: NDArray[np.float64],
-    cells: NDArray[np.int32],
-    gamma: float,
-    tolerance: float,
-    values: NDArray[np.float64],
-) -> None:
-    n_states, n_actions = probs.shape
-    mean_rewards = np.zeros(n_states)
-    for state in cells:
-        for action in range(n_actions):
-            mean_rewards[state] += probs[state, action] * rewards[state, action]
-    backwards = False
-    while True:
-        largest = 0.0
-        scale = 0.0
-        count = cells.shape[0]
-        for index in range(count):
-            state = cells[count - 1 - index if backwards else index]
-            value = mean_rewards[state]
-            for action in range(n_actions):
-                prob = probs[state, action]
-                successor = next_state[state, action]
-                if prob > 0 and successor >= 0:
-                    value += gamma * prob * values[successor]
-            largest = max(largest, abs(value - values[state]))
-            scale = max(scale, abs(value))
-            values[state] = value
-        backwards = not backwards
-        # One float64 step of the values themselves is as near as they can come
-        if largest * gamma <= tolerance * (1 - gamma) or largest < max(1e-14, 1e-15 * scale):
-            break
+def _optimum(model: Model, gamma: float, tolerance: float) -> NDArray[np.float64]:
+    if isinstance(model, FiniteModel):
+        return optimal_values(finite_mdp(model.outcomes), gamma)
+    if gamma < 1:
+        return plan(model, model.rewards, gamma, tolerance).values
+    return _on_grid(model, optimal_values(finite_mdp(_picture_outcomes(model)), 1.0))
 
 
-def policy_values(
-    world: GridWorld,
-    policy: HasProbabilities | Policy | NDArray[Any],
-    gamma: float = 0.95,
-    tolerance: float = 1e-9,
+def state_values(
+    env: AnyEnv | GridWorld, gamma: float = 0.95, tolerance: float = 1e-6
 ) -> NDArray[np.float64]:
-    """Compute the value of every cell under a policy, exactly and without a time limit.
+    """Compute the optimal value of every state, without a time limit.
 
     Args:
-        world: the grid world.
-        policy: a policy with ``probabilities()``, such as a ``QTable``, or with ``act`` alone; an
-            array (n_cells, n_actions) of probabilities; or an integer array (n_cells,) of actions.
-        gamma: discount in [0, 1).
-        tolerance: largest error of any value, above 0.
+        env: a grid world, or an environment that has one, or one with ``P``.
+        gamma: discount in [0, 1]; with 1, episodes must end.
+        tolerance: largest error of any value, above 0, as far as float64 can hold such values.
+            Those of an environment with ``P`` come from solving their equations, whatever it is.
 
     Returns:
-        float64 (n_cells,); prohibited cells hold 0.
+        float64 (n_states,); prohibited cells hold 0.
 
     Raises:
-        SettingError: gamma or tolerance is out of range, or the policy has another shape, actions
-            outside the action space, or rows that are not probabilities.
+        SettingError: a number is out of range, the environment cannot be planned in, or without
+            discount a value is infinite.
     """
-    check_gamma(gamma)
-    _check_tolerance(tolerance)
-    _check_world(world)
-    n_cells, n_actions = shape = world.next_state.shape
-    says = getattr(policy, "probabilities", None)
-    if isinstance(policy, np.ndarray) and policy.ndim == 1:
-        probs = np.eye(n_actions)[checked_actions(policy, n_cells, n_actions)]
-    elif isinstance(policy, np.ndarray):
-        probs = checked_probabilities(policy, shape)
-    elif callable(says):
-        probs = checked_probabilities(says(), shape)
-    else:
-        probs = as_table(cast(Policy, policy), world).probabilities()
-    values = np.zeros(shape[0])
-    _evaluate(
-        world.next_state,
-        world.rewards,
-        probs,
-        world.picture_cells,
-        float(gamma),
-        float(tolerance),
-        values,
+    gamma, tolerance = _check_gamma(gamma), check_tolerance(tolerance)
+    return _optimum(model_of(env), gamma, tolerance)
+
+
+def _sizes(model: Model) -> tuple[int, int]:
+    if isinstance(model, GridWorld):
+        return len(model.next_state), model.actions.n
+    return len(model.outcomes.next_state) // model.outcomes.n_actions, model.outcomes.n_actions
+
+
+def _probabilities(policy: object, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the probability of each action in each state under any kind of policy."""
+    n_states, n_actions = shape
+    says, acts = getattr(policy, "probabilities", None), getattr(policy, "act", None)
+    if isinstance(policy, np.ndarray) and policy.ndim != 1:
+        return checked_probabilities(policy, shape)
+    if callable(says):
+        return checked_probabilities(says(), shape)
+    if not isinstance(policy, np.ndarray) and not callable(acts):
+        raise SettingError(f"a policy has act(observations), which {shown(policy)} has not")
+    chosen = policy if isinstance(policy, np.ndarray) else acts(np.arange(n_states))  # type: ignore[misc]
+    return np.eye(n_actions)[checked_actions(chosen, n_states, n_actions)]
+
+
+def _evaluated(
+    model: Model, probs: NDArray[np.float64], gamma: float, tolerance: float
+) -> NDArray[np.float64]:
+    if isinstance(model, FiniteModel):
+        return values_of_policy(finite_mdp(model.outcomes), probs, gamma)
+    # Sweeps take 1 / (1 − γ) of them; beyond a few thousand, solving is quicker and surer
+    if gamma > 0.999:
+        mdp = finite_mdp(_picture_outcomes(model))
+        return _on_grid(model, values_of_policy(mdp, probs[model.picture_cells], gamma))
+    values = np.zeros(len(probs))
+    evaluate_in_grid(
+        model.next_state, model.rewards, probs, model.picture_cells, gamma, tolerance, values
     )
     return values
 
 
+def policy_values(
+    env: AnyEnv | GridWorld,
+    policy: HasProbabilities | Policy | NDArray[Any],
+    gamma: float = 0.95,
+    tolerance: float = 1e-9,
+) -> NDArray[np.float64]:
+    """Compute the value of every state under a policy, exactly and without a time limit.
+
+    Args:
+        env: a grid world, or an environment that has one, or one with ``P``.
+        policy: a policy with ``probabilities()``, such as a ``QTable``, or with ``act`` alone; an
+            array (n_states, n_actions) of probabilities; or an integer array (n_states,) of
+            actions.
+        gamma: discount in [0, 1]; with 1, the policy's episodes must end.
+        tolerance: largest error of any value, above 0, as far as float64 can hold such values.
+
+    Returns:
+        float64 (n_states,); prohibited cells hold 0.
+
+    Raises:
+        SettingError: a number is out of range, the environment cannot be planned in, the policy has
+            another shape, actions outside the action space, or rows that are not probabilities, or
+            without discount a value is infinite.
+    """
+    gamma, tolerance = _check_gamma(gamma), check_tolerance(tolerance)
+    model = model_of(env)
+    return _evaluated(model, _probabilities(policy, _sizes(model)), gamma, tolerance)
+
+
+def _mean_over_starts(model: Model, values: NDArray[np.float64]) -> float:
+    if isinstance(model, GridWorld):
+        return float(values[model.picture_cells].mean())
+    if model.starts is None:
+        raise SettingError(
+            "a mean over starting states needs the environment's initial_state_distrib, an array "
+            "of each state's probability, which it has not"
+        )
+    return float(model.starts @ values)
+
+
 def optimality(
-    world: GridWorld, policy: HasProbabilities | Policy | NDArray[Any], gamma: float = 0.95
+    env: AnyEnv | GridWorld,
+    policy: HasProbabilities | Policy | NDArray[Any],
+    gamma: float = 0.95,
 ) -> float:
     """Return how near a policy comes to the optimum: 0 for random actions, 1 for the optimum.
 
-    The mean discounted value over all cells of the picture, computed exactly and without truncation
-    (a time limit is not part of the problem), shifted and scaled.
+    The mean discounted value over the states that episodes start in (in a grid world all cells of
+    the picture), computed exactly and without truncation (a time limit is not part of the problem),
+    shifted and scaled.
 
     Args:
-        world: the grid world.
+        env: a grid world, or an environment that has one, or one with ``P`` and
+            ``initial_state_distrib``.
         policy: as in ``policy_values``.
-        gamma: discount in [0, 1).
+        gamma: discount in [0, 1]; with 1, the episodes of the policy and of random actions must
+            end.
 
     Raises:
-        SettingError: gamma is out of range, the policy has another shape, or random actions are
-            optimal in this world.
+        SettingError: as for ``policy_values``, or random actions are optimal in this environment.
     """
-    _check_world(world)
-    cells = world.picture_cells
-    shape = world.next_state.shape
-    best = state_values(world, gamma, 1e-9)[cells].mean()
-    chance = policy_values(world, np.full(shape, 1 / shape[1]), gamma)[cells].mean()
+    gamma = _check_gamma(gamma)
+    model = model_of(env)
+    shape = _sizes(model)
+    probs = _probabilities(policy, shape)
+    best = _mean_over_starts(model, _optimum(model, gamma, 1e-9))
+    random = np.full(shape, 1 / shape[1])
+    chance = _mean_over_starts(model, _evaluated(model, random, gamma, 1e-9))
     if best - chance < 1e-9:
         raise SettingError("random actions are optimal here: there is nothing to measure")
-    reached = policy_values(world, policy, gamma)[cells].mean()
-    return float((reached - chance) / (best - chance))
+    reached = _mean_over_starts(model, _evaluated(model, probs, gamma, 1e-9))
+    return (reached - chance) / (best - chance)
+
+
+def finite_horizon_values(
+    env: AnyEnv | GridWorld, lifetime: int | None = None
+) -> NDArray[np.float64]:
+    """Compute the largest expected return of an episode from each state: without discount, in time.
+
+    By backward induction over the steps that are left, which the best policy may depend on.
+
+    Args:
+        env: a grid world, or an environment that has one, or one with ``P``.
+        lifetime: number of steps, at least 1; by default that after which the environment
+            truncates: 20 for a grid world, 1000 for another without a limit.
+
+    Returns:
+        float64 (n_states,); prohibited cells hold 0.
+
+    Raises:
+        SettingError: the lifetime is out of range, or the environment cannot be planned in.
+    """
+    steps = lifetime_of(env) if lifetime is None else whole_number("lifetime", lifetime, least=1)
+    model = model_of(env)
+    if isinstance(model, GridWorld):
+        return horizon_in_grid(model, steps)
+    return horizon_values(finite_mdp(model.outcomes), steps)
+
+
+def optimal_return(env: AnyEnv | GridWorld, lifetime: int | None = None) -> float:
+    """Return the largest mean return of an episode that any policy can have.
+
+    The mean of ``finite_horizon_values`` over the states that episodes start in: what a mean return
+    that was measured in episodes is a share of.
+
+    Args:
+        env: a grid world, or an environment that has one, or one with ``P`` and
+            ``initial_state_distrib``.
+        lifetime: number of steps, as for ``finite_horizon_values``.
+
+    Raises:
+        SettingError: as for ``finite_horizon_values``.
+    """
+    return _mean_over_starts(model_of(env), finite_horizon_values(env, lifetime))
 
 
 @dataclass(frozen=True)
 class ExactPlanner:
-    """The optimum of a grid world, from its dynamics and rewards; episodes do not matter to it.
+    """The optimum, from the dynamics and rewards; episodes do not matter to it.
 
     Args:
-        gamma: discount in [0, 1).
+        gamma: discount in [0, 1]; with 1, episodes must end.
         tolerance: largest error of any state's value, above 0.
         ties: which of equally good actions to take, a ``"random"`` one or the ``"first"``.
     """
@@ -341,13 +264,13 @@ class ExactPlanner:
     ties: Ties = "random"
 
     def __post_init__(self) -> None:
-        check_gamma(self.gamma)
-        _check_tolerance(self.tolerance)
+        _check_gamma(self.gamma)
+        check_tolerance(self.tolerance)
         check_ties(self.ties)
 
     def learn(
         self,
-        env: gym.Env[Any, Any] | GridWorld,
+        env: AnyEnv | GridWorld,
         *,
         episodes: int = 0,
         seed: int = 0,
@@ -355,15 +278,55 @@ class ExactPlanner:
     ) -> QTable:
         """Plan. ``episodes`` is not used, but reported to ``progress`` as done.
 
+        Returns:
+            the action values, (rows, cols, n_actions), or (n_states, 1, n_actions) for an
+            environment with ``P``. Where single precision would make an action equal to a better
+            one, its value is the next lower number.
+
         Raises:
-            SettingError: the environment has no grid world.
+            SettingError: the environment cannot be planned in, or without discount a value is
+                infinite.
         """
-        world = world_of(env)
-        values = state_values(world, self.gamma, self.tolerance)
-        ahead = np.where(world.next_state >= 0, values[world.next_state], 0.0)
-        q = (world.rewards + self.gamma * ahead).astype(np.float32)
+        model = model_of(env)
+        values = self._action_values(model)
         if progress is not None:
             progress(episodes, episodes)
-        return QTable(
-            q.reshape(world.reward_field.shape), ties=self.ties, seed=seed, episodes=episodes
-        )
+        n_states, n_actions = values.shape
+        shape = (n_states, 1, n_actions)
+        if isinstance(model, GridWorld):
+            shape = (model.grid.rows, model.grid.cols, n_actions)
+        return QTable(values.reshape(shape), ties=self.ties, seed=seed, episodes=episodes)
+
+    def _action_values(self, model: Model) -> NDArray[np.float32]:
+        gamma = float(self.gamma)
+        if isinstance(model, GridWorld) and gamma < 1:
+            planned = plan(model, model.rewards, gamma, self.tolerance)
+            shared, rest = planned.action_values(model.next_state, model.rewards, gamma)
+        elif isinstance(model, GridWorld):
+            values = _optimum(model, gamma, self.tolerance)
+            ahead = np.where(model.next_state >= 0, values[model.next_state], 0.0)
+            shared, rest = np.zeros(len(values)), model.rewards.astype(np.float64) + ahead
+        else:
+            mdp = finite_mdp(model.outcomes)
+            ahead = mdp.transitions @ optimal_values(mdp, gamma)
+            rest = mdp.rewards + gamma * ahead.reshape(mdp.rewards.shape)
+            shared = np.zeros(len(rest))
+        return _in_single_precision(shared, rest, self.tolerance * (1 - min(gamma, 0.999999)))
+
+
+def _in_single_precision(
+    shared: NDArray[np.float64], rest: NDArray[np.float64], apart: float
+) -> NDArray[np.float32]:
+    """Round action values so that the best of a state stay the best.
+
+    Args:
+        shared: float64 (n_states,), one part of the values.
+        rest: float64 (n_states, n_actions), the other.
+        apart: actions whose values differ by no more are equally good.
+    """
+    rounded: NDArray[np.float32] = (shared[:, None] + rest).astype(np.float32)
+    best = rest.max(axis=1, keepdims=True)
+    top = rounded.max(axis=1, keepdims=True)
+    below = np.nextafter(top, np.float32(-np.inf), dtype=np.float32)
+    worse = (rest < best - apart) & (rounded == top)
+    return np.asarray(np.where(worse, below, rounded), np.float32)

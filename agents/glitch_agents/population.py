@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections import namedtuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.policy import QTable
-from glitch_agents.rollout import (
-    PolicyTables,
-    as_table,
-    check_agents,
-    choose_action,
-    policy_tables,
-)
-from glitch_gym.checks import shown, whole_number
+from glitch_agents.mdp import AnyEnv, world_of
+from glitch_agents.rollout import as_table, check_agents, policy_tables
+from glitch_agents.rollout_kernels import PolicyTables, choose_action
+from glitch_gym.checks import whole_number
 from glitch_gym.compilation import borrowing
 from glitch_gym.dynamics import EXIT, GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.grid import Grid
+from glitch_gym.policy import Policy
 from glitch_gym.randomness import below, derive_key, draw, stream
 
 __all__ = ["NEVER", "Population"]
@@ -53,15 +50,20 @@ Args:
 def _advance(
     tick: int,
     next_state: NDArray[np.int32],
-    policy: PolicyTables,
-    agents: Agents,
+    policy: tuple[Any, ...],
+    agents: tuple[Any, ...],
     starts: NDArray[np.int32],
     active: int,
     cells: NDArray[np.int32],
     actions: NDArray[np.int32],
 ) -> bool:
-    """Take the step of a tick; return false, with nothing changed, if a start is not a cell."""
-    born, states, lifetime, repeat = agents.born, agents.states, agents.lifetime, agents.repeat
+    """Take the step of a tick; return false, with nothing changed, if a start is not a cell.
+
+    It is called from Python at every tick, where Numba is much quicker to take plain tuples than
+    named ones: ``PolicyTables`` and ``Agents``.
+    """
+    tables = PolicyTables(*policy)
+    born, states, key, lifetime, repeat, respawn = agents
     n_states = np.uint32(next_state.shape[0])
     wrong = np.uint32(0)
     for place in range(starts.shape[0]):
@@ -73,9 +75,9 @@ def _advance(
         cells[agent] = -1
         actions[agent] = -1
         age = tick - born[agent]
-        if age < 0 or (age >= lifetime and not (agents.respawn or repeat)):
+        if age < 0 or (age >= lifetime and not (respawn or repeat)):
             continue
-        own = stream(agents.key, agent)
+        own = stream(key, agent)
         at = 4 * age
         if repeat or age % lifetime == 0:
             states[agent] = _NOWHERE
@@ -84,7 +86,7 @@ def _advance(
         state = int(states[agent])
         if state == _NOWHERE:
             continue
-        action = choose_action(policy, state, own, at)
+        action = choose_action(tables, state, own, at)
         actions[agent] = action
         if repeat:
             cells[agent] = state
@@ -140,12 +142,13 @@ class Population:
         states = np.full(agents, _NOWHERE, np.int32)
         key = derive_key(seed, layer, "rollout")
         self._agents = Agents(self.born, states, key, lifetime, bool(repeat), bool(respawn))
+        self._plain_agents = tuple(self._agents)
         self._grid: Grid | None = None
 
     def follow(
         self,
-        world: GridWorld,
-        policy: QTable,
+        env: AnyEnv | GridWorld,
+        policy: Policy,
         *,
         explore: float | None = None,
         bonus: NDArray[np.float32] | None = None,
@@ -153,8 +156,9 @@ class Population:
         """Follow a policy from the next tick on.
 
         Args:
-            world: the world to walk in; its grid must be that of the world before.
-            policy: the policy to follow; ``as_table`` converts any other kind.
+            env: the grid world to walk in, or an environment that has one; its grid must be that
+                of the world before.
+            policy: a ``QTable``, or any other policy, which ``as_table`` converts.
             explore: probability of a random action, in place of the policy's epsilon.
             bonus: float32 (n_actions,), added to the value of each action.
 
@@ -162,8 +166,7 @@ class Population:
             SettingError: the world has another grid, the policy does not fit it, or a number is out
                 of range.
         """
-        if not isinstance(world, GridWorld):
-            raise SettingError(f"a population walks in a GridWorld, not in {shown(world)}")
+        world = world_of(env)
         if self._grid is not None and self._grid != world.grid:
             raise SettingError("a population cannot continue in a world with another grid")
         table = as_table(policy, world)
@@ -173,7 +176,8 @@ class Population:
         self._next_state = world.next_state
         # A copy: best actions and ties are counted now, and must stay true of it
         values = table.values.copy() if bonus is None else table.values + bonus
-        self._policy = policy_tables(dataclasses.replace(table, values=values), explore)
+        tables = policy_tables(dataclasses.replace(table, values=values), explore)
+        self._plain_policy = tuple(tables)
 
     def advance(
         self, tick: int, starts: NDArray[np.int32], active: int | None = None
@@ -201,7 +205,14 @@ class Population:
         active = agents if active is None else whole_number("active", active)
         cells, actions = np.empty(agents, np.int32), np.empty(agents, np.int32)
         done = _advance(
-            tick, self._next_state, self._policy, self._agents, starts, active, cells, actions
+            tick,
+            self._next_state,
+            self._plain_policy,
+            self._plain_agents,
+            starts,
+            active,
+            cells,
+            actions,
         )
         if not done:
             raise SettingError(f"a start is outside the world's 0…{len(self._next_state) - 1}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_agents.mdp import AnyEnv, lifetime_of, world_of
 from glitch_agents.policy import QTable
+from glitch_agents.rollout_kernels import Births, PolicyTables, best_actions, place, take, walk
 from glitch_gym.checks import (
     checked_actions,
     checked_probabilities,
@@ -16,27 +20,24 @@ from glitch_gym.checks import (
     shown,
     whole_number,
 )
-from glitch_gym.compilation import borrowing, compiled, inlined
-from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
+from glitch_gym.dynamics import EXIT, GridWorld
 from glitch_gym.errors import SettingError
 from glitch_gym.policy import Policy
-from glitch_gym.randomness import below, derive_key, draw, pick, stream, unit
+from glitch_gym.randomness import derive_key
 from glitch_gym.trajectories import Trajectories
 
 __all__ = [
     "MOST_AGENTS",
     "MOST_STEPS",
-    "PolicyTables",
     "as_table",
-    "best_actions",
     "births",
     "check_agents",
     "check_steps",
-    "choose_action",
     "exploration",
     "no_birth_cell_error",
     "policy_tables",
     "rollout",
+    "rollout_chunks",
     "scripted",
 ]
 
@@ -81,44 +82,6 @@ def check_agents(agents: int) -> None:
         )
 
 
-PolicyTables = namedtuple(
-    "PolicyTables", ["values", "cumulative", "best", "ties", "epsilon", "first_ties"]
-)
-PolicyTables.__doc__ = """What compiled code knows of a policy.
-
-Args:
-    values: float32 (n_states, n_actions), the action values.
-    cumulative: float64 (n_states, n_actions), cumulative probabilities of the actions; (0, 0) for a
-        policy that is greedy apart from its exploration.
-    best: int32 (n_states,), the first of the best actions of each state.
-    ties: int32 (n_states,), number of the best actions of each state.
-    epsilon: probability of a random action.
-    first_ties: whether the first of equally good actions is taken, and not a random one.
-"""
-
-
-@compiled
-def best_actions(
-    values: NDArray[np.float32],
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Find the first of the best actions of each state, and how many are equally good."""
-    n_states, n_actions = values.shape
-    best = np.empty(n_states, np.int32)
-    ties = np.empty(n_states, np.int32)
-    for state in range(n_states):
-        top = 0
-        count = 1
-        for action in range(1, n_actions):
-            if values[state, action] > values[state, top]:
-                top = action
-                count = 1
-            elif values[state, action] == values[state, top]:
-                count += 1
-        best[state] = top
-        ties[state] = count
-    return best, ties
-
-
 def policy_tables(table: QTable, explore: float | None = None) -> PolicyTables:
     """Return the tables that compiled code follows.
 
@@ -135,62 +98,6 @@ def policy_tables(table: QTable, explore: float | None = None) -> PolicyTables:
     best, ties = best_actions(table.by_state)
     epsilon = exploration(table, explore)
     return PolicyTables(table.by_state, cumulative, best, ties, epsilon, table.ties == "first")
-
-
-@inlined
-def choose_action(policy: PolicyTables, state: int, own: np.uint64, at: int) -> int:
-    """Choose an agent's action.
-
-    Of the four draws of a step, ``at`` on, the first is for its birth; the others are for
-    exploration, the random action, and the choice among ties or by softmax.
-    """
-    action = int(policy.best[state])
-    if policy.epsilon > 0 and unit(draw(own, at + 1)) < policy.epsilon:
-        action = below(draw(own, at + 2), policy.values.shape[1])
-    elif policy.cumulative.shape[0] > 0:
-        action = pick(policy.cumulative, state, 0, policy.values.shape[1], draw(own, at + 3))
-    elif policy.ties[state] > 1 and not policy.first_ties:
-        skip = below(draw(own, at + 3), policy.ties[state])
-        top = policy.values[state, action]
-        while skip > 0:
-            action += 1
-            if policy.values[state, action] == top:
-                skip -= 1
-    return action
-
-
-@borrowing
-def _walk(
-    next_state: NDArray[np.int32],
-    policy: PolicyTables,
-    starts: NDArray[np.int32],
-    repeat: bool,
-    key: np.uint64,
-    cells: NDArray[np.int32],
-    actions: NDArray[np.int32],
-    lengths: NDArray[np.int32],
-) -> None:
-    """Walk every agent; cells and actions are (steps, agents), in the order of replay."""
-    n_steps, n_agents = cells.shape
-    for agent in range(n_agents):
-        own = stream(key, agent)
-        state = int(starts[below(draw(own, 0), starts.shape[0])])
-        for step in range(n_steps):
-            at = 4 * step
-            if repeat and step > 0:
-                state = int(starts[below(draw(own, at), starts.shape[0])])
-            action = choose_action(policy, state, own, at)
-            actions[step, agent] = action
-            lengths[agent] = step + 1
-            if repeat:
-                cells[step, agent] = state
-                continue
-            successor = int(next_state[state, action])
-            if successor == EXIT:
-                break
-            if successor != state:
-                cells[step, agent] = successor
-                state = successor
 
 
 def births(
@@ -275,16 +182,134 @@ def exploration(table: QTable, explore: float | None) -> float:
     return float(table.epsilon) if explore is None else real_number("explore", explore, 0.0, 1.0)
 
 
-def rollout(
-    world: GridWorld,
+@dataclass(frozen=True)
+class _Walks:
+    """A rollout that is ready to go, for any of its agents."""
+
+    world: GridWorld
+    policy: Policy
+    tables: PolicyTables | None  # of the policy; None to ask it at every step
+    epsilon: float
+    births: Births
+    agents: int
+    lifetime: int
+
+    def of(self, first: int, last: int) -> Trajectories:
+        """Walk the agents [first, last)."""
+        # Stored step by step, the order of replay; the public arrays are the transposed view
+        shape = (self.lifetime, last - first)
+        cells, actions = np.full(shape, -1, np.int32), np.full(shape, -1, np.int32)
+        lengths = np.zeros(last - first, np.int32)
+        born = self.births._replace(own=self.births.own[first:last], first=first)
+        if self.tables is not None:
+            next_state = self.world.next_state
+            walk(next_state, tuple(self.tables), tuple(born), cells, actions, lengths)
+        else:
+            self._ask(tuple(born), cells, actions, lengths)
+        return Trajectories(cells.T, actions.T, lengths)
+
+    def _ask(
+        self,
+        born: tuple[Any, ...],
+        cells: NDArray[np.int32],
+        actions: NDArray[np.int32],
+        lengths: NDArray[np.int32],
+    ) -> None:
+        next_state, n_actions = self.world.next_state, self.world.actions.n
+        states = np.empty(len(lengths), np.int32)
+        chosen = np.zeros(len(lengths), np.int64)
+        for step in range(self.lifetime):
+            if step == 0 or self.births.repeat:
+                place(born, step, states)
+            alive = np.flatnonzero(states != EXIT)
+            if alive.size == 0:
+                break
+            answer = self.policy.act(states[alive].astype(np.int64))
+            chosen[alive] = checked_actions(answer, len(alive), n_actions)
+            take(next_state, born, self.epsilon, chosen, step, states, cells, actions, lengths)
+
+
+def _starting_cells(world: GridWorld, given: object) -> NDArray[np.int32]:
+    """Return the cell that each agent starts in, (agents,).
+
+    Raises:
+        SettingError: the array holds something else than cells of the picture.
+    """
+    cells = np.asarray(given)
+    if cells.ndim != 1 or cells.dtype.kind not in "iu" or cells.size == 0:
+        raise SettingError(
+            f"starting cells are whole numbers (agents,), not {cells.dtype} {cells.shape}"
+        )
+    outside = ~np.isin(cells, world.picture_cells)
+    if outside.any():
+        raise SettingError(
+            f"the starting cell {cells[outside][0]} of agent {int(outside.argmax())} is not a cell "
+            f"of the picture"
+        )
+    return cells.astype(np.int32)
+
+
+class RolloutSettings(TypedDict, total=False):
+    """The settings that ``rollout_chunks`` passes on to ``rollout``."""
+
+    lifetime: int | None
+    repeat: bool
+    explore: float | None
+    born_above: float | None
+    born_below: float | None
+    ask_once: bool
+    seed: int
+    layer: int
+
+
+def _prepare(
+    env: AnyEnv | GridWorld,
     policy: Policy,
-    agents: int,
+    agents: int | NDArray[np.integer[Any]],
+    settings: RolloutSettings,
+) -> _Walks:
+    world = world_of(env)
+    lifetime = settings.get("lifetime")
+    lifetime = lifetime_of(env) if lifetime is None else whole_number("lifetime", lifetime, least=1)
+    repeat, explore = bool(settings.get("repeat", False)), settings.get("explore")
+    above, below_ = settings.get("born_above"), settings.get("born_below")
+    starts, own = world.picture_cells, np.empty(0, np.int32)
+    if isinstance(agents, np.ndarray | Sequence):
+        own = _starting_cells(world, agents)
+        agents = len(own)
+        if repeat or above is not None or below_ is not None:
+            raise SettingError(
+                "agents that start in cells of their own cannot be drawn afresh or by activation: "
+                "leave out repeat, born_above and born_below"
+            )
+    else:
+        agents = whole_number("agents", agents, least=1)
+        starts = births(world, world.activation, above, below_)
+        if starts.size == 0:
+            raise no_birth_cell_error(float(world.activation.min()), float(world.activation.max()))
+    key = derive_key(settings.get("seed", 0), settings.get("layer", 0), "rollout")
+    tables, epsilon = None, 0.0
+    if settings.get("ask_once", True):
+        tables = policy_tables(as_table(policy, world), explore)
+    elif not callable(getattr(policy, "act", None)):
+        raise SettingError(f"a policy has act(observations), which {shown(policy)} has not")
+    elif explore is not None:
+        epsilon = real_number("explore", explore, 0.0, 1.0)
+    born = Births(starts, own, repeat, key, 0)
+    return _Walks(world, policy, tables, epsilon, born, agents, lifetime)
+
+
+def rollout(
+    env: AnyEnv | GridWorld,
+    policy: Policy,
+    agents: int | NDArray[np.integer[Any]],
     *,
-    lifetime: int = LIFETIME,
+    lifetime: int | None = None,
     repeat: bool = False,
     explore: float | None = None,
     born_above: float | None = None,
     born_below: float | None = None,
+    ask_once: bool = True,
     seed: int = 0,
     layer: int = 0,
 ) -> Trajectories:
@@ -299,46 +324,81 @@ def rollout(
     of the others as they were.
 
     Args:
-        world: the world that they walk in.
+        env: the grid world that they walk in, or an environment that has one.
         policy: a ``QTable``, or any other policy, which ``as_table`` converts.
-        agents: number of agents, at least 1.
-        lifetime: largest number of steps that each agent takes.
+        agents: number of agents, at least 1; or the cell that each starts in, integers (agents,).
+        lifetime: largest number of steps that each agent takes; by default that after which the
+            environment truncates, 20 for a world.
         repeat: draw all agents afresh at every step.
         explore: probability of a random action, in place of the policy's epsilon.
         born_above: smallest activation at which agents are born.
         born_below: largest activation at which agents are born.
+        ask_once: ask a policy once, for all cells. With ``False`` its ``act`` is called at every
+            step with the cells of all agents that still walk, int64 (n,): for policies that draw
+            their actions but do not state probabilities, or that change as they are asked.
         seed: seed of placement, exploration and ties.
         layer: number of the layer, part of the key.
 
     Raises:
         SettingError: a number is out of range, the steps exceed ``MOST_STEPS``, no cell qualifies
-            for births, or the policy does not fit the world.
+            for births, a starting cell is not one of the picture, or the policy does not fit the
+            world.
     """
-    if not isinstance(world, GridWorld):
-        raise SettingError(f"a rollout needs a GridWorld, not {shown(world)}")
-    agents = whole_number("agents", agents, least=1)
-    lifetime = whole_number("lifetime", lifetime, least=1)
-    check_steps(agents, lifetime)
-    cells_of_birth = births(world, world.activation, born_above, born_below)
-    if cells_of_birth.size == 0:
-        raise no_birth_cell_error(float(world.activation.min()), float(world.activation.max()))
-    # Stored step by step, which is the order of replay; the public arrays are the transposed view
-    cells = np.full((lifetime, agents), -1, np.int32)
-    actions = np.full((lifetime, agents), -1, np.int32)
-    lengths = np.zeros(agents, np.int32)
-    key = derive_key(seed, layer, "rollout")
-    tables = policy_tables(as_table(policy, world), explore)
-    _walk(world.next_state, tables, cells_of_birth, bool(repeat), key, cells, actions, lengths)
-    return Trajectories(cells.T, actions.T, lengths)
+    settings: RolloutSettings = {
+        "lifetime": lifetime,
+        "repeat": repeat,
+        "explore": explore,
+        "born_above": born_above,
+        "born_below": born_below,
+        "ask_once": ask_once,
+        "seed": seed,
+        "layer": layer,
+    }
+    walks = _prepare(env, policy, agents, settings)
+    check_steps(walks.agents, walks.lifetime)
+    return walks.of(0, walks.agents)
+
+
+def rollout_chunks(
+    env: AnyEnv | GridWorld,
+    policy: Policy,
+    agents: int | NDArray[np.integer[Any]],
+    *,
+    chunk: int = 100_000,
+    **settings: Unpack[RolloutSettings],
+) -> Iterator[Trajectories]:
+    """Let agents follow a policy, so many at a time: for more than memory holds at once.
+
+    Put together, the chunks are what ``rollout`` returns for all agents, draw by draw. The
+    exception is a policy that is asked at every step and draws actions itself.
+
+    Args:
+        env: as for ``rollout``.
+        policy: as for ``rollout``.
+        agents: as for ``rollout``.
+        chunk: number of agents at a time, at least 1.
+        settings: the other arguments of ``rollout``.
+
+    Yields:
+        the trajectories of the first agents, of the next ones, and so on.
+
+    Raises:
+        SettingError: as for ``rollout``, at the call; a chunk's steps exceed ``MOST_STEPS``.
+    """
+    chunk = whole_number("chunk", chunk, least=1)
+    walks = _prepare(env, policy, agents, settings)
+    check_steps(min(chunk, walks.agents), walks.lifetime)
+    edges = [*range(0, walks.agents, chunk), walks.agents]
+    return (walks.of(first, last) for first, last in pairwise(edges))
 
 
 def scripted(
-    world: GridWorld, episodes: Sequence[tuple[tuple[int, int], Sequence[str]]]
+    env: AnyEnv | GridWorld, episodes: Sequence[tuple[tuple[int, int], Sequence[str]]]
 ) -> Trajectories:
     """Walk by hand: each agent starts on a cell and takes the actions that are named.
 
     Args:
-        world: the world that they walk in.
+        env: the grid world that they walk in, or an environment that has one.
         episodes: start (row, col) and actions of each agent, such as
             ``((3, 4), ["same_right"] * 12 + ["pixelate_down"])``.
 
@@ -346,6 +406,7 @@ def scripted(
         SettingError: a start lies outside the picture, an action is unknown, or an agent has
             actions left after leaving the picture.
     """
+    world = world_of(env)
     if not episodes:
         raise SettingError("no episodes: give at least one start with its actions")
     steps = max(1, *(len(names) for _, names in episodes))

@@ -41,7 +41,6 @@ class GlitchVecEnv(VecEnv):
             raise SettingError(
                 "Stable-Baselines3 resets in the same step; leave autoreset_mode out"
             )
-        settings.setdefault("max_episode_steps", 20)
         self.env = GlitchGridVectorEnv(num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **settings)
         self.render_mode = self.env.render_mode
         self._taken: NDArray[Any] = np.zeros(num_envs, np.int64)
@@ -113,7 +112,7 @@ class GlitchVecEnv(VecEnv):
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
         """Return the one picture that all agents paint."""
-        return [self.env.render()]
+        return [self.env.render_all()]
 
 
 @dataclass(frozen=True)

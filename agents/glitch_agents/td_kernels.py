@@ -40,7 +40,7 @@ ActionValues.__doc__ = """The action values that are learned.
 Args:
     q: float64 (n_states, n_actions), the values that are acted on.
     first: float64 (n_states, n_actions), double Q's first table; (1, n_actions) for the others.
-    second: float64, double Q's second table, of the same shape; ``q`` is their sum.
+    second: float64, double Q's second table, of the same shape; ``q`` is their mean.
 """
 
 
@@ -141,7 +141,7 @@ def _update_double(
     if next_state >= 0:
         target += gamma * judging[next_state, _greedy(learning, next_state, True, coin)]
     learning[state, action] += alpha * (target - learning[state, action])
-    values.q[state, action] = values.first[state, action] + values.second[state, action]
+    values.q[state, action] = 0.5 * (values.first[state, action] + values.second[state, action])
 
 
 @inlined

@@ -140,9 +140,9 @@ class TabularLearner:
         )
 
     def _action_values(self, start: NDArray[np.float32]) -> ActionValues:
-        # Double Q's table is the sum of two, each of which starts at half the values
-        half = start.astype(np.float64)[: None if self.algorithm == DOUBLE_Q else 1] / 2
-        return ActionValues(start.astype(np.float64), half, half.copy())
+        # Double Q's table is the mean of two, both of which start at the values; others have none
+        own = start.astype(np.float64)[: None if self.algorithm == DOUBLE_Q else 1]
+        return ActionValues(start.astype(np.float64), own, own.copy())
 
     def _traces(self, lifetime: int, n_values: int) -> Traces:
         # One for each state and action that an episode can have visited
@@ -261,7 +261,7 @@ class ExpectedSarsa(TabularLearner):
 class DoubleQLearning(TabularLearner):
     """Double Q-learning: one table picks the next action, the other estimates its value.
 
-    It acts on the sum of both, which is the table that it returns.
+    It acts on the mean of both, which is the table that it returns.
 
     Source: van Hasselt, *Double Q-learning*, NeurIPS 2010; Sutton and Barto, section 6.7.
     """

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from glitch_gym.activation.base import Activation, file_stamp
 from glitch_gym.activation.saliency import edges, spectral_residual
+from glitch_gym.checks import shown
 from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.memory import MEMORY, content_digest, content_key
 from glitch_gym.picture import check_frame, read_picture
@@ -134,7 +135,14 @@ def compute_activation(
     if isinstance(source, Activation):
         return source
     if not isinstance(source, str):
-        return Activation(np.asarray(source))
+        try:
+            return Activation(np.asarray(source))
+        except SettingError:
+            raise
+        except ValueError as error:  # Lists of unequal lengths
+            raise SettingError(
+                f"an activation map is a two-dimensional array, not {shown(source)}"
+            ) from error
     if weights is not None and source not in BACKBONES:
         raise SettingError(f"weights go with a network ({', '.join(BACKBONES)}), not {source!r}")
     if not is_activation_name(source):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glitch_gym.checks import shown
 from glitch_gym.errors import SettingError
 from glitch_gym.input import is_regular
 from glitch_gym.memory import content_digest
@@ -39,6 +40,8 @@ class Activation:
     digest: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
+        if not isinstance(self.map, np.ndarray) or self.map.dtype.kind not in "biuf":
+            raise SettingError(f"an activation map is an array of numbers, not {shown(self.map)}")
         if self.map.ndim != 2 or self.map.size == 0:
             raise SettingError(
                 f"an activation map is a two-dimensional array, not one of shape {self.map.shape}"

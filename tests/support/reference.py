@@ -103,7 +103,7 @@ def temporal_difference(
                 if there is not None:
                     target += gamma * judges[there, int(learns[there].argmax())]
                 learns[state, action] += alpha * (target - learns[state, action])
-                q[state, action] = halves[0][state, action] + halves[1][state, action]
+                q[state, action] = (halves[0][state, action] + halves[1][state, action]) / 2
             else:
                 value = 0.0
                 if there is not None:
