@@ -78,13 +78,15 @@ def _sine(angle: int) -> int:
     return _cosine(angle - 16)
 
 
-def _half_planes(x: Pixels, y: Pixels, sides: int, reach: int) -> Pixels:
-    """Return how many sides of a regular polygon each place is inside of."""
+def _inside_all_but(
+    x: Pixels, y: Pixels, sides: int, reach: int, outside: int
+) -> NDArray[np.bool_]:
+    """Return which places are outside of so many sides of a regular polygon, at most."""
     inside = np.zeros(x.shape, np.int32)
     for side in range(sides):
         angle = side * 64 // sides
         inside += x * _cosine(angle) + y * _sine(angle) <= reach * _UNIT
-    return inside
+    return np.asarray(inside >= sides - outside)
 
 
 def _square(x: Pixels, y: Pixels) -> Pixels:
@@ -109,20 +111,20 @@ def _diamond(x: Pixels, y: Pixels) -> NDArray[np.bool_]:
 
 
 def _triangle(x: Pixels, y: Pixels) -> NDArray[np.bool_]:
-    return _half_planes(x, y, 3, 560) == 3
+    return _inside_all_but(x, y, 3, 560, 0)
 
 
 def _hexagon(x: Pixels, y: Pixels) -> NDArray[np.bool_]:
-    return _half_planes(x, y, 6, 880) == 6
+    return _inside_all_but(x, y, 6, 880, 0)
 
 
 def _star(x: Pixels, y: Pixels) -> NDArray[np.bool_]:
     # A tip of the star lies outside exactly one of the five lines that bound it
-    return _half_planes(x, y, 5, 370) >= 4
+    return _inside_all_but(x, y, 5, 370, 1)
 
 
 def _six_pointed_star(x: Pixels, y: Pixels) -> NDArray[np.bool_]:
-    return _half_planes(x, y, 6, 540) >= 5
+    return _inside_all_but(x, y, 6, 540, 1)
 
 
 def _cross(x: Pixels, y: Pixels) -> NDArray[np.bool_]:
@@ -175,7 +177,7 @@ def _lattice(words: NDArray[np.int64], rows: Pixels, cols: Pixels, cells: int) -
     row, col, below, right = top >> 10, left >> 10, top & 1023, left & 1023
     here = values[row] * (1024 - below[:, None]) + values[row + 1] * below[:, None]
     here >>= 4
-    return (here[:, col] * (1024 - right) + here[:, col + 1] * right) >> 16
+    return np.asarray((here[:, col] * (1024 - right) + here[:, col + 1] * right) >> 16)
 
 
 def _background(
@@ -202,20 +204,20 @@ def _background(
         level = np.full((len(rows), len(cols)), 90, np.int32)
     clouds = _lattice(words, rows, cols, 3) + _lattice(words[::-1], rows, cols, 11) // 2
     level = np.clip(level + ((clouds - 190) >> (0 if kind == 4 else 2)), 0, 255)
-    return ends[0] + (((ends[1] - ends[0]) * level[:, :, None]) >> 8)
+    return np.asarray(ends[0] + (((ends[1] - ends[0]) * level[:, :, None]) >> 8))
 
 
 def _texture(kind: int, x: Pixels, y: Pixels, period: int) -> NDArray[np.bool_]:
     """Return where the subject's second colour shows."""
     if kind == 0:
-        return (x + 8 * _UNIT) % period < period // 2
+        return np.asarray((x + 8 * _UNIT) % period < period // 2)
     if kind == 1:
         square = (x + 8 * _UNIT) % period - period // 2, (y + 8 * _UNIT) % period - period // 2
-        return square[0] ** 2 + square[1] ** 2 < (period * 3 // 10) ** 2
+        return np.asarray(square[0] ** 2 + square[1] ** 2 < (period * 3 // 10) ** 2)
     if kind == 2:
-        return ((x + 8 * _UNIT) // period + (y + 8 * _UNIT) // period) % 2 == 0
+        return np.asarray(((x + 8 * _UNIT) // period + (y + 8 * _UNIT) // period) % 2 == 0)
     if kind == 3:
-        return _square(x, y) % (period * _UNIT) < period * _UNIT // 2
+        return np.asarray(_square(x, y) % (period * _UNIT) < period * _UNIT // 2)
     return np.zeros(x.shape, np.bool_)
 
 
@@ -281,7 +283,7 @@ def _within(place: int, side: int) -> int:
 def _offsets(first: int, last: int, centre: int, radius: int) -> Pixels:
     """Return how far oversampled pixels are from a centre, in 1/1024 of a radius."""
     places = np.arange(first * _OVERSAMPLING, last * _OVERSAMPLING, dtype=np.int32)
-    return (places - centre) * _UNIT // radius
+    return np.asarray((places - centre) * _UNIT // radius)
 
 
 def _pooled(values: NDArray[Any]) -> Pixels:
@@ -289,7 +291,7 @@ def _pooled(values: NDArray[Any]) -> Pixels:
     high, wide, channels = values.shape
     k = _OVERSAMPLING
     blocks = values.reshape(high // k, k, wide // k, k, channels)
-    return blocks.sum(axis=(1, 3), dtype=np.int32)
+    return np.asarray(blocks.sum(axis=(1, 3), dtype=np.int32))
 
 
 def _checked(index: int, split: str, seed: int, size: tuple[int, int]) -> tuple[int, int, int, int]:

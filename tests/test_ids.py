@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import math
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+
+from glitch_agents import optimal_return
+from glitch_gym.ids import ENVIRONMENTS
+
+EXTRA = {"GlitchPictures": {"pictures": 3}, "GlitchClip": {"frames": 3}}
+LARGE = [name for name in ENVIRONMENTS if "200x100" in name]
+SMALL = [name for name in ENVIRONMENTS if name not in LARGE and "Samples" not in name]
+
+
+def few(name):
+    """Return settings that make an environment of many pictures quick to build."""
+    return EXTRA.get(name.split("-")[0], {})
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_id_alone_makes_the_environment_scalar_and_vector(name):
+    env = gym.make(name, **few(name))
+    envs = gym.make_vec(name, 2, **few(name))
+    assert envs.single_observation_space == env.observation_space
+    seen, _ = env.reset(seed=0)
+    assert env.observation_space.contains(seen)
+    observed, _ = envs.reset(seed=0)
+    assert envs.observation_space.contains(observed)
+    envs.step(envs.action_space.sample())
+    steps, ended = 0, False
+    while not ended:
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        steps, ended = steps + 1, terminated or truncated
+    assert steps <= 20
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_a_spec_survives_json_with_all_that_the_id_stands_for(name):
+    spec = gym.spec(name)
+    again = EnvSpec.from_json(spec.to_json())
+    stored = {key: tuple(value) if isinstance(value, list) else value
+              for key, value in again.kwargs.items()}  # fmt: skip
+    assert stored == ENVIRONMENTS[name].settings
+    assert again.entry_point == spec.entry_point
+    assert again.reward_threshold == spec.reward_threshold
+    if name in SMALL:
+        assert gym.make(again, **few(name)).observation_space is not None
+
+
+@pytest.mark.parametrize("size", ["", "-40x20"])
+@pytest.mark.parametrize("objective", ["", "-Linger"])
+def test_the_threshold_is_the_optimum_of_the_return(objective, size):
+    name = f"GlitchGrid{objective}{size}-v0"
+    best = optimal_return(gym.make(name))
+    assert gym.spec(name).reward_threshold == math.floor(best * 1000) / 1000
+    assert gym.spec(f"GlitchGrid{objective}{size}-Coordinates-v0").reward_threshold < best
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_the_largest_grids_are_made_by_their_ids_too(name):
+    env = gym.make(name)
+    assert env.unwrapped.world.grid.rows == 200
+    env.reset(seed=0)
+    if "Masked" not in name:
+        best = optimal_return(env)
+        assert gym.spec(name).reward_threshold == math.floor(best * 1000) / 1000
+
+
+@pytest.mark.parametrize("side", [64, 84])
+def test_pixels_show_the_picture_with_the_agent_on_it(side):
+    env = gym.make(f"GlitchGrid-Pixels{side}-v0").unwrapped
+    seen, info = env.reset(seed=4)
+    assert seen.shape == (side, side, 3)
+    agent = (seen == (255, 0, 255)).all(axis=2)
+    rows, cols = np.nonzero(agent)
+    row, col = info["cell"]
+    assert (rows.min(), rows.max()) == (row * side // 20, (row + 1) * side // 20 - 1)
+    assert (cols.min(), cols.max()) == (col * side // 10, (col + 1) * side // 10 - 1)
+    # The balloon is narrower than the grid: what lies beside it is black
+    grid = env.world.grid
+    assert not seen[grid.picture_rows * side // 20 :].any()
+    assert seen[: grid.picture_rows * side // 20].std() > 10
+    everywhere = env.observe_cells(env.world.picture_cells.astype(np.int64))
+    alone = [env._observer.of_cell(int(cell)) for cell in env.world.picture_cells]
+    assert np.array_equal(everywhere, np.stack(alone))
