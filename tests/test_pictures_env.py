@@ -147,7 +147,7 @@ def test_the_active_cells_are_those_of_the_subject():
             [block.mean() for block in np.array_split(band, 15, axis=1)]
             for band in np.array_split(mask, 10, axis=0)
         ]
-        assert np.corrcoef(np.ravel(means), world.activation.ravel())[0, 1] > 0.9
+        assert np.corrcoef(np.ravel(means), world.activation.ravel())[0, 1] > 0.8
 
 
 def test_planners_and_learners_take_a_stack_as_any_world():
