@@ -98,6 +98,7 @@ def train(
     torch.manual_seed(seed)
     envs = gym.make_vec(env_id, num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **settings)
     space = envs.single_observation_space
+    assert isinstance(envs.single_action_space, gym.spaces.Discrete)
     agent = Agent(int(np.prod(space.shape)), int(envs.single_action_space.n))
     optimizer = torch.optim.Adam(agent.parameters(), lr=learning_rate, eps=1e-5)
     updates = max(1, steps // (num_envs * num_steps))
