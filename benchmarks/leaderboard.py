@@ -216,7 +216,7 @@ LEARNERS: dict[str, Callable[[Task, int, int], Any]] = {
     "model-based": tabular(ModelBased()),
     "PPO (SB3)": sb3("PPO", **_PPO),
     "DQN (SB3)": sb3("DQN", **_DQN),
-    "QR-DQN (sb3-contrib)": sb3("QRDQN", **_DQN),
+    "QR-DQN (sb3-contrib)": sb3("QRDQN", policy_kwargs={"n_quantiles": 25}, **_DQN),
     "MaskablePPO (sb3-contrib)": sb3("MaskablePPO", **_PPO),
     "PPO in one file": single_file,
 }
