@@ -158,7 +158,8 @@ def write_page(
         "The score is the *share of the optimum*: the mean return within 20 steps, over all "
         "starting cells, set between the uniformly random policy (0) and the finite-horizon "
         "optimum (1). Policies are followed greedily and evaluated exactly, by dynamic "
-        "programming over every state, so a score carries no sampling noise of its own; what varies is the training.",
+        "programming over every state, so a score carries no sampling noise of its own; "
+        "what varies is the training.",
         "",
         "## All tasks",
         "",
