@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -87,3 +89,13 @@ def test_pixels_show_the_picture_with_the_agent_on_it(side):
     everywhere = env.observe_cells(env.world.picture_cells.astype(np.int64))
     alone = [env._observer.of_cell(int(cell)) for cell in env.world.picture_cells]
     assert np.array_equal(everywhere, np.stack(alone))
+
+
+def test_the_hyper_parameters_for_rl_zoo3_are_of_ids_that_there_are():
+    folder = Path(__file__).parent.parent / "examples" / "rl_zoo3"
+    files = sorted(folder.glob("*.yml"))
+    assert len(files) == 2
+    for file in files:
+        named = re.findall(r"^(Glitch[\w-]+):", file.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(named) >= 10
+        assert set(named) <= set(ENVIRONMENTS)
