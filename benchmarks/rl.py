@@ -1,7 +1,8 @@
 """Measure the RL side against its peers, each pair in this process: ``python benchmarks/rl.py``.
 
     pip install envpool quantecon mdplib
-    python benchmarks/rl.py [vector] [scalar] [seeding] [q_learning] [planner] [optimality] [cores]
+    python benchmarks/rl.py [vector] [scalar] [seeding] [q_learning] [planner] [optimality]
+        [stepping] [cores]
 
 Without names all parts run. A ratio is the median over repeats of two measurements taken back to
 back, with its range: machines are noisy, and what slows one side slows the other.
@@ -402,6 +403,28 @@ def cores() -> None:
         print(f"| {name}, two seeds at once | {statistics.median(ratios):.2f} |", flush=True)
 
 
+def stepping() -> None:
+    """Compare learning by steps in a vector environment with learning by steps alone."""
+    print("\nLearning by steps, where a wrapper may change something\n")
+    print("| what | ratio | target |\n|---|---|---|")
+
+    def rate(env: Any, episodes: int) -> float:
+        told: list[dict[str, float]] = []
+        learner = QLearning(alpha=1.0, epsilon=1.0)
+        spent = seconds(
+            lambda: learner.learn(env, episodes=episodes, on_step=told.append, every=episodes)
+        )
+        return told[-1]["steps"] / spent
+
+    alone = gym.wrappers.TransformReward(gym.make("GlitchGrid-v0"), float)
+    for agents in (64, 1024):
+        plain = gym.make_vec("GlitchGrid-v0", num_envs=agents)
+        envs = gym.wrappers.vector.TransformReward(plain, lambda rewards: rewards)
+        rate(alone, 100), rate(envs, 10 * agents)
+        ratios = [rate(envs, 40 * agents) / rate(alone, 1000) for _ in range(9)]
+        show(f"{agents} agents ÷ one environment, steps/s", ratios, "> 1")
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "vector": vector,
     "scalar": scalar,
@@ -409,6 +432,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "q_learning": q_learning,
     "planner": planner,
     "optimality": optimality_table,
+    "stepping": stepping,
     "cores": cores,
 }
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from glitch_gym.picture import read_picture
 from glitch_render.cache import Cache
@@ -26,7 +25,7 @@ from glitch_render.stills import corrupt
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from support.browser import CHROMIUM, WITHOUT_SANDBOX, Page, studio
+from support.browser import CHROMIUM, WITHOUT_SANDBOX, Page, driver, studio
 
 TURNS = 5
 
@@ -52,7 +51,7 @@ def times(page: Page, label: str, places: list[int]) -> list[float]:
 
 def main() -> None:
     """Print a table."""
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name, driver() as playwright:
         folder = Path(name)
         frame = photograph(folder / "photograph.png")
         cache = Cache(folder / "own cache")

@@ -12,6 +12,7 @@ from glitch_gym.dynamics import GridWorld, grid_world, make_world
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import (
     ArrayFileError,
+    EngineError,
     GlitchError,
     GridError,
     Hint,
@@ -22,6 +23,7 @@ from glitch_gym.errors import (
     RecipeError,
     ScriptError,
     SettingError,
+    UnknownSettingError,
     WeightsError,
 )
 from glitch_gym.grid import Grid, fit_grid
@@ -48,6 +50,7 @@ __all__ = [
     "ActionSet",
     "Activation",
     "ArrayFileError",
+    "EngineError",
     "GlitchClipEnv",
     "GlitchClipVectorEnv",
     "GlitchError",
@@ -71,6 +74,7 @@ __all__ = [
     "ScriptError",
     "SettingError",
     "Trajectories",
+    "UnknownSettingError",
     "VectorRollout",
     "WeightsError",
     "WorldSettings",

@@ -4,6 +4,9 @@ Taking an action in a cell leads to the neighbour that its move points at. A pic
 entered, for the reward of entering it by that action; a prohibited cell is refused, at a price;
 off the grid the agent has left the picture, and the episode terminates. Precomputing both tables
 makes a step two look-ups for everyone who steps: the environment, the learners and the rollout.
+
+Where a world has slip, another move may take the place of an action's own before the look-ups. The
+draw is keyed by the episode and the step.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ __all__ = [
     "grid_world",
     "make_world",
     "recall_world",
+    "refuse_slip",
     "world_with_field",
 ]
 
@@ -56,6 +60,8 @@ class GridWorld:
         activation: activation of each picture cell, float32 (picture_rows, picture_cols) in [0, 1].
         next_state: int32 (n_cells, n_actions): the cell where an action leads, or ``EXIT``.
         rewards: float32 (n_cells, n_actions): the reward of an action, by the cell it starts from.
+        slip: probability that another move takes the place of an action's own, each of the others
+            being equally likely. The tables are those of the action that is carried out.
 
     Raises:
         SettingError: an array of the wrong shape or type, numbers that are not finite, or a next
@@ -70,6 +76,7 @@ class GridWorld:
     activation: NDArray[np.float32]
     next_state: NDArray[np.int32]
     rewards: NDArray[np.float32]
+    slip: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.grid, Grid) or not isinstance(self.actions, ActionSet):
@@ -86,6 +93,7 @@ class GridWorld:
             object.__setattr__(self, name, frozen)
         for name in ("exit_reward", "prohibited_reward"):
             real_number(name, getattr(self, name))
+        object.__setattr__(self, "slip", real_number("slip", self.slip, low=0.0, high=1.0))
         self._check_next_state()
 
     def _check_next_state(self) -> None:
@@ -107,7 +115,10 @@ class GridWorld:
     @cached_property
     def digest(self) -> str:
         """Digest of the whole world: equal digests mean equal worlds."""
-        return content_key(**{one.name: getattr(self, one.name) for one in fields(self)})
+        named = {one.name: getattr(self, one.name) for one in fields(self)}
+        if not self.slip:
+            del named["slip"]
+        return content_key(**named)
 
     @cached_property
     def picture_cells(self) -> NDArray[np.int32]:
@@ -137,6 +148,19 @@ class GridWorld:
         return masks
 
 
+def refuse_slip(world: GridWorld) -> None:
+    """Raise an error for a world with slip, in code that follows its tables alone.
+
+    Raises:
+        SettingError: the world has slip.
+    """
+    if world.slip:
+        raise SettingError(
+            f"this follows the grid world's tables, which leave out its slip of {world.slip:g}: "
+            f"step an environment of it instead, such as GlitchGridEnv.from_world(world, frame)"
+        )
+
+
 def _check_size(grid: Grid, actions: ActionSet) -> None:
     """Refuse a world whose tables would fill the memory."""
     if grid.n_cells * actions.n > _MOST_ENTRIES:
@@ -154,6 +178,7 @@ def grid_world(
     exit_reward: float = 1.0,
     prohibited_reward: float = -1.0,
     activation: NDArray[np.float32] | None = None,
+    slip: float = 0.0,
 ) -> GridWorld:
     """Build a world from a reward field.
 
@@ -165,6 +190,7 @@ def grid_world(
         prohibited_reward: reward for walking into a prohibited cell.
         activation: activation of the picture's cells, (picture_rows, picture_cols) in [0, 1]; by
             default ½ everywhere.
+        slip: probability that another move takes the place of an action's own.
 
     Raises:
         SettingError: an array of the wrong shape, or values that are not finite.
@@ -195,7 +221,7 @@ def grid_world(
     next_state.setflags(write=False)
     rewards.setflags(write=False)
     return GridWorld(
-        grid, actions, field, exit_reward, prohibited_reward, activation, next_state, rewards
+        grid, actions, field, exit_reward, prohibited_reward, activation, next_state, rewards, slip
     )
 
 
@@ -220,6 +246,7 @@ def world_with_field(
         exit_reward=settings.leaving_reward,
         prohibited_reward=settings.prohibited_reward,
         activation=activation_on_grid(activation, grid),
+        slip=settings.slip,
     )
 
 

@@ -23,7 +23,7 @@ from glitch_gym.grid import Fit, Orient
 from glitch_gym.limits import spec_with_limit
 from glitch_gym.observation import OBSERVATIONS, View, make_observer
 from glitch_gym.picture import check_frame, read_frame
-from glitch_gym.randomness import below_py, draw_py
+from glitch_gym.randomness import below_py, draw_py, slipped_py
 from glitch_gym.seeding import episode_key
 from glitch_gym.settings import Effects, WorldSettings
 
@@ -71,9 +71,11 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
     A uniformly random cell of the picture, or `reset(options={"cell": (row, col)})`.
 
     ## Transitions and Rewards
-    Deterministic. Into a picture cell: the agent enters it, receives `reward_field[cell, action]`,
-    and the action's effect is stamped on it. Into a prohibited cell: the agent stays and receives
+    Into a picture cell: the agent enters it, receives `reward_field[cell, action]`, and the
+    action's effect is stamped on it. Into a prohibited cell: the agent stays and receives
     `prohibited_reward`. Off the grid: it receives `exit_reward`, and the episode terminates.
+    All this is deterministic, unless there is `slip`: then the move is another one with that
+    probability, and everything else follows from the action carried out.
     The objective `"escape"` maps activation 0…1 to rewards −1…0 with an exit reward of 1,
     `"linger"` to 0…1 with 0; Gaussian noise per effect is added, and a median filter smooths.
 
@@ -107,6 +109,8 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         prohibited_reward: reward for walking into a prohibited cell.
         invert: whether to use 1 − activation.
         median: side of the median filter over the rewards, in cells, odd.
+        slip: probability that the move is another one, each of the others being equally likely.
+            The effect stays, and the reward is that of the action carried out.
         fit: `"pad"` (square cells, the rest prohibited) or `"stretch"`.
         orient: `"auto"` lays the grid's longer side along the picture's.
         moves: 4 or 8.
@@ -139,6 +143,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         prohibited_reward: float = -1.0,
         invert: bool = False,
         median: int = 3,
+        slip: float = 0.0,
         fit: Fit = "pad",
         orient: Orient = "fixed",
         moves: int = 4,
@@ -166,6 +171,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             prohibited_reward=prohibited_reward,
             invert=invert,
             median=median,
+            slip=slip,
         )
         computed = recall_activation(
             frame, activation, weights=None if weights is None else str(weights)
@@ -267,19 +273,41 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
     def P(self) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:  # noqa: N802
         """``P[state][action] = [(probability, next state, reward, terminated)]``, for planners.
 
-        Built on first use. An action that leaves the picture keeps the state's own index.
+        Built on first use. An action that leaves the picture keeps the state's own index. With
+        slip an action has an outcome for each move, its own first.
         """
         if self._transitions is None:
-            following = self.world.next_state.tolist()
-            rewards = self.world.rewards.tolist()
+            world = self.world
+            outcomes = [self._outcomes(action) for action in range(world.actions.n)]
+            rows = zip(world.next_state.tolist(), world.rewards.tolist(), strict=True)
             self._transitions = {
                 state: {
-                    action: [(1.0, state if there == EXIT else there, reward, there == EXIT)]
-                    for action, (there, reward) in enumerate(zip(row, gains, strict=True))
+                    action: [
+                        (share, state if there[one] == EXIT else there[one], gains[one],
+                         there[one] == EXIT)
+                        for share, one in outcomes[action]
+                    ]
+                    for action in range(world.actions.n)
                 }
-                for state, (row, gains) in enumerate(zip(following, rewards, strict=True))
-            }
+                for state, (there, gains) in enumerate(rows)
+            }  # fmt: skip
         return self._transitions
+
+    def _outcomes(self, action: int) -> list[tuple[float, int]]:
+        """Return the actions that may be carried out, with their probabilities, its own first."""
+        slip, n_moves = self.world.slip, self.world.actions.n_moves
+        if slip == 0:
+            return [(1.0, action)]
+        first = action - action % n_moves
+        others = [one for one in range(first, first + n_moves) if one != action]
+        return [(1 - slip, action), *((slip / len(others), one) for one in others)]
+
+    @property
+    def initial_state_distrib(self) -> NDArray[np.float64]:
+        """Probability of each state to be the first of an episode, float64 (n_states,)."""
+        shares = np.zeros(self.world.grid.n_cells)
+        shares[self.world.picture_cells] = 1 / len(self.world.picture_cells)
+        return shares
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return which actions avoid prohibited cells, bool (n_actions,), for sb3-contrib."""
@@ -371,6 +399,8 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             allowed = False
         if not allowed:
             raise SettingError(f"action {shown(action)} is outside Discrete({self._n_actions})")
+        if self.world.slip:
+            chosen = self._slipped(chosen)
         there = int(self.world.next_state[cell, chosen])
         reward = float(self.world.rewards[cell, chosen])
         self._steps += 1
@@ -381,6 +411,14 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         truncated = self.lifetime is not None and self._steps >= self.lifetime
         self._over = terminated or truncated
         return self._observe(), reward, terminated, truncated, self._info()
+
+    def _slipped(self, action: int) -> int:
+        """Return the action that the agent carries out in this step."""
+        assert self._key is not None
+        # Keyed as in the vector environment, whose episode numbers are those of the next one too
+        episode = draw_py(self._key, self._episode)
+        world = self.world
+        return slipped_py(action, world.actions.n_moves, world.slip, episode, self._steps)
 
     def _place(self) -> int:
         if self._cell is None:

@@ -11,6 +11,7 @@ The hierarchy:
     * SettingError: a setting or a name is invalid
 
       * ArrayFileError: a file of arrays cannot be read
+      * UnknownSettingError: a setting does not exist; a TypeError, too
 
     * RecipeError: a recipe is invalid
     * ScriptError: a script is invalid
@@ -32,6 +33,7 @@ from enum import Enum
 
 __all__ = [
     "ArrayFileError",
+    "EngineError",
     "GlitchError",
     "GridError",
     "Hint",
@@ -42,6 +44,7 @@ __all__ = [
     "RecipeError",
     "ScriptError",
     "SettingError",
+    "UnknownSettingError",
     "WeightsError",
     "is_interrupt",
     "legible",
@@ -103,6 +106,14 @@ class ArrayFileError(SettingError):
     """A file of arrays, such as an episode or a Q-table, is missing, damaged or of another kind."""
 
 
+class UnknownSettingError(SettingError, TypeError):
+    """A setting does not exist.
+
+    It is what Python raises for an unknown keyword argument, in Python's words: libraries such as
+    TorchRL offer an environment more settings than it may have, and withdraw what it refuses.
+    """
+
+
 class ScriptError(GlitchError):
     """A script is invalid."""
 
@@ -148,6 +159,10 @@ class MissingExtraError(GlitchError):
 
 class WeightsError(GlitchError):
     """A weights file is missing, unreadable, or made for another network."""
+
+
+class EngineError(GlitchError):
+    """The processes or machines that work was given to failed, not the work."""
 
 
 class OutputError(GlitchError):

@@ -24,6 +24,15 @@ class Grid:
     """rows × cols cells, of which the top-left picture_rows × picture_cols hold picture.
 
     The others are prohibited. Flat index of a cell = row · cols + col.
+
+    Args:
+        rows: number of rows, at least 1.
+        cols: number of columns, at least 1.
+        picture_rows: number of rows that hold picture, from the top, 1…rows.
+        picture_cols: number of columns that hold picture, from the left, 1…cols.
+
+    Raises:
+        GridError: a number is out of its range, or there are more cells than memory can hold.
     """
 
     rows: int

@@ -85,6 +85,7 @@ class GlitchPicturesEnv(GlitchGridEnv):
         invert: as in `GlitchGrid-v0`.
         median: as in `GlitchGrid-v0`.
         moves: 4 or 8.
+        slip: as in `GlitchGrid-v0`.
         observation: kind of observation, see above.
         patch_size: side of the `"patch"`, odd.
         pixel_size: side of the `"pixels"`.
@@ -112,6 +113,7 @@ class GlitchPicturesEnv(GlitchGridEnv):
         invert: bool = False,
         median: int = 3,
         moves: int = 4,
+        slip: float = 0.0,
         observation: Literal["cell", "coordinates", "masked", "patch", "pixels"] = "patch",
         patch_size: int = 5,
         pixel_size: int = 84,
@@ -124,6 +126,7 @@ class GlitchPicturesEnv(GlitchGridEnv):
             effects=effects,
             fit="stretch",
             moves=moves,
+            slip=slip,
             objective=objective,
             reward_range=reward_range,
             exit_reward=exit_reward,
@@ -268,6 +271,7 @@ class GlitchClipEnv(GlitchPicturesEnv):
         invert: as in `GlitchGrid-v0`.
         median: as in `GlitchGrid-v0`.
         moves: 4 or 8.
+        slip: as in `GlitchGrid-v0`.
         observation: kind of observation, see above.
         patch_size: side of the `"patch"`, odd.
         pixel_size: side of the `"pixels"`.
@@ -296,6 +300,7 @@ class GlitchClipEnv(GlitchPicturesEnv):
         invert: bool = False,
         median: int = 3,
         moves: int = 4,
+        slip: float = 0.0,
         observation: Literal["cell", "coordinates", "masked", "patch", "pixels"] = "patch",
         patch_size: int = 5,
         pixel_size: int = 84,
@@ -308,6 +313,7 @@ class GlitchClipEnv(GlitchPicturesEnv):
             effects=effects,
             fit="stretch",
             moves=moves,
+            slip=slip,
             objective=objective,
             reward_range=reward_range,
             exit_reward=exit_reward,

@@ -26,6 +26,8 @@ __all__ = [
     "draw_py",
     "generator",
     "pick",
+    "slipped",
+    "slipped_py",
     "stream",
     "unit",
 ]
@@ -37,6 +39,8 @@ _S30, _S27, _S31, _S11, _S32 = (np.uint64(n) for n in (30, 27, 31, 11, 32))
 _ONE = np.uint64(1)
 _UNIT = 2.0**-53
 _ALL = 2**64 - 1
+# Number of the stream of slips under an episode's key, whose first draws choose its actions
+_SLIPS = 2**40
 
 
 def _sequence(seed: int, path: tuple[int | str, ...]) -> np.random.SeedSequence:
@@ -129,6 +133,36 @@ def draw_py(key: int, counter: int) -> int:
     z = (z ^ (z >> 30)) * int(_MIX_1) & _ALL
     z = (z ^ (z >> 27)) * int(_MIX_2) & _ALL
     return z ^ (z >> 31)
+
+
+@inlined
+def slipped(action: int, n_moves: int, slip: float, episode: np.uint64, step: int) -> int:
+    """Return the action that an agent carries out, whose move may be another one.
+
+    Args:
+        action: action that the agent has chosen.
+        n_moves: number of moves, 4 or 8.
+        slip: probability that the move is another one, above 0.
+        episode: key of the agent's episode.
+        step: number of the step in its episode.
+    """
+    level = unit(draw(stream(episode, _SLIPS), step))
+    if level >= slip:
+        return action
+    move = action & (n_moves - 1)
+    # Below the slip the level is uniform again, and chooses among the other moves
+    other = min(int(level / slip * (n_moves - 1)), n_moves - 2)
+    return action - move + other + (1 if other >= move else 0)
+
+
+def slipped_py(action: int, n_moves: int, slip: float, episode: int, step: int) -> int:
+    """Return what ``slipped`` returns, in plain Python."""
+    level = (draw_py(draw_py(episode, _SLIPS), step) >> 11) * _UNIT
+    if level >= slip:
+        return action
+    effect, move = divmod(action, n_moves)
+    other = min(int(level / slip * (n_moves - 1)), n_moves - 2)
+    return effect * n_moves + other + (other >= move)
 
 
 def below_py(bits: int, n: int) -> int:

@@ -10,7 +10,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
 from glitch_gym.env import GlitchGridEnv
-from glitch_gym.errors import unknown_name_error
+from glitch_gym.errors import UnknownSettingError, unknown_name_error
 from glitch_gym.limits import shorter_limit
 
 __all__ = ["check_setting_names", "make_registered"]
@@ -20,12 +20,15 @@ def check_setting_names(given: Mapping[str, object]) -> None:
     """Raise an error for a setting that ``GlitchGridEnv`` does not have, with the closest name.
 
     Raises:
-        SettingError: an unknown name.
+        UnknownSettingError: an unknown name.
     """
     known = list(inspect.signature(GlitchGridEnv.__init__).parameters)[1:]
     for name in given:
         if name not in known:
-            raise unknown_name_error("setting", name, known)
+            hint = str(unknown_name_error("setting", name, known)).partition(": ")[2]
+            raise UnknownSettingError(
+                f"GlitchGridEnv got an unexpected keyword argument '{name}': {hint}"
+            )
 
 
 def make_registered(**settings: Any) -> GlitchGridEnv:

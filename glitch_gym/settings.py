@@ -156,6 +156,8 @@ class WorldSettings:
         prohibited_reward: reward for walking into a prohibited cell.
         invert: whether 1 − activation takes the activation's place.
         median: side of the median filter over the rewards, in cells, odd; 1 for no filter.
+        slip: probability that an action's move is replaced by another one, each as likely as the
+            rest; the effect stays.
 
     Raises:
         SettingError: a setting is out of its range.
@@ -172,6 +174,7 @@ class WorldSettings:
     prohibited_reward: float = -1.0
     invert: bool = False
     median: int = 3
+    slip: float = 0.0
 
     def __post_init__(self) -> None:
         median = whole_number("median", self.median, least=1, most=_LARGEST_MEDIAN)
@@ -187,6 +190,7 @@ class WorldSettings:
             "prohibited_reward": real_number("prohibited_reward", self.prohibited_reward),
             "invert": truth("invert", self.invert),
             "median": median,
+            "slip": real_number("slip", self.slip, low=0.0, high=1.0),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -229,7 +233,11 @@ class WorldSettings:
     @cached_property
     def digest(self) -> str:
         """Digest of all settings: equal digests mean equal settings."""
-        return content_key(**{one.name: getattr(self, one.name) for one in fields(self)})
+        named = {one.name: getattr(self, one.name) for one in fields(self)}
+        if not self.slip:
+            # So that the settings of every world without slip keep the digest they always had
+            del named["slip"]
+        return content_key(**named)
 
     def grid_over(self, height: int, width: int) -> Grid:
         """Lay the grid over a picture.

@@ -22,7 +22,7 @@ def stack_worlds(worlds: Sequence[GridWorld], *, moving: bool = False) -> GridWo
     """Lay worlds one below the other; an agent stays in the world that it starts in.
 
     Args:
-        worlds: worlds with equal grids, all of whose cells hold picture, and equal actions.
+        worlds: worlds with equal grids, all of whose cells hold picture, equal actions and slip.
         moving: whether the worlds are moments instead of places: every step leads into the next
             world, and from the last into the first.
 
@@ -31,8 +31,8 @@ def stack_worlds(worlds: Sequence[GridWorld], *, moving: bool = False) -> GridWo
         plus k · rows · cols.
 
     Raises:
-        SettingError: no worlds, worlds that differ in their grids or actions, prohibited cells, or
-            more rewards than ``MOST_REWARDS``.
+        SettingError: no worlds, worlds that differ in their grids, actions or slip, prohibited
+            cells, or more rewards than ``MOST_REWARDS``.
     """
     if not worlds:
         raise SettingError("no worlds to stack: there must be at least one")
@@ -41,8 +41,9 @@ def stack_worlds(worlds: Sequence[GridWorld], *, moving: bool = False) -> GridWo
     if (grid.picture_rows, grid.picture_cols) != (grid.rows, grid.cols):
         raise SettingError("only grids without prohibited cells can be stacked: use fit='stretch'")
     for world in worlds:
-        if world.grid != grid or world.actions != first.actions:
-            raise SettingError("worlds that are stacked must have the same grid and actions")
+        same = (world.grid, world.actions, world.slip) == (grid, first.actions, first.slip)
+        if not same:
+            raise SettingError("worlds that are stacked must have the same grid, actions and slip")
     check_rewards(n * grid.n_cells * first.actions.n)
     offsets = np.arange(n, dtype=np.int32) * np.int32(grid.n_cells)
     order = list(worlds)
@@ -61,4 +62,5 @@ def stack_worlds(worlds: Sequence[GridWorld], *, moving: bool = False) -> GridWo
         np.concatenate([world.activation for world in worlds]),
         next_state.reshape(-1, first.actions.n).astype(np.int32),
         np.concatenate([world.rewards for world in order]),
+        first.slip,
     )

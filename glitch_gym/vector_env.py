@@ -38,6 +38,7 @@ from glitch_gym.vector_kernels import (
     WorldTables,
     begin_episodes,
     roll_out,
+    slip_actions,
     step_agents,
 )
 from glitch_gym.vector_rollout import VectorRollout, choice_of
@@ -266,12 +267,13 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
         terminated = np.empty(n, np.bool_)
         truncated = np.empty(n, np.bool_)
         final = np.empty(n, np.int64)
-        stamped = None if self.render_mode is None else self._stamped(given)
+        taken = given if self.world.slip == 0 else self._slipped(given)
+        stamped = None if self.render_mode is None else self._stamped(taken)
         ended = step_agents(
             self.world.successors,
             self.world.rewards,
             self.world.picture_cells,
-            given,
+            taken,
             self._limit,
             self._mode,
             self._cells,
@@ -291,7 +293,7 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
                 f"Discrete({self.world.actions.n})"
             )
         if stamped is not None:
-            self._walks.append((stamped, given))
+            self._walks.append((stamped, taken))
         infos: dict[str, Any] = {}
         if self._masks:
             infos = self._place_infos(np.ones(n, np.bool_), self._cells)
@@ -313,6 +315,20 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             # The largest would wrap to negative numbers, and be reported as such
             given = np.minimum(given, np.uint64(np.iinfo(np.int64).max))
         return np.ascontiguousarray(given, np.int64)
+
+    def _slipped(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the actions that the agents carry out, given those that they have chosen."""
+        taken = np.empty_like(actions)
+        slip_actions(
+            actions,
+            self.world.actions.n_moves,
+            self.world.slip,
+            self._steps,
+            self._keys,
+            self._episodes,
+            taken,
+        )
+        return taken
 
     def _stamped(self, actions: NDArray[np.int64]) -> NDArray[np.int64]:
         known = np.clip(actions, 0, self.world.actions.n - 1)
@@ -383,7 +399,9 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
             np.empty((steps, n), np.bool_),
         )
 
-        world = WorldTables(self.world.successors, self.world.rewards, self.world.picture_cells)
+        world = WorldTables(
+            self.world.successors, self.world.rewards, self.world.picture_cells, self.world.slip
+        )
         agents = Agents(self._cells, self._steps, self._done, self._keys, self._episodes)
 
         def walk(first: int, last: int) -> None:

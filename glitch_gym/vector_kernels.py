@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glitch_gym.compilation import borrowing, compiled, inlined
 from glitch_gym.dynamics import EXIT
-from glitch_gym.randomness import below, draw, pick, stream
+from glitch_gym.randomness import below, draw, pick, slipped, stream
 
 __all__ = [
     "DISABLED",
@@ -21,6 +21,7 @@ __all__ = [
     "WorldTables",
     "begin_episodes",
     "roll_out",
+    "slip_actions",
     "step_agents",
 ]
 
@@ -28,7 +29,7 @@ __all__ = [
 NEXT_STEP, SAME_STEP, DISABLED = 0, 1, 2
 
 
-WorldTables = namedtuple("WorldTables", ["successors", "rewards", "starts"])
+WorldTables = namedtuple("WorldTables", ["successors", "rewards", "starts", "slip"])
 
 
 WorldTables.__doc__ = """What compiled code knows of a world.
@@ -37,6 +38,7 @@ Args:
     successors: int32 (n_cells, n_moves), the cell that each move leads to, or ``EXIT``.
     rewards: float32 (n_cells, n_actions).
     starts: int32 (n_starts,), cells that episodes start in.
+    slip: float, probability that another move takes the place of an action's own.
 """
 
 
@@ -87,6 +89,33 @@ def begin_episodes(
         if chosen[i]:
             cells[i] = _start(starts, keys[i], episodes[i])
             episodes[i] += 1
+
+
+@borrowing
+def slip_actions(
+    actions: NDArray[np.int64],
+    n_moves: int,
+    slip: float,
+    steps: NDArray[np.int32],
+    keys: NDArray[np.uint64],
+    episodes: NDArray[np.int64],
+    taken: NDArray[np.int64],
+) -> None:
+    """Write the action that each agent carries out into ``taken``; invalid ones stay as they are.
+
+    Args:
+        actions: int64 (num_envs,), the actions that the agents have chosen.
+        n_moves: number of moves.
+        slip: probability that another move takes the place of an action's own, above 0.
+        steps: int32 (num_envs,), steps of each agent's present episode.
+        keys: uint64 (num_envs,), key of its draws.
+        episodes: int64 (num_envs,), number of its next episode.
+        taken: int64 (num_envs,), written.
+    """
+    for i in range(actions.shape[0]):
+        taken[i] = actions[i]
+        if actions[i] >= 0:
+            taken[i] = slipped(actions[i], n_moves, slip, stream(keys[i], episodes[i]), steps[i])
 
 
 @compiled
@@ -172,7 +201,7 @@ def roll_out(
     record: Record,
 ) -> None:
     """Walk the agents [first, last); the arrays of the record are (steps, agents)."""
-    successors, rewards, starts = world
+    successors, rewards, starts, slip = world
     cells, steps, keys, episodes = agents.cells, agents.steps, agents.keys, agents.episodes
     n_actions = rewards.shape[1]
     n_steps = record.actions.shape[0]
@@ -189,11 +218,14 @@ def roll_out(
                     action = below(bits, n_actions)
                 else:
                     action = pick(choice.cumulative, cell, 0, n_actions, bits)
+            record.actions[t, i] = action
+            if slip > 0.0:
+                episode = stream(keys[i], episodes[i])
+                action = slipped(action, successors.shape[1], slip, episode, steps[i])
             successor = successors[cell, action & (successors.shape[1] - 1)]
             lived = steps[i] + 1
             leaves = successor == EXIT
             late = lived >= lifetime
-            record.actions[t, i] = action
             record.rewards[t, i] = rewards[cell, action]
             record.terminations[t, i] = leaves
             record.truncations[t, i] = late

@@ -15,8 +15,7 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from playwright.sync_api import sync_playwright  # noqa: E402
-from support.browser import CHROMIUM, WITHOUT_SANDBOX, Page, studio  # noqa: E402
+from support.browser import CHROMIUM, WITHOUT_SANDBOX, Page, driver, studio  # noqa: E402
 from support.clips import film  # noqa: E402
 
 from glitch_gym.samples import sample_path  # noqa: E402
@@ -38,7 +37,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         studio(Path(folder)) as running,
-        sync_playwright() as playwright,
+        driver() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=WITHOUT_SANDBOX)
 

@@ -94,16 +94,11 @@ _LONGEST = 240
 @pytest.fixture(scope="module")
 def playwright():
     """The driver of a real browser."""
-    from support.browser import require_chromium
+    from support.browser import driver, require_chromium
 
     require_chromium()
-    from playwright.sync_api import sync_playwright
-
-    with pytest.MonkeyPatch.context() as patch:
-        # The driver's Node can spin in io_uring for minutes, and every browser with it
-        patch.setenv("UV_USE_IO_URING", "0")
-        with sync_playwright() as driver:
-            yield driver
+    with driver() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,7 @@ SETTINGS: dict[str, list[Any]] = {
     "prohibited_reward": [None, *NO_NUMBERS],
     "invert": [None, "yes", 2, 0.5, NAN, [], object(), np.array([1, 2])],
     "median": [None, *NO_COUNTS, 2, 1001],
+    "slip": [None, *NO_NUMBERS, -0.1, 1.1],
     "fit": [*NO_NAMES, ["pad"]],
     "orient": [*NO_NAMES, ["auto"]],
     "moves": [None, *NO_COUNTS, 5, 6, "4", [4]],
@@ -140,7 +141,12 @@ def test_no_setting_of_the_vector_env_is_accepted_wrongly(name):
         if (name, value) not in (("max_episode_steps", None), ("env", None)):
             given = {"num_envs": 2} | {name: value}
             assert is_refused(lambda given=given: GlitchGridVectorEnv(**given)), value
-    assert is_refused(lambda: gym.make("GlitchGrid-v0", grids=(3, 3)))
+    # Libraries that offer settings, such as TorchRL its frameskip, go by these words of Python's
+    with pytest.raises(TypeError, match="got an unexpected keyword argument 'frameskip'") as caught:
+        gym.make("GlitchGrid-v0", frameskip=1)
+    assert isinstance(caught.value, GlitchError)
+    with pytest.raises(GlitchError, match="did you mean 'grid'"):
+        gym.make("GlitchGrid-v0", grids=(3, 3))
     assert is_refused(lambda: gym.make("GlitchGrid-v0", max_episode_steps=0))
 
 

@@ -150,6 +150,7 @@ def test_a_damaged_entry_is_said_and_made_again(folder, monkeypatch):
     assert Path("again.mp4").read_bytes() == Path("out.mp4").read_bytes()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_output_and_resume_goes_on(folder, heeds_ctrl_c):
     make_clip(folder / "long.mp4", scene(600, 640, 360))
     arguments = [

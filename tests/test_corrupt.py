@@ -76,6 +76,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_another(medium):
     assert changed(first, other) > 0.01
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_threads_or_processes(medium, tmp_path):
     Image.fromarray(medium).save(tmp_path / "in.png")
     outputs = []

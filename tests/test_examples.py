@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +37,7 @@ def test_learners_are_compared_in_a_plot(tmp_path):
     assert read_picture(tmp_path / "learning.png").frame.std() > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps", "words"),
     [
@@ -57,7 +60,28 @@ def test_a_trained_model_drives_the_filter(tmp_path):
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="RLlib is large: pip install 'ray[rllib]'"
+    importlib.util.find_spec("tensorboard") is None, reason="pip install tensorboard"
+)
+def test_the_curves_of_a_learner_are_written_for_tensorboard(tmp_path):
+    run("tensorboard_curves.py", tmp_path, "--episodes", "2000", "--folder", str(tmp_path))
+    (written,) = tmp_path.glob("events.*")
+    for name in (b"optimality", b"greedy_return", b"share of the best return"):
+        assert written.read_bytes().count(name) == 100
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trackio") is None, reason="pip install trackio")
+def test_the_curves_of_a_learner_are_tracked_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
+    run("trackio_curves.py", tmp_path, "--episodes", "2000")
+    with contextlib.closing(sqlite3.connect(tmp_path / "glitch-gym.db")) as tracked:
+        rows = tracked.execute("SELECT step, metrics FROM metrics ORDER BY step").fetchall()
+    assert [step for step, _ in rows] == list(range(20, 2001, 20))
+    assert "optimality" in str(rows[-1][1])
+
+
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("ray", "tree")),
+    reason="RLlib is large: pip install 'ray[rllib]'",
 )
 def test_rllib_takes_the_env_by_its_name(tmp_path):
     assert "iteration 1: mean return" in run("rllib_ppo.py", tmp_path, "--iterations", "1")

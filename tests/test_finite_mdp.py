@@ -6,6 +6,7 @@ import decimal
 import itertools
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -138,6 +139,16 @@ def test_the_default_task_has_a_best_return_that_no_policy_passes_and_a_plan_com
         states = np.where(after >= 0, after, 0)
     reached = total[model.picture_cells].mean()
     assert best - 0.01 < reached <= best + 1e-6
+
+
+def test_the_best_returns_that_the_docs_name_are_those_of_the_default_task():
+    text = (Path(__file__).parent.parent / "docs" / "learners.md").read_text(encoding="utf-8")
+    escape, linger = (
+        optimal_return(gym.make("GlitchGrid-v0", objective=objective))
+        for objective in ("escape", "linger")
+    )
+    assert f"is −{-escape:.4f}, and" in text
+    assert f"\n{linger:.4f}, in 20 steps" in text
 
 
 def test_episodes_that_never_end_have_no_value_without_discount():

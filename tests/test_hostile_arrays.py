@@ -8,6 +8,7 @@ with Numba's bounds checks on, where an index outside its array is an error and 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import json
 import os
@@ -290,6 +291,22 @@ def stepped(actions) -> Call:
     return lambda: vector().step(actions)
 
 
+def slippery() -> GlitchGridVectorEnv:
+    env = GlitchGridVectorEnv(
+        3, 5, env=GlitchGridEnv.from_world(dataclasses.replace(world(), slip=0.5), FRAME)
+    )
+    env.reset(seed=0)
+    return env
+
+
+SLIPPERY_STEPS: dict[str, Call] = {
+    "a slip above 1": lambda: dataclasses.replace(world(), slip=1.5),
+    "a slip that is no number": lambda: dataclasses.replace(world(), slip=NAN),
+    "the action −1 with slip": lambda: slippery().step(np.array([0, -1, 0])),
+    "the least number with slip": lambda: slippery().step(np.array([0, 0, -(2**63)])),
+    "an action too many with slip": lambda: slippery().step(np.array([0, 0, ACTIONS.n])),
+    "2⁶³ − 1 with slip": lambda: slippery().step(np.array([0, 0, 2**63 - 1])),
+}
 STEPS: dict[str, Call] = {
     **WORLDS,
     "the action −1": stepped(np.array([0, -1, 0])),
@@ -650,11 +667,60 @@ STEPPING = Entry(
            seas(lambda env: QLambda().learn(env, episodes=2)).items()},
     },
 )  # fmt: skip
+
+
+class Fleet(gym.vector.VectorEnv):
+    """A vector environment whose steps bring whatever they are told to bring."""
+
+    num_envs = 2
+    single_observation_space = spaces.Discrete(4)
+    single_action_space = spaces.Discrete(2)
+
+    def __init__(self, seen=(0, 1), rewards=(0.0, 0.0), over=(False, True), final=(1, 2)) -> None:
+        self.metadata = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
+        self.bring = [np.asarray(seen), np.asarray(rewards), np.asarray(over)]
+        self.final = final
+
+    def reset(self, *, seed=None, options=None):
+        return np.array([3, 0]), {}
+
+    def step(self, actions):
+        seen, rewards, over = self.bring
+        return seen, rewards, np.zeros(2, bool), over, {"final_obs": self.final}
+
+
+def fleet(learner=QLambda, **bring) -> Call:
+    return lambda: learner().learn(Fleet(**bring), episodes=5)
+
+
+FLEET = Entry(
+    lambda: [fleet(one)() for one in (QLearning, *TEXTBOOK)],
+    {
+        "a state below": fleet(seen=(0, -1)),
+        "a state above": fleet(seen=(0, 4)),
+        "a state that wraps round": fleet(seen=(0, 2**32)),
+        "half a state": fleet(seen=(0.5, 1.0)),
+        "states of more agents": fleet(seen=(0, 1, 2)),
+        "states in two columns": fleet(seen=((0, 1), (0, 1))),
+        "states that are objects": fleet(seen=np.array([0, None])),
+        "a last state above": fleet(final=(0, 4)),
+        "a last state that is no number": fleet(final=(0, None)),
+        "fewer last states": fleet(final=(0,)),
+        "a reward that is no number": fleet(rewards=(NAN, 0.0)),
+        "a reward without end": fleet(rewards=(INF, 0.0)),
+        "rewards of fewer agents": fleet(rewards=(0.0,)),
+        "ends of more agents": fleet(over=(True, True, True)),
+        "ends that are numbers": fleet(over=(0, 1)),
+    },
+)
 ENTRIES: dict[str, Entry] = {
     "glitch_gym.seeding.first_draws": Entry(
         lambda: [vector().reset(seed=seed) for seed in (0, 2**64 - 1, [None, 2**70, 5])], RESETS
     ),
     "glitch_gym.vector_kernels.begin_episodes": Entry(lambda: vector().reset(seed=3), RESETS),
+    "glitch_gym.vector_kernels.slip_actions": Entry(
+        lambda: slippery().step(np.array([0, 3, 7])), SLIPPERY_STEPS
+    ),
     "glitch_gym.vector_kernels.step_agents": Entry(
         lambda: [vector().step(np.array([0, 3, 7], kind)) for kind in (np.int64, np.uint64, "i1")],
         STEPS,
@@ -696,6 +762,8 @@ ENTRIES: dict[str, Entry] = {
     ),
     "glitch_agents.td_kernels.choose_action": STEPPING,
     "glitch_agents.td_kernels.learn_step": STEPPING,
+    "glitch_agents.td_kernels.begin_episodes": FLEET,
+    "glitch_agents.td_kernels.learn_tick": FLEET,
     "glitch_agents.grid_planning._best_per_move": PLANNING,
     "glitch_agents.grid_planning._sweep": PLANNING,
     "glitch_agents.grid_planning._follow_moves": PLANNING,

@@ -24,7 +24,7 @@ from glitch_gym import (
 
 KINDS = ["cell", "coordinates", "masked", "patch", "pixels"]
 SMALL = {"pictures": 5, "grid": (6, 9)}
-SHORT = {"frames": 5, "grid": (6, 9)}
+SHORT = {"frames": 5, "grid": (6, 9), "slip": 0.25}
 
 
 def clip_of(frames=6, size=(24, 36)):
@@ -99,7 +99,7 @@ def test_every_step_is_that_of_the_picture_alone(seed, actions):
 
 
 def test_each_step_in_a_clip_leads_into_the_next_frame():
-    env = GlitchClipEnv(**SHORT, observation="cell")
+    env = GlitchClipEnv(frames=5, grid=(6, 9), observation="cell")
     _, info = env.reset(seed=1, options={"picture": 3, "cell": (2, 4)})
     frames, rewards = [info["picture"]], []
     for _ in range(3):

@@ -9,6 +9,7 @@ import ast
 import importlib
 import inspect
 import re
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_every_public_class_and_function_has_a_docstring_of_its_own(package):
             assert text.strip(), f"{package.__name__}.{name}"
             # A dataclass without a docstring is given its signature as one
             assert not text.startswith(f"{name}("), f"{package.__name__}.{name}"
+
+
+def test_every_argument_of_a_public_class_of_the_world_is_explained():
+    for name in glitch_gym.__all__:
+        found = getattr(glitch_gym, name)
+        if inspect.isclass(found) and not issubclass(found, Exception | Enum):
+            for argument in inspect.signature(found).parameters:
+                if argument not in ("args", "kwargs"):
+                    assert f"    {argument}: " in (found.__doc__ or ""), f"{name}({argument}=)"
 
 
 def test_all_errors_are_public_since_users_catch_them():

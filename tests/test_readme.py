@@ -24,6 +24,7 @@ README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 VIDEO = (ROOT / "docs" / "video.md").read_text()
 GALLERY = (ROOT / "docs" / "gallery.md").read_text()
+LEARNERS = (ROOT / "docs" / "learners.md").read_text()
 SCRIPTS = (ROOT / "docs" / "scripts.md").read_text()
 EFFECTS = (ROOT / "docs" / "effects.md").read_text()
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
@@ -34,7 +35,7 @@ def snippets(text, language):
 
 
 @pytest.mark.parametrize(
-    "code", [one for page in (README, VIDEO, SCRIPTS) for one in snippets(page, "python")]
+    "code", [one for page in (README, VIDEO, SCRIPTS, LEARNERS) for one in snippets(page, "python")]
 )
 def test_every_python_snippet_runs(code, tmp_path):
     result = subprocess.run(

@@ -30,6 +30,7 @@ OTHERS = {
     "prohibited_reward": -2.0,
     "invert": True,
     "median": 1,
+    "slip": 0.1,
 }
 
 

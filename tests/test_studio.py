@@ -111,6 +111,7 @@ def test_a_picture_is_dropped_a_preset_chosen_a_layer_edited_and_the_result_expo
     assert exported.read_bytes() == (tmp_path / "same.png").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("label", "suffix"), [("JPEG picture", ".jpg"), ("WebP picture", ".webp")])
 def test_other_pictures_are_the_command_lines_to_the_byte(tab, photo, tmp_path, label, suffix):
     tab.open(photo)
@@ -363,6 +364,7 @@ def test_a_recipe_without_a_recipe_in_it_is_refused(tab, photo, tmp_path):
     assert "layers.1.grid is missing" in text
 
 
+@pytest.mark.slow
 def test_a_clip_is_scrubbed_and_exported_to_the_end_with_its_sound(tab, clip, tmp_path):
     tab.open(clip)
     assert "3.0 s" in tab.says("walk.mp4")
@@ -394,6 +396,7 @@ def test_a_clip_is_scrubbed_and_exported_to_the_end_with_its_sound(tab, clip, tm
     assert read_recipe(exported) == parse_recipe(read_toml(QUICK, "quick"))
 
 
+@pytest.mark.slow
 def test_a_range_of_a_clip_becomes_an_animation(tab, clip, tmp_path):
     tab.open(clip)
     with tab.shows_anew():
@@ -415,6 +418,7 @@ def test_a_range_of_a_clip_becomes_an_animation(tab, clip, tmp_path):
     assert exported.read_bytes() == same.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_still_becomes_a_clip_of_its_agents(tab, photo, tmp_path):
     tab.open(photo)
     with tab.shows_anew():
@@ -473,6 +477,7 @@ def test_a_newer_change_stops_the_work_of_an_older_one(tab):
     assert saved(tab).layers[0].iterations == 300
 
 
+@pytest.mark.slow
 def test_a_mask_is_uploaded_and_stays_where_the_recipe_finds_it(browser, tmp_path, photo):
     mask = tmp_path / "half.png"
     half = np.zeros((30, 45), np.uint8)
@@ -518,6 +523,7 @@ def test_tabs_do_not_disturb_each_other(browser, running, tab):
     other.page.close()
 
 
+@pytest.mark.slow
 def test_the_webcam_gives_a_still(browser, running):
     context = browser.new_context(permissions=["camera"])
     tab = Page(context.new_page(), running)
@@ -553,6 +559,7 @@ def test_every_control_has_a_name_and_can_be_reached_with_the_keyboard(tab):
     assert unreachable == 0
 
 
+@pytest.mark.slow
 def test_a_press_of_an_arrow_key_goes_to_the_next_value_of_a_slider(tab):
     tab.sample("chelsea")
     with tab.shows_anew():
@@ -576,6 +583,7 @@ def test_a_press_of_an_arrow_key_goes_to_the_next_value_of_a_slider(tab):
         assert float(tab.page.get_by_label(label, exact=True).input_value()) == 1, label
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_sideways(browser, running, size, scheme):
@@ -601,6 +609,7 @@ def test_nothing_is_cut_off_sideways(browser, running, size, scheme):
     page.close()
 
 
+@pytest.mark.slow
 def test_every_setting_of_a_layer_and_an_effect_has_a_control(tab):
     from glitch_gym.actions import BUILT_IN_EFFECTS
     from glitch_render.effects import effects
@@ -621,6 +630,7 @@ def test_every_setting_of_a_layer_and_an_effect_has_a_control(tab):
     assert shown == set(Layer.model_fields) - {"effects", "mute", "solo"} | of_the_recipe
 
 
+@pytest.mark.slow
 def test_where_the_subject_is_can_be_found_in_other_ways(tab):
     tab.sample("chelsea")
     with tab.shows_anew():
@@ -656,6 +666,7 @@ def test_a_file_that_is_dropped_anywhere_on_the_page_is_opened(tab, photo):
     assert "451×300" in tab.says("dropped.png")
 
 
+@pytest.mark.slow
 def test_a_plug_ins_effect_appears_without_code_of_the_page(browser, tmp_path):
     from support.plug_ins import CHECKER
 
@@ -724,6 +735,7 @@ def test_what_cannot_be_opened_is_told_and_leaves_no_file(tab, bad_files):
         tab.page.click("#presets button[data-name=weave]")
 
 
+@pytest.mark.slow
 def test_a_clip_of_two_hours_opens_with_a_range(tab, tmp_path):
     path = make_clip(
         tmp_path / "film.mp4", [np.full((240, 320, 3), 90, np.uint8)] * 7_200, rate=1,
@@ -837,3 +849,14 @@ def test_what_is_opened_on_the_command_line_must_be_there(tmp_path):
     assert result.returncode == 1
     assert "nothing.png" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (2560, 1440)])
+def test_the_picture_takes_a_large_share_of_the_window(browser, running, width, height):
+    page = browser.new_page(viewport={"width": width, "height": height})
+    tab = Page(page, running)
+    tab.sample("coffee")
+    box = page.locator(".stage img.after").bounding_box()
+    assert box["width"] * box["height"] > 0.42 * width * height
+    assert box["y"] + box["height"] < height
+    page.close()

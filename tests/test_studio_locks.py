@@ -602,6 +602,7 @@ def test_a_tab_uploads_so_many_files_and_so_fast_and_no_more(running):
     assert upload(running, a_tab(running, "another"), ("a.png", b"1"))[0] == 200
 
 
+@pytest.mark.slow
 def test_uploads_go_with_their_tab(tmp_path):
     with studio(tmp_path) as one:
         token = a_tab(one, "short")
@@ -622,7 +623,10 @@ def test_uploads_go_with_their_tab(tmp_path):
         assert one.files() == []
 
 
-@pytest.mark.parametrize(("kind", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_nothing_is_left_when_the_studio_is_stopped(tmp_path, kind, code):
     with studio(tmp_path) as one:
         assert upload(one, a_tab(one, "left"), ("a.png", b"1"))[0] == 200
@@ -632,6 +636,7 @@ def test_nothing_is_left_when_the_studio_is_stopped(tmp_path, kind, code):
         assert "Traceback" not in one.said.read_text()
 
 
+@pytest.mark.slow
 def test_the_size_of_uploads_is_the_users_choice(browser, tmp_path, photo):
     large = tmp_path / "large.png"
     large.write_bytes(photo.read_bytes() + bytes(2_000_000))
@@ -646,6 +651,7 @@ def test_the_size_of_uploads_is_the_users_choice(browser, tmp_path, photo):
         page.close()
 
 
+@pytest.mark.slow
 def test_an_upload_that_cannot_be_read_does_not_block_the_next_one(browser, running, tmp_path):
     brackets = tmp_path / "brackets.toml"
     brackets.write_text("a = " + "[" * 100_000)
@@ -665,6 +671,7 @@ def test_an_upload_that_cannot_be_read_does_not_block_the_next_one(browser, runn
 # Other accounts of the machine
 
 
+@pytest.mark.slow
 def test_what_the_studio_writes_is_for_its_own_account_alone(browser, tmp_path, photo):
     before = os.umask(0)
     mask = tmp_path / "half.png"
@@ -841,7 +848,14 @@ MAPPED = [f"--host-resolver-rules=MAP {FOREIGN} 127.0.0.1"]
 
 
 @pytest.mark.parametrize("browser", [MAPPED], indirect=True, ids=["chromium"])
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", FOREIGN])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        pytest.param("localhost", marks=pytest.mark.slow),
+        pytest.param(FOREIGN, marks=pytest.mark.slow),
+    ],
+)
 def test_a_foreign_page_gets_nothing_even_if_it_knows_where_the_studio_lies(
     browser, running, foreign, host
 ):

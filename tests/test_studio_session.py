@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import shutil
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -491,3 +493,32 @@ def test_a_full_disk_is_told_without_a_path_and_leaves_nothing(tmp_path):
         assert files(session) == []
         sessions.close()
         assert list(disk.iterdir()) == []
+
+
+def test_a_job_that_ended_early_lets_go_of_what_it_had_open():
+    class Opened:
+        """Stands for a container with its threads."""
+
+    held = []
+
+    def work(report):
+        opened = Opened()
+        held.append(weakref.ref(opened))
+        while True:
+            report(Progress("painting"))
+            time.sleep(0.001)
+
+    for ended in (Stopped, PictureError):
+        job = Job(work if ended is Stopped else lambda report: broken(held))
+        job.stop()
+        with pytest.raises(ended):
+            job.result()
+        gc.collect()
+        assert held.pop()() is None
+        assert job.wait(0), "the job itself is still held"
+
+
+def broken(held):
+    opened = threading.Event()
+    held.append(weakref.ref(opened))
+    raise PictureError("damaged")

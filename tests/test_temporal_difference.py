@@ -243,7 +243,7 @@ def test_stochastic_problems_draw_their_outcomes():
 
 
 def test_other_spaces_are_refused():
-    for name in ("CartPole-v1", "Blackjack-v1"):
+    for name in ("CartPole-v1", "MountainCarContinuous-v0"):
         with pytest.raises(SettingError, match="Discrete"):
             Sarsa().learn(gym.make(name), episodes=1)
     with pytest.raises(SettingError, match="episodes"):

@@ -7,6 +7,7 @@ from glitch_agents.learner import Learner
 from glitch_agents.model_based import ModelBased
 from glitch_agents.planning import (
     ExactPlanner,
+    expected_return,
     finite_horizon_values,
     optimal_return,
     optimality,
@@ -19,6 +20,7 @@ from glitch_agents.q_learning import QLearning
 from glitch_agents.registry import LEARNERS, make_learner
 from glitch_agents.rollout import rollout, rollout_chunks, scripted
 from glitch_agents.schedule import Schedule
+from glitch_agents.states import state_index
 from glitch_agents.table_files import load_table, save_table
 from glitch_agents.temporal_difference import DoubleQLearning, ExpectedSarsa, QLambda, Sarsa
 from glitch_gym.policy import Policy
@@ -45,6 +47,7 @@ __all__ = [
     "Schedule",
     "Sweeping",
     "Trajectories",
+    "expected_return",
     "finite_horizon_values",
     "load_table",
     "make_learner",
@@ -55,5 +58,6 @@ __all__ = [
     "rollout_chunks",
     "save_table",
     "scripted",
+    "state_index",
     "state_values",
 ]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from glitch_agents.mdp import lifetime_of, world_of
 from glitch_agents.rollout import as_table
 from glitch_gym.checks import whole_number
-from glitch_gym.dynamics import EXIT
+from glitch_gym.dynamics import EXIT, refuse_slip
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import MissingExtraError, SettingError
 from glitch_gym.policy import Policy
@@ -62,10 +62,11 @@ def collect_episodes(
         seed: seed of the first episode.
 
     Raises:
-        SettingError: an environment of another kind or without a lifetime, a policy that does not
-            fit it, or a number out of range.
+        SettingError: an environment of another kind, one without a lifetime or with slip, a policy
+            that does not fit it, or a number out of range.
     """
     world = world_of(env)
+    refuse_slip(world)
     own = env.unwrapped
     if not isinstance(own, GlitchGridEnv):
         raise SettingError("a dataset is collected in a GlitchGrid environment")

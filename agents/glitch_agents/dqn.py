@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.learner import Progress
+from glitch_agents.lessons import Figures, OnStep, lessons
 from glitch_agents.mdp import lifetime_of, world_of
 from glitch_agents.schedule import Schedule, as_schedule
 from glitch_gym.checks import whole_number
@@ -102,15 +103,26 @@ class DQN:
         episodes: int,
         seed: int = 0,
         progress: Progress | None = None,
+        on_step: OnStep | None = None,
+        every: int | None = None,
     ) -> NetworkPolicy:
         """Learn for a number of episodes; on Ctrl-C, return what has been learned so far.
+
+        Args:
+            env: a GlitchGrid environment.
+            episodes: number of episodes, at least 1.
+            seed: seed of weights, episodes, exploration and batches.
+            progress: called now and then with (episodes done, episodes).
+            on_step: called every so many episodes, and at the end, with a dict of figures:
+                ``episodes``, ``steps``, ``epsilon``, ``training_return``, ``greedy_return`` and
+                ``optimality`` as for ``TabularLearner.learn``.
+            every: number of episodes between two calls; by default a twentieth of all.
 
         Raises:
             MissingExtraError: torch is not installed.
             SettingError: there are no episodes, or the environment is of another kind.
         """
         torch = _torch()
-        episodes = whole_number("episodes", episodes, least=1)
         world_of(env)
         given = env.unwrapped
         if not isinstance(given, GlitchGridEnv):
@@ -119,14 +131,22 @@ class DQN:
             given.world, given.frame, observation=self.observation, lifetime=lifetime_of(env)
         )
         training = _Training(self, own, seed)
-        epsilons = as_schedule(self.epsilon, "epsilon", 0, 1).values(0, episodes, episodes)
+        epsilon = as_schedule(self.epsilon, "epsilon", 0, 1)
+
+        def rate(episode: int) -> Figures:
+            return {"epsilon": float(epsilon.values(episode, episode + 1, episodes)[0])}
+
+        course = lessons(own, self.gamma, rate, episodes, seed, progress, on_step, every)
+        policy = NetworkPolicy(training.network, own)
         first_seed = int(derive_key(seed, "dqn", "env")) >> 1
         interrupted = False
         try:
             for episode in range(episodes):
                 # One episode at a time, so that other threads need not wait for all of them
                 with one_torch_thread(torch):
-                    training.run_episode(epsilons[episode], first_seed if episode == 0 else None)
+                    begins_with = first_seed if episode == 0 else None
+                    course.count(training.run_episode(rate(episode)["epsilon"], begins_with))
+                    course.report(episode, episode + 1, lambda: policy)
                 if progress is not None and (episode % 20 == 19 or episode == episodes - 1):
                     progress(episode + 1, episodes)
         except KeyboardInterrupt:
@@ -171,10 +191,10 @@ class _Training:
         self._done = np.zeros(settings.buffer, np.float32)
         self._steps = self._gradient_steps = 0
 
-    def run_episode(self, epsilon: float, seed: int | None) -> None:
-        """Run an episode, and improve the network on the way."""
+    def run_episode(self, epsilon: float, seed: int | None) -> Figures:
+        """Run an episode, and improve the network on the way; return its steps and return."""
         observation, _ = self._env.reset(seed=seed)
-        ended = False
+        ended, total, before = False, 0.0, self._steps
         while not ended:
             action = self._choose(observation, epsilon)
             next_observation, reward, terminated, truncated, _ = self._env.step(action)
@@ -183,6 +203,7 @@ class _Training:
             self._next_observations[row] = next_observation.ravel()
             self._actions[row], self._rewards[row] = action, reward
             self._done[row] = terminated
+            total += reward
             observation = next_observation
             self._steps += 1
             if (
@@ -191,6 +212,7 @@ class _Training:
             ):
                 self._improve()
             ended = terminated or truncated
+        return {"steps": self._steps - before, "ended": 1, "return": total}
 
     def _choose(self, observation: NDArray[np.float32], epsilon: float) -> int:
         if self._rng.random() < epsilon:

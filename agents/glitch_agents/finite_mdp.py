@@ -63,14 +63,21 @@ def _backup(mdp: FiniteMDP, values: NDArray[np.float64], gamma: float) -> NDArra
     return np.asarray(mdp.rewards + gamma * ahead.reshape(mdp.rewards.shape), np.float64)
 
 
-def horizon_values(mdp: FiniteMDP, steps: int) -> NDArray[np.float64]:
-    """Compute the largest expected sum of rewards in so many steps, from each state.
+def horizon_values(
+    mdp: FiniteMDP, steps: int, probs: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Compute the expected sum of rewards in so many steps, from each state, by backward induction.
 
-    Backward induction: the best policy may depend on the steps that are left.
+    Args:
+        mdp: the process.
+        steps: number of steps.
+        probs: float64 (n_states, n_actions), a policy; by default the best plan, which may depend
+            on the steps that are left.
     """
     values = np.zeros(len(mdp.rewards))
     for _ in range(steps):
-        values = _backup(mdp, values, 1.0).max(axis=1)
+        ahead = _backup(mdp, values, 1.0)
+        values = ahead.max(axis=1) if probs is None else (probs * ahead).sum(axis=1)
     return values
 
 

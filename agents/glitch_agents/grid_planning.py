@@ -18,7 +18,15 @@ from glitch_gym.compilation import compiled
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
 
-__all__ = ["Plan", "check_gamma", "check_tolerance", "evaluate_in_grid", "horizon_in_grid", "plan"]
+__all__ = [
+    "Plan",
+    "check_gamma",
+    "check_tolerance",
+    "evaluate_in_grid",
+    "horizon_in_grid",
+    "plan",
+    "policy_horizon_in_grid",
+]
 
 # Far more than policy iteration ever takes; reached only if rounding made it go round in circles
 _MAX_SWEEPS = 100_000
@@ -334,6 +342,18 @@ def check_tolerance(tolerance: float) -> float:
     if not real_number("tolerance", tolerance) > 0:
         raise SettingError(f"tolerance must be above 0, not {tolerance!r}")
     return float(tolerance)
+
+
+def policy_horizon_in_grid(
+    world: GridWorld, probs: NDArray[np.float64], steps: int
+) -> NDArray[np.float64]:
+    """Compute the expected sum of a policy's rewards in so many steps from each cell."""
+    expected = (probs * world.rewards).sum(axis=1)
+    values = np.zeros(len(probs) + 1)
+    for _ in range(steps):
+        values[:-1] = expected + (probs * values[world.next_state]).sum(axis=1)
+        values[:-1][world.grid.prohibited().ravel()] = 0.0
+    return values[:-1]
 
 
 def horizon_in_grid(world: GridWorld, steps: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from glitch_gym.checks import whole_number
 from glitch_gym.policy import Policy
 
-__all__ = ["Learner", "Progress", "in_chunks"]
+__all__ = ["MOST_EPISODES", "Learner", "Progress", "in_chunks"]
 
 Progress = Callable[[int, int], None]
 """Called with the episodes that are done and the episodes in all."""
@@ -17,7 +17,8 @@ Progress = Callable[[int, int], None]
 # Long enough that the calls cost nothing, short enough that Ctrl-C and the bar feel immediate
 _CHUNK_SECONDS = 0.05
 
-_MOST_EPISODES = 2**62
+MOST_EPISODES = 2**62
+"""Largest number of episodes of a training."""
 
 
 class Learner(Protocol):
@@ -46,7 +47,7 @@ def in_chunks(
     Raises:
         SettingError: there are no episodes.
     """
-    episodes = whole_number("episodes", episodes, least=1, most=_MOST_EPISODES)
+    episodes = whole_number("episodes", episodes, least=1, most=MOST_EPISODES)
     done, chunk = 0, 64
     try:
         while done < episodes:

@@ -9,11 +9,9 @@ are.
 
 from __future__ import annotations
 
-import math
-import operator
 from collections import namedtuple
 from dataclasses import dataclass
-from typing import Any, NamedTuple, SupportsFloat
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -22,9 +20,10 @@ from gymnasium.vector import VectorWrapper
 from gymnasium.wrappers import vector as vector_wrappers
 from numpy.typing import NDArray
 
+from glitch_agents.states import MOST_VALUES, checked_reward, checked_state, discrete_sizes
 from glitch_gym.checks import MOST_STEPS, shown
 from glitch_gym.compilation import inlined
-from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld
+from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, refuse_slip
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.randomness import below, draw, pick, stream
@@ -36,9 +35,6 @@ __all__ = [
     "MDPTables",
     "Outcomes",
     "TabularMDP",
-    "checked_reward",
-    "checked_state",
-    "discrete_sizes",
     "lifetime_of",
     "model_of",
     "outcome",
@@ -50,8 +46,6 @@ __all__ = [
 ]
 
 _ENDLESS = 1000
-_MOST_VALUES = 10**8
-_LARGEST_REWARD = float(np.finfo(np.float32).max)
 
 # Through these an environment's tables may be read: they change neither what is observed, nor what
 # an action does, nor its reward. A subclass of one may, so types are compared as they are.
@@ -104,16 +98,18 @@ class Outcomes(NamedTuple):
 
 
 class FiniteModel(NamedTuple):
-    """The dynamics of an environment with ``P``.
+    """The dynamics of an environment with ``P``, or of a grid world with slip.
 
     Args:
         outcomes: the outcomes of its actions.
         starts: float64 (n_states,), probability of each state to start an episode, or ``None`` if
             the environment does not say.
+        shape: shape of its Q-table, (rows, cols, n_actions).
     """
 
     outcomes: Outcomes
     starts: NDArray[np.float64] | None
+    shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +193,9 @@ def _tables_behind(env: AnyEnv | GridWorld) -> GridWorld | gym.Env[Any, Any] | N
     inner: gym.Env[Any, Any] = env.unwrapped
     # Taxi's fickle passengers change their minds outside P
     fickle = bool(getattr(inner, "fickle_passenger", False))
-    ours = isinstance(inner, GlitchGridEnv)
-    return None if ours or fickle or getattr(inner, "P", None) is None else inner
+    numbered = isinstance(inner.observation_space, spaces.Discrete)
+    readable = numbered and not fickle and not isinstance(inner, GlitchGridEnv)
+    return inner if readable and getattr(inner, "P", None) is not None else None
 
 
 def _wrapper_error(env: AnyEnv | GridWorld) -> SettingError | None:
@@ -232,7 +229,7 @@ def model_of(env: AnyEnv | GridWorld) -> GridWorld | FiniteModel:
     """
     found = _tables_behind(env)
     if isinstance(found, GridWorld):
-        return found
+        return _slipping_model(found) if found.slip else found
     if found is None:
         raise _wrapper_error(env) or SettingError(
             f"a planner needs a GlitchGrid environment or world, or an environment with P that "
@@ -243,7 +240,30 @@ def model_of(env: AnyEnv | GridWorld) -> GridWorld | FiniteModel:
     return FiniteModel(
         _read_outcomes(getattr(found, "P", None), *sizes),
         None if probs is None else _read_starts(probs, sizes[0]),
+        (sizes[0], 1, sizes[1]),
     )
+
+
+def _slipping_model(world: GridWorld) -> FiniteModel:
+    """Return the outcomes of a grid world's actions, that of each move that can come instead."""
+    n_states, n_actions = world.next_state.shape
+    n_moves = world.actions.n_moves
+    effects, moves = np.divmod(np.arange(n_actions)[:, None], n_moves)
+    # The move that was meant comes first, then the others
+    columns = effects * n_moves + (moves + np.arange(n_moves)) % n_moves
+    next_state = world.next_state[:, columns]
+    rewards = world.rewards[:, columns].astype(np.float64)
+    outside = np.ones(n_states, bool)
+    outside[world.picture_cells] = False
+    next_state[outside], rewards[outside] = EXIT, 0.0
+    probs = np.full(n_moves, world.slip / (n_moves - 1))
+    probs[0] = 1 - world.slip
+    shape = (n_states * n_actions, n_moves)
+    outcomes = Outcomes(
+        next_state.reshape(shape), rewards.reshape(shape), np.tile(probs, (shape[0], 1)), n_actions
+    )
+    starts = np.where(outside, 0.0, 1 / len(world.picture_cells))
+    return FiniteModel(outcomes, starts, (world.grid.rows, world.grid.cols, n_actions))
 
 
 def lifetime_of(env: AnyEnv | GridWorld) -> int:
@@ -266,7 +286,12 @@ def lifetime_of(env: AnyEnv | GridWorld) -> int:
 
 
 def world_tables(world: GridWorld) -> MDPTables:
-    """Return the tables of a grid world."""
+    """Return the tables of a grid world.
+
+    Raises:
+        SettingError: the world has slip.
+    """
+    refuse_slip(world)
     unused = np.empty((0, 0))
     return MDPTables(world.next_state, world.rewards, unused, world.picture_cells, unused)
 
@@ -283,12 +308,10 @@ def tabular_mdp(env: AnyEnv | GridWorld) -> TabularMDP | None:
     """
     found = _tables_behind(env)
     if isinstance(found, GridWorld):
-        return TabularMDP(
-            world_tables(found),
-            found.actions.n,
-            found.actions.n_moves,
-            (found.grid.rows, found.grid.cols, found.actions.n),
-        )
+        if found.slip:
+            return _tables_of(_slipping_model(found))
+        shape = (found.grid.rows, found.grid.cols, found.actions.n)
+        return TabularMDP(world_tables(found), found.actions.n, found.actions.n_moves, shape)
     probs = getattr(found, "initial_state_distrib", None)
     if found is None or probs is None:
         return None
@@ -297,11 +320,18 @@ def tabular_mdp(env: AnyEnv | GridWorld) -> TabularMDP | None:
 
 def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) -> TabularMDP:
     """Read ``P`` and ``initial_state_distrib``, and refuse what compiled code could not follow."""
-    shares = _read_starts(probs, n_states)
-    starts = np.flatnonzero(shares > 0).astype(np.int32)
+    starts = _read_starts(probs, n_states)
     outcomes = _read_outcomes(transitions, n_states, n_actions)
-    n_outcomes = outcomes.next_state.shape[1]
-    flat = (n_states, n_actions * n_outcomes)
+    return _tables_of(FiniteModel(outcomes, starts, (n_states, 1, n_actions)))
+
+
+def _tables_of(model: FiniteModel) -> TabularMDP:
+    """Return the tables of a model that has starts."""
+    outcomes, shares, shape = model
+    assert shares is not None
+    starts = np.flatnonzero(shares > 0).astype(np.int32)
+    n_outcomes, n_actions = outcomes.next_state.shape[1], outcomes.n_actions
+    flat = (len(shares), n_actions * n_outcomes)
     tables = MDPTables(
         outcomes.next_state.reshape(flat),
         outcomes.rewards.astype(np.float32).reshape(flat),
@@ -309,13 +339,13 @@ def _read_tables(transitions: Any, probs: Any, n_states: int, n_actions: int) ->
         starts,
         np.cumsum(shares[starts])[None],
     )
-    return TabularMDP(tables, n_actions, n_actions, (n_states, 1, n_actions))
+    return TabularMDP(tables, n_actions, n_actions, shape)
 
 
 def _read_outcomes(transitions: Any, n_states: int, n_actions: int) -> Outcomes:
     rows = _rows_of(transitions, n_states, n_actions)
     n_outcomes = max(len(row) for row in rows)
-    if n_states * n_actions * n_outcomes > _MOST_VALUES:
+    if n_states * n_actions * n_outcomes > MOST_VALUES:
         raise SettingError(
             f"P has {n_outcomes} outcomes for an action of {n_states} states: too many for a table"
         )
@@ -401,69 +431,7 @@ def _read_starts(probs: Any, n_states: int) -> NDArray[np.float64]:
     return shares
 
 
-def checked_state(given: object, n_states: int, what: str = "the observation") -> int:
-    """Return an observation of a Discrete space as a number.
-
-    Args:
-        given: the observation.
-        n_states: size of the space.
-        what: name of the observation in an error message.
-
-    Raises:
-        SettingError: the observation is not a whole number, or lies outside the space.
-    """
-    try:
-        state = operator.index(given)  # type: ignore[arg-type]
-    except TypeError:
-        state = -1
-    if not 0 <= state < n_states:
-        raise SettingError(
-            f"{what} is {shown(given)}, outside Discrete({n_states}): mend the environment or its "
-            f"space"
-        )
-    return state
-
-
-def checked_reward(given: SupportsFloat, what: str = "a step") -> float:
-    """Return a reward as a number.
-
-    Args:
-        given: the reward.
-        what: name of its origin in an error message.
-
-    Raises:
-        SettingError: the reward is not a number, or does not fit single precision.
-    """
-    try:
-        reward = float(given)
-    except (TypeError, ValueError, OverflowError):
-        reward = math.nan
-    if not abs(reward) <= _LARGEST_REWARD:
-        raise SettingError(f"the reward of {what} must be a finite number, not {shown(given)}")
-    return reward
-
-
-def discrete_sizes(env: gym.Env[Any, Any]) -> tuple[int, int]:
-    """Return the numbers of states and actions of an environment.
-
-    Raises:
-        SettingError: its spaces are not Discrete from 0, or too large for a table.
-    """
-    for space in (env.observation_space, env.action_space):
-        if not isinstance(space, spaces.Discrete) or space.start != 0:
-            raise SettingError(
-                f"a tabular learner needs Discrete spaces from 0, not {shown(space)}"
-            )
-    n_states, n_actions = int(env.observation_space.n), int(env.action_space.n)  # type: ignore[attr-defined]
-    if n_states * n_actions > _MOST_VALUES:
-        raise SettingError(
-            f"a table of {n_states:,} states and {n_actions:,} actions is too large for a tabular "
-            f"learner: at most {_MOST_VALUES:,} values"
-        )
-    return n_states, n_actions
-
-
-def table_shape(env: gym.Env[Any, Any]) -> tuple[int, int, int]:
+def table_shape(env: AnyEnv) -> tuple[int, int, int]:
     """Return the shape of the Q-table of an environment that is stepped.
 
     It is the grid's where a wrapped GlitchGrid still observes cells, so that the table fits its

@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glitch_agents.grid_planning import check_gamma, plan
-from glitch_agents.learner import Progress, in_chunks
+from glitch_agents.learner import Progress
+from glitch_agents.lessons import Figures, OnStep, lessons
 from glitch_agents.mdp import MDPTables, lifetime_of, start_state, world_of, world_tables
 from glitch_agents.policy import QTable, Ties, check_ties
-from glitch_gym.checks import real_number, whole_number
+from glitch_gym.checks import real_number
 from glitch_gym.compilation import borrowing
 from glitch_gym.dynamics import EXIT, GridWorld
 from glitch_gym.randomness import below, derive_key, draw, stream
@@ -58,8 +59,13 @@ def _explore(
     key: np.uint64,
     first: int,
     last: int,
-) -> None:
-    """Run the episodes [first, last): step to what is worth trying, and keep the rewards."""
+) -> int:
+    """Run the episodes [first, last): step to what is worth trying, and keep the rewards.
+
+    Returns:
+        the number of steps.
+    """
+    steps = 0
     seen, rewards, exit_and_wall_reward, promising, novelty = knowledge
     n_actions = seen.shape[1]
     n_moves = n_actions // promising.shape[0]
@@ -89,6 +95,7 @@ def _explore(
             if chosen < 0:
                 # Walled in by exits and refusals: any action will do
                 chosen = turn
+            steps += 1
             next_state = int(mdp.next_state[state, chosen])
             reward = mdp.rewards[state, chosen]
             if next_state == EXIT:
@@ -100,6 +107,7 @@ def _explore(
             seen[next_state, chosen] = True
             rewards[next_state, chosen] = reward
             state = next_state
+    return steps
 
 
 @borrowing
@@ -209,6 +217,8 @@ class ModelBased:
         episodes: int,
         seed: int = 0,
         progress: Progress | None = None,
+        on_step: OnStep | None = None,
+        every: int | None = None,
     ) -> QTable:
         """Learn for a number of episodes; on Ctrl-C, return what has been learned so far.
 
@@ -217,39 +227,53 @@ class ModelBased:
             episodes: number of episodes, at least 1; each is as long as the environment's lifetime.
             seed: seed of the starting cells and of exploration.
             progress: called now and then with (episodes done, episodes).
+            on_step: called every so many episodes, and at the end, with a dict of figures:
+                ``episodes`` and ``steps`` so far, and ``greedy_return`` and ``optimality`` as for
+                ``TabularLearner.learn``.
+            every: number of episodes between two calls; by default a twentieth of all.
 
         Raises:
             SettingError: there are no episodes, or the environment has no grid world.
         """
         world = world_of(env)
-        episodes = whole_number("episodes", episodes, least=1, most=2**62)
+        course = lessons(world, self.gamma, lambda _: {}, episodes, seed, progress, on_step, every)
+        episodes = course.episodes
         lifetime = lifetime_of(env)
         tables = world_tables(world)
         knowledge = _no_knowledge(world)
         key = derive_key(seed, "sweeping")
         refit_every = max(1, episodes // _FITS)
 
-        def run(first: int, last: int) -> None:
+        def run(first: int, last: int) -> Figures:
+            steps = 0
             # Refits stand at fixed episodes: chunks must not change the result
             while first < last:
                 if first % refit_every == 0 and first > 0:
                     self._look_around(world, tables, knowledge)
                 until = min(last, (first // refit_every + 1) * refit_every)
-                _explore(tables, knowledge, lifetime, key, first, until)
+                steps += _explore(tables, knowledge, lifetime, key, first, until)
                 first = until
+            return {"steps": steps}
 
-        done, cut = in_chunks(run, episodes, progress)
-        rewards = _believed_rewards(world, knowledge)
-        values = plan(world, rewards, self.gamma, 1e-6).values
-        ahead = np.where(world.next_state == EXIT, 0.0, values[world.next_state])
-        q = rewards + self.gamma * ahead
+        def policy() -> QTable:
+            return QTable(self._planned(world, knowledge), ties=self.ties)
+
+        done, cut = course.give(run, policy)
         return QTable(
-            q.astype(np.float32).reshape(world.reward_field.shape),
+            self._planned(world, knowledge),
             ties=self.ties,
             seed=seed,
             episodes=done,
             interrupted=cut,
         )
+
+    def _planned(self, world: GridWorld, knowledge: Knowledge) -> NDArray[np.float32]:
+        """Return the action values of the believed rewards' optimum, as a Q-table has them."""
+        rewards = _believed_rewards(world, knowledge)
+        values = plan(world, rewards, self.gamma, 1e-6).values
+        ahead = np.where(world.next_state == EXIT, 0.0, values[world.next_state])
+        q = rewards + self.gamma * ahead
+        return q.astype(np.float32).reshape(world.reward_field.shape)
 
     def _look_around(self, world: GridWorld, tables: MDPTables, knowledge: Knowledge) -> None:
         """Find the promising effects, and how much there is to try about each cell."""

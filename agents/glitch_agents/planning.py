@@ -8,6 +8,8 @@ terminated), …]``, as toy-text has it; a step that terminates is worth its rew
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ from glitch_agents.grid_planning import (
     evaluate_in_grid,
     horizon_in_grid,
     plan,
+    policy_horizon_in_grid,
 )
 from glitch_agents.learner import Progress
 from glitch_agents.mdp import AnyEnv, FiniteModel, Outcomes, lifetime_of, model_of
@@ -37,7 +40,9 @@ from glitch_gym.policy import HasProbabilities, Policy
 
 __all__ = [
     "ExactPlanner",
+    "expected_return",
     "finite_horizon_values",
+    "greedy_figures",
     "optimal_return",
     "optimality",
     "policy_values",
@@ -194,17 +199,23 @@ def optimality(
     Raises:
         SettingError: as for ``policy_values``, or random actions are optimal in this environment.
     """
-    gamma = _check_gamma(gamma)
-    model = model_of(env)
+    return _scale(model_of(env), _check_gamma(gamma))(policy)
+
+
+def _scale(model: Model, gamma: float) -> Callable[[object], float]:
+    """Return the function that places policies on the scale from random to optimal."""
     shape = _sizes(model)
-    probs = _probabilities(policy, shape)
     best = _mean_over_starts(model, _optimum(model, gamma, 1e-9))
     random = np.full(shape, 1 / shape[1])
     chance = _mean_over_starts(model, _evaluated(model, random, gamma, 1e-9))
     if best - chance < 1e-9:
         raise SettingError("random actions are optimal here: there is nothing to measure")
-    reached = _mean_over_starts(model, _evaluated(model, probs, gamma, 1e-9))
-    return (reached - chance) / (best - chance)
+
+    def place(policy: object) -> float:
+        values = _evaluated(model, _probabilities(policy, shape), gamma, 1e-9)
+        return (_mean_over_starts(model, values) - chance) / (best - chance)
+
+    return place
 
 
 def finite_horizon_values(
@@ -249,6 +260,55 @@ def optimal_return(env: AnyEnv | GridWorld, lifetime: int | None = None) -> floa
     return _mean_over_starts(model_of(env), finite_horizon_values(env, lifetime))
 
 
+def expected_return(
+    env: AnyEnv | GridWorld,
+    policy: HasProbabilities | Policy | NDArray[Any],
+    lifetime: int | None = None,
+) -> float:
+    """Compute the mean return of a policy's episodes exactly: without discount, within a lifetime.
+
+    Divided by ``optimal_return``, it is the share of what is possible, where returns are positive.
+
+    Args:
+        env: as for ``optimal_return``.
+        policy: as in ``policy_values``.
+        lifetime: number of steps, as for ``finite_horizon_values``.
+
+    Raises:
+        SettingError: as for ``finite_horizon_values`` and ``policy_values``.
+    """
+    steps = lifetime_of(env) if lifetime is None else whole_number("lifetime", lifetime, least=1)
+    model = model_of(env)
+    probs = _probabilities(policy, _sizes(model))
+    if isinstance(model, GridWorld):
+        return _mean_over_starts(model, policy_horizon_in_grid(model, probs, steps))
+    return _mean_over_starts(model, horizon_values(finite_mdp(model.outcomes), steps, probs))
+
+
+def greedy_figures(env: AnyEnv | GridWorld, gamma: float) -> Callable[[Policy], dict[str, float]]:
+    """Return a function that measures a learner's greedy policy, as far as this is possible.
+
+    Its figures are ``greedy_return``, from ``expected_return``, and ``optimality``; there are none
+    for an environment that cannot be planned in.
+    """
+    measures: dict[str, Callable[[Policy], float]] = {}
+    with contextlib.suppress(SettingError):
+        model = model_of(env)
+        if isinstance(model, GridWorld) or model.starts is not None:
+            measures["greedy_return"] = lambda policy: expected_return(env, policy)
+            measures["optimality"] = _scale(model, gamma)
+
+    def measure(policy: Policy) -> dict[str, float]:
+        figures = {}
+        for name, of in measures.items():
+            # Without discount, the episodes of a policy that has learned little may not end
+            with contextlib.suppress(SettingError):
+                figures[name] = of(policy)
+        return figures
+
+    return measure
+
+
 @dataclass(frozen=True)
 class ExactPlanner:
     """The optimum, from the dynamics and rewards; episodes do not matter to it.
@@ -279,7 +339,7 @@ class ExactPlanner:
         """Plan. ``episodes`` is not used, but reported to ``progress`` as done.
 
         Returns:
-            the action values, (rows, cols, n_actions), or (n_states, 1, n_actions) for an
+            the action values, (rows, cols, n_actions), or (n_states, 1, n_actions) for another
             environment with ``P``. Where single precision would make an action equal to a better
             one, its value is the next lower number.
 
@@ -291,10 +351,10 @@ class ExactPlanner:
         values = self._action_values(model)
         if progress is not None:
             progress(episodes, episodes)
-        n_states, n_actions = values.shape
-        shape = (n_states, 1, n_actions)
         if isinstance(model, GridWorld):
-            shape = (model.grid.rows, model.grid.cols, n_actions)
+            shape = (model.grid.rows, model.grid.cols, model.actions.n)
+        else:
+            shape = model.shape
         return QTable(values.reshape(shape), ties=self.ties, seed=seed, episodes=episodes)
 
     def _action_values(self, model: Model) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.learner import Progress, in_chunks
+from glitch_agents.lessons import Figures, Lessons
 from glitch_agents.mdp import MDPTables, TabularMDP, start_state
 from glitch_agents.policy import QTable
 from glitch_agents.td_kernels import Rates, Rules
@@ -101,8 +101,8 @@ def _learn(
     rates: Rates,
     key: np.uint64,
     first: int,
-) -> None:
-    """Run the episodes first, first + 1, …, one for each of the rates.
+) -> int:
+    """Run the episodes first, first + 1, …, one for each of the rates; return their steps.
 
     Args:
         mdp: the tables, with a column of ``next_state`` for each move; rewards are in the rows.
@@ -118,11 +118,13 @@ def _learn(
     gamma, lifetime, first_ties = rules.gamma, rules.lifetime, rules.first_ties
     n_actions = move_of.shape[0]
     n_words = ties.shape[1]
+    steps = 0
     for index in range(rates.alphas.shape[0]):
         alpha = rates.alphas[index]
         epsilon = rates.epsilons[index]
         episode = stream(key, first + index)
         state = start_state(mdp, draw(episode, 0))
+        step = 0
         for step in range(lifetime):
             if unit(draw(episode, 2 * step + 1)) < epsilon:
                 action = below(draw(episode, 2 * step + 2), n_actions)
@@ -162,6 +164,8 @@ def _learn(
             if next_state < 0:
                 break
             state = next_state
+        steps += step + 1
+    return steps
 
 
 @dataclass(frozen=True)
@@ -180,15 +184,13 @@ class QLearning(TabularLearner):
         self,
         mdp: TabularMDP,
         lifetime: int,
-        episodes: int,
-        seed: int,
-        progress: Progress | None,
+        course: Lessons,
         start: NDArray[np.float32],
     ) -> QTable:
         n_states, n_actions = len(mdp.tables.next_state), mdp.n_actions
         if mdp.tables.next_state.shape[1] != n_actions:
             # Actions with several outcomes: the textbook's loop draws them
-            return super()._learn_tables(mdp, lifetime, episodes, seed, progress, start)
+            return super()._learn_tables(mdp, lifetime, course, start)
         table = np.empty((n_states, 2 * n_actions + 2), np.float32)
         table[:, 0] = start.max(axis=1)
         table[:, 2::2] = start
@@ -202,11 +204,12 @@ class QLearning(TabularLearner):
         move_of = np.arange(n_actions) % mdp.n_moves
         rows = ValueRows(table, ties)
         rules = self._rules(lifetime)
-        key = derive_key(seed, "q_learning")
+        key = derive_key(course.seed, "q_learning")
 
-        def run(first: int, last: int) -> None:
-            rates = self._rates(first, last, episodes)
-            _learn(tables, move_of, rules, rows, rates, key, first)
+        def run(first: int, last: int) -> Figures:
+            rates = self._rates(first, last, course.episodes)
+            return {"steps": _learn(tables, move_of, rules, rows, rates, key, first)}
 
-        done, cut = in_chunks(run, episodes, progress)
-        return self._finish(table[:, 2::2].copy(), mdp.shape, seed, done, cut)
+        learned = table[:, 2::2]
+        done, cut = course.give(run, self._policy(learned, mdp.shape))
+        return self._finish(learned.copy(), mdp.shape, course.seed, done, cut)

@@ -20,7 +20,7 @@ from glitch_gym.checks import (
     shown,
     whole_number,
 )
-from glitch_gym.dynamics import EXIT, GridWorld
+from glitch_gym.dynamics import EXIT, GridWorld, refuse_slip
 from glitch_gym.errors import SettingError
 from glitch_gym.policy import Policy
 from glitch_gym.randomness import derive_key
@@ -153,8 +153,9 @@ def as_table(policy: Policy, world: GridWorld) -> QTable:
         world: the world that it acts in.
 
     Raises:
-        SettingError: the policy does not fit the world.
+        SettingError: the policy does not fit the world, or the world has slip.
     """
+    refuse_slip(world)
     shape = world.reward_field.shape
     if isinstance(policy, QTable):
         if policy.values.shape != shape:
@@ -269,6 +270,7 @@ def _prepare(
     settings: RolloutSettings,
 ) -> _Walks:
     world = world_of(env)
+    refuse_slip(world)
     lifetime = settings.get("lifetime")
     lifetime = lifetime_of(env) if lifetime is None else whole_number("lifetime", lifetime, least=1)
     repeat, explore = bool(settings.get("repeat", False)), settings.get("explore")

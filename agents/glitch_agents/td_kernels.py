@@ -23,9 +23,12 @@ __all__ = [
     "Rules",
     "Traces",
     "Transition",
+    "Walkers",
+    "begin_episodes",
     "choose_action",
     "learn_episodes",
     "learn_step",
+    "learn_tick",
 ]
 
 
@@ -79,6 +82,24 @@ Args:
     lambda_: decay of the traces.
     lifetime: largest number of steps in an episode.
     first_ties: whether the first of equally good actions is taken, and not a random one.
+"""
+
+
+Walkers = namedtuple(
+    "Walkers", ["states", "actions", "keys", "steps", "alphas", "epsilons", "active"]
+)
+
+
+Walkers.__doc__ = """Agents that walk at the same time and learn in one table; arrays (agents,).
+
+Args:
+    states: int64, state of each agent.
+    actions: int64, action that it takes next; 0 for one that does not learn.
+    keys: uint64, key of its episode's draws.
+    steps: int64, steps of its episode so far.
+    alphas: float64, learning rate of its episode.
+    epsilons: float64, probability of a random action in its episode.
+    active: bool, whether it is in an episode.
 """
 
 
@@ -257,6 +278,101 @@ def learn_step(
 
 
 @borrowing
+def begin_episodes(
+    rules: tuple[Any, ...],
+    values: tuple[NDArray[np.float64], ...],
+    walkers: tuple[NDArray[Any], ...],
+    begins: NDArray[np.bool_],
+    rates: tuple[NDArray[np.float64], ...],
+    key: np.uint64,
+    first: int,
+) -> None:
+    """Begin the episodes first, first + 1, …, one for each of the rates, in the order of agents.
+
+    Agents that begin after the last of them have no episode, and are no longer active.
+    """
+    learner = Rules(*rules)
+    agents = Walkers(*walkers)
+    alphas, epsilons = rates
+    q = values[0]
+    count = 0
+    for agent in range(begins.shape[0]):
+        if not begins[agent]:
+            continue
+        agents.active[agent] = count < alphas.shape[0]
+        agents.actions[agent] = 0
+        if not agents.active[agent]:
+            continue
+        agents.keys[agent] = stream(key, first + count)
+        agents.steps[agent] = 0
+        agents.alphas[agent] = alphas[count]
+        agents.epsilons[agent] = epsilons[count]
+        agents.actions[agent] = choose_action(
+            q,
+            agents.states[agent],
+            epsilons[count],
+            learner.first_ties,
+            agents.keys[agent],
+            0,
+        )
+        count += 1
+
+
+@borrowing
+def learn_tick(
+    rules: tuple[Any, ...],
+    values: tuple[NDArray[np.float64], ...],
+    traces: tuple[NDArray[Any], ...],
+    walkers: tuple[NDArray[Any], ...],
+    step: tuple[NDArray[Any], ...],
+    ended: NDArray[np.bool_],
+) -> None:
+    """Learn from a step of every active agent, one after another, and choose its next action.
+
+    Args:
+        rules: the fields of ``Rules``.
+        values: the fields of ``ActionValues``.
+        traces: the fields of ``Traces``, each with a row for each agent.
+        walkers: the fields of ``Walkers``.
+        step: next state int64, reward float64, whether it terminated and whether it was truncated,
+            (agents,).
+        ended: bool (agents,), filled with whether the agent's episode has ended.
+    """
+    learner = Rules(*rules)
+    table = ActionValues(*values)
+    agents = Walkers(*walkers)
+    trace_states, trace_actions, strengths, counts = traces
+    next_states, rewards, terminated, truncated = step
+    for agent in range(ended.shape[0]):
+        ended[agent] = False
+        if not agents.active[agent]:
+            continue
+        own = Traces(trace_states[agent], trace_actions[agent], strengths[agent], counts[agent])
+        if agents.steps[agent] == 0:
+            own.count[0] = 0
+        next_state = -1 if terminated[agent] else int(next_states[agent])
+        transition = Transition(
+            int(agents.states[agent]), int(agents.actions[agent]), rewards[agent], next_state
+        )
+        action = _learn_transition(
+            learner,
+            table,
+            own,
+            transition,
+            agents.alphas[agent],
+            agents.epsilons[agent],
+            agents.keys[agent],
+            int(agents.steps[agent]),
+        )
+        agents.steps[agent] += 1
+        ended[agent] = (
+            terminated[agent] or truncated[agent] or agents.steps[agent] >= learner.lifetime
+        )
+        agents.actions[agent] = action
+        agents.states[agent] = next_states[agent]
+
+
+@borrowing
 def learn_episodes(
     mdp: MDPTables,
     rules: Rules,
@@ -265,8 +381,9 @@ def learn_episodes(
     rates: Rates,
     key: np.uint64,
     first: int,
-) -> None:
-    """Run the episodes first, first + 1, …, one for each of the rates."""
+) -> int:
+    """Run the episodes first, first + 1, …, one for each of the rates; return their steps."""
+    steps = 0
     n_outcomes = mdp.next_state.shape[1] // values.q.shape[1]
     for index in range(rates.alphas.shape[0]):
         alpha, epsilon = rates.alphas[index], rates.epsilons[index]
@@ -275,6 +392,7 @@ def learn_episodes(
         action = choose_action(values.q, state, epsilon, rules.first_ties, episode, 0)
         traces.count[0] = 0
         for step in range(rules.lifetime):
+            steps += 1
             column = outcome(mdp, n_outcomes, state, action, episode, step)
             next_state = int(mdp.next_state[state, column])
             reward = np.float64(mdp.rewards[state, column])
@@ -285,3 +403,4 @@ def learn_episodes(
             if next_state < 0:
                 break
             state = next_state
+    return steps

@@ -9,6 +9,7 @@ Source: Sutton and Barto, *Reinforcement Learning*, second edition, chapters 6 a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,17 +17,18 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from glitch_agents.learner import Progress, in_chunks
+from glitch_agents.learner import Progress
+from glitch_agents.lessons import Figures, Lessons, OnStep, lessons
 from glitch_agents.mdp import (
+    AnyEnv,
     TabularMDP,
-    checked_reward,
-    checked_state,
     lifetime_of,
     table_shape,
     tabular_mdp,
 )
 from glitch_agents.policy import QTable, Ties, check_ties
 from glitch_agents.schedule import Schedule, as_schedule
+from glitch_agents.states import checked_reward, state_index
 from glitch_agents.td_kernels import (
     DOUBLE_Q,
     EXPECTED_SARSA,
@@ -41,6 +43,7 @@ from glitch_agents.td_kernels import (
     learn_episodes,
     learn_step,
 )
+from glitch_agents.vector_learning import learn_in_vector
 from glitch_gym.checks import real_number, shown
 from glitch_gym.dynamics import GridWorld
 from glitch_gym.errors import SettingError
@@ -81,40 +84,69 @@ class TabularLearner:
 
     def learn(
         self,
-        env: gym.Env[Any, Any] | GridWorld,
+        env: AnyEnv | GridWorld,
         *,
         episodes: int,
         seed: int = 0,
         progress: Progress | None = None,
         start: QTable | None = None,
+        on_step: OnStep | None = None,
+        every: int | None = None,
     ) -> QTable:
         """Learn for a number of episodes; on Ctrl-C, return what has been learned so far.
 
         Args:
-            env: a GlitchGrid environment or its world; or any environment with Discrete spaces.
-                It is run through its tables (its world, or ``P`` and ``initial_state_distrib``) if
-                it has them and no wrapper may change what they say, and stepped if not.
+            env: a GlitchGrid environment or its world; or any environment, for one agent or for
+                many (``gym.make_vec``), with Discrete actions and observations that are Discrete,
+                MultiDiscrete or a Tuple of Discrete; ``state_index`` numbers those. It is run
+                through its tables (its world, or ``P`` and ``initial_state_distrib``) if it has
+                them and no wrapper may change what they say, and stepped if not. The agents of a
+                vector environment share the table.
             episodes: number of episodes, at least 1.
             seed: seed of the starting states, exploration, ties and outcomes.
             progress: called now and then with (episodes done, episodes).
             start: table to begin with, in place of ``initial``, such as that of a similar world.
+            on_step: called every so many episodes, and at the end, with a dict of figures:
+                ``episodes`` and ``steps`` so far, ``alpha`` and ``epsilon`` of the last episode;
+                where the environment is stepped, ``training_return``, the mean return of the
+                episodes since the last call; where its tables are known, ``greedy_return``, the
+                exact mean return of the greedy policy within a lifetime, and its ``optimality`` at
+                this learner's discount, unless random actions are optimal or values infinite.
+            every: number of episodes between two calls; by default a twentieth of all.
 
         Returns:
             the table, (rows, cols, n_actions), or (n_states, 1, n_actions) for other environments;
             ``interrupted`` is true if Ctrl-C cut learning short.
 
         Raises:
-            SettingError: there are no episodes, the spaces are not Discrete, ``start`` does not fit
-                them, the tables are wrong, or an observation lies outside its space.
+            SettingError: there are no episodes, the spaces are of another kind, ``start`` does not
+                fit them, the tables are wrong, or an observation lies outside its space.
         """
+
+        def shown_rates(episode: int) -> Figures:
+            alphas, epsilons = self._rates(episode, episode + 1, episodes)
+            return {"alpha": float(alphas[0]), "epsilon": float(epsilons[0])}
+
+        gamma = float(self.gamma)
+        course = lessons(env, gamma, shown_rates, episodes, seed, progress, on_step, every)
         mdp = tabular_mdp(env)
         if mdp is not None:
             values = self._start_values(start, mdp.shape)
-            return self._learn_tables(mdp, lifetime_of(env), episodes, seed, progress, values)
+            return self._learn_tables(mdp, lifetime_of(env), course, values)
         assert not isinstance(env, GridWorld)
         shape = table_shape(env)
         values = self._start_values(start, shape)
-        return self._learn_by_steps(env, episodes, seed, progress, values, shape)
+        if not isinstance(env, gym.vector.VectorEnv):
+            return self._learn_by_steps(env, course, values, shape)
+        rules, learned = self._rules(lifetime_of(env)), self._action_values(values)
+        key = derive_key(seed, type(self).__name__)
+
+        def rates(first: int, last: int) -> Rates:
+            return self._rates(first, last, course.episodes)
+
+        policy = self._policy(learned.q, shape)
+        done, cut = learn_in_vector(env, rules, learned, rates, key, course, policy)
+        return self._finish(learned.q, shape, seed, done, cut)
 
     def _start_values(
         self, start: QTable | None, shape: tuple[int, int, int]
@@ -157,6 +189,10 @@ class TabularLearner:
     def _decay(self) -> float:
         return 0.0
 
+    def _policy(self, q: NDArray[np.floating], shape: tuple[int, int, int]) -> Callable[[], QTable]:
+        """Return a function that makes the table of the values as they are when it is called."""
+        return lambda: QTable(q.astype(np.float32).reshape(shape), ties=self.ties)
+
     def _finish(
         self,
         q: NDArray[np.floating],
@@ -174,65 +210,65 @@ class TabularLearner:
         )
 
     def _learn_tables(
-        self,
-        mdp: TabularMDP,
-        lifetime: int,
-        episodes: int,
-        seed: int,
-        progress: Progress | None,
-        start: NDArray[np.float32],
+        self, mdp: TabularMDP, lifetime: int, course: Lessons, start: NDArray[np.float32]
     ) -> QTable:
         rules = self._rules(lifetime)
         values = self._action_values(start)
         traces = self._traces(lifetime, start.size)
-        key = derive_key(seed, type(self).__name__)
+        key = derive_key(course.seed, type(self).__name__)
 
-        def run(first: int, last: int) -> None:
-            rates = self._rates(first, last, episodes)
-            learn_episodes(mdp.tables, rules, values, traces, rates, key, first)
+        def run(first: int, last: int) -> Figures:
+            rates = self._rates(first, last, course.episodes)
+            steps = learn_episodes(mdp.tables, rules, values, traces, rates, key, first)
+            return {"steps": steps}
 
-        done, cut = in_chunks(run, episodes, progress)
-        return self._finish(values.q, mdp.shape, seed, done, cut)
+        done, cut = course.give(run, self._policy(values.q, mdp.shape))
+        return self._finish(values.q, mdp.shape, course.seed, done, cut)
 
     def _learn_by_steps(
         self,
         env: gym.Env[Any, Any],
-        episodes: int,
-        seed: int,
-        progress: Progress | None,
+        course: Lessons,
         start: NDArray[np.float32],
         shape: tuple[int, int, int],
     ) -> QTable:
-        n_states = len(start)
+        space = env.observation_space
         rules = self._rules(lifetime_of(env))
         values = self._action_values(start)
         traces = self._traces(rules.lifetime, start.size)
-        key = derive_key(seed, type(self).__name__)
-        first_seed = int(seed)
+        key = derive_key(course.seed, type(self).__name__)
+        first_seed = int(course.seed)
         plain = tuple(rules), tuple(values), tuple(traces)
 
-        def run_episode(index: int, alpha: float, epsilon: float) -> None:
+        def run_episode(index: int, alpha: float, epsilon: float) -> Figures:
             episode = np.uint64(stream(key, index))
             observation = env.reset(seed=first_seed if index == 0 else None)[0]
-            state = checked_state(observation, n_states)
+            state = state_index(space, observation)
             action = choose_action(values.q, state, epsilon, rules.first_ties, episode, 0)
             traces.count[0] = 0
+            total, step = 0.0, 0
             for step in range(rules.lifetime):
-                observation, reward, terminated, truncated, _ = env.step(action)
-                next_state = -1 if terminated else checked_state(observation, n_states)
-                transition = (state, action, checked_reward(reward), next_state)
+                observation, given, terminated, truncated, _ = env.step(action)
+                next_state = -1 if terminated else state_index(space, observation)
+                reward = checked_reward(given)
+                total += reward
+                transition = (state, action, reward, next_state)
                 action = learn_step(*plain, transition, alpha, epsilon, episode, step)
                 if terminated or truncated:
-                    return
+                    break
                 state = next_state
+            return {"steps": step + 1, "ended": 1, "return": total}
 
-        def run(first: int, last: int) -> None:
-            rates = self._rates(first, last, episodes)
+        def run(first: int, last: int) -> Figures:
+            rates = self._rates(first, last, course.episodes)
+            sums = {"steps": 0.0, "ended": 0.0, "return": 0.0}
             for index, alpha, epsilon in zip(range(first, last), *rates, strict=True):
-                run_episode(index, float(alpha), float(epsilon))
+                for name, amount in run_episode(index, float(alpha), float(epsilon)).items():
+                    sums[name] += amount
+            return sums
 
-        done, cut = in_chunks(run, episodes, progress)
-        return self._finish(values.q, shape, seed, done, cut)
+        done, cut = course.give(run, self._policy(values.q, shape))
+        return self._finish(values.q, shape, course.seed, done, cut)
 
 
 @dataclass(frozen=True)

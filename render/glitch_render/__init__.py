@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from glitch_render.batches.report import BatchRow
+    from glitch_render.batches.run import BatchOptions, batch
     from glitch_render.cache import Cache
     from glitch_render.effects import EffectParameters, NoParameters, Stamp, effect, get_effect
     from glitch_render.engine.replay import replay
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         script_episode,
     )
     from glitch_render.media.pictures import write_picture
+    from glitch_render.parallel.engines import Engine, local_engine, open_engine
     from glitch_render.plots.layer import plot_layer
     from glitch_render.progress import OnProgress, Progress
     from glitch_render.recipe.files import read_recipe
@@ -40,8 +43,11 @@ if TYPE_CHECKING:
     from glitch_render.video.selection import ExportOptions, Selection
 
 __all__ = [
+    "BatchOptions",
+    "BatchRow",
     "Cache",
     "EffectParameters",
+    "Engine",
     "Episode",
     "EpisodeLayer",
     "ExportOptions",
@@ -57,6 +63,7 @@ __all__ = [
     "Selection",
     "Stamp",
     "Walker",
+    "batch",
     "corrupt",
     "corrupt_clip",
     "corrupt_picture",
@@ -65,6 +72,8 @@ __all__ = [
     "get_effect",
     "load_episode",
     "load_preset",
+    "local_engine",
+    "open_engine",
     "open_painter",
     "plot_layer",
     "preset_names",
@@ -79,6 +88,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchRow": "batches.report",
+    "BatchOptions": "batches.run",
+    "batch": "batches.run",
+    "Engine": "parallel.engines",
+    "local_engine": "parallel.engines",
+    "open_engine": "parallel.engines",
     "Cache": "cache",
     "EffectParameters": "effects",
     "NoParameters": "effects",

@@ -33,7 +33,7 @@ from glitch_gym.memory import Memory, content_key
 from glitch_gym.npz import encode_arrays, read_arrays
 from glitch_gym.output import write_bytes
 
-__all__ = ["Cache", "Kept", "Kind", "cache_key", "user_cache"]
+__all__ = ["Cache", "Kept", "Kind", "cache_key", "code_digest", "user_cache"]
 
 Kind = Literal["activation", "look", "reward", "table"]
 """Kinds of entries; each has a folder of its own."""
@@ -60,7 +60,7 @@ _MOST_IN_MEMORY = 64 * 2**20
 
 
 @lru_cache(maxsize=1)
-def _code_digest() -> str:
+def code_digest() -> str:
     """Hash the code that entries come from: what another version computed is not used."""
     digest = hashlib.blake2b(digest_size=16)
     for package in ("glitch_gym", "glitch_agents", "glitch_render"):
@@ -82,7 +82,7 @@ def cache_key(**parts: object) -> str:
 
     Arguments and errors are those of ``content_key``.
     """
-    return content_key(code=_code_digest(), **parts)
+    return content_key(code=code_digest(), **parts)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,18 @@ class Browsers:
             browser.close()
 
 
+@contextlib.contextmanager
+def driver():
+    """Start Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Its Node can spin in io_uring for minutes, and every browser waits with it
+        patch.setenv("UV_USE_IO_URING", "0")
+        with sync_playwright() as started:
+            yield started
+
+
 def require_chromium():
     """Skip where there is no browser."""
     if CHROMIUM is None:

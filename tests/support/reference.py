@@ -29,6 +29,16 @@ def below(bits: int, n: int) -> int:
     return (bits >> 32) * n >> 32
 
 
+def slipped(action, n_moves, slip, episode, step):
+    """The action carried out: the share of the draw below the slip chooses among other moves."""
+    level = unit(draw(draw(episode, 2**40), step))
+    if level >= slip:
+        return action
+    effect, move = divmod(action, n_moves)
+    others = [one for one in range(n_moves) if one != move]
+    return effect * n_moves + others[min(int(level / slip * len(others)), len(others) - 1)]
+
+
 def step(world, state, action):
     """The dynamics on rows and columns: (next cell, or None outside; reward; stamped)."""
     grid = world.grid

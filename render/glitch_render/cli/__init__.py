@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Importing these modules registers their commands
-from glitch_render.cli import corrupt, manage, plot  # noqa: F401
+from glitch_render.cli import batch, corrupt, manage, plot, sweep  # noqa: F401
 from glitch_render.cli.app import app, main
 
 __all__ = ["app", "main"]

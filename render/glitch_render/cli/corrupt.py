@@ -12,7 +12,9 @@ from glitch_render.cli.errors import said_plainly
 from glitch_render.cli.options import (
     ActivationName,
     Backbone,
+    Cluster,
     Force,
+    Jobs,
     NoCache,
     OwnLearners,
     Preset,
@@ -22,6 +24,7 @@ from glitch_render.cli.options import (
     Settings,
     TrustPaths,
     Weights,
+    chosen_engine,
     make_selection,
     makes_clip,
     open_cache,
@@ -33,6 +36,7 @@ from glitch_render.cli.progress import clip_bar, layer_bars
 if TYPE_CHECKING:
     from glitch_render.cache import Cache
     from glitch_render.episodes.episode import Episode
+    from glitch_render.parallel.engines import Engine
     from glitch_render.recipe.model import Recipe
     from glitch_render.video.render import Report
     from glitch_render.video.selection import ExportOptions, Selection
@@ -109,6 +113,8 @@ def corrupt(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the same render after it was stopped.")
     ] = False,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
     save_episode: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Save the walks over a picture as .npz, for `replay`."),
@@ -136,9 +142,11 @@ def corrupt(
                 codec=codec, crf=crf, encoder_preset=encoder_preset, sound=audio, strict=strict,
                 resume=resume, force=force,
             )  # fmt: skip
-            _corrupt_clip(source, output, resolved, selection, options, cache)
+            engine = chosen_engine(jobs, cluster)
+            _corrupt_clip(source, output, resolved, selection, options, cache, engine)
             return
         for name, given in (
+            ("jobs", jobs), ("cluster", cluster),
             ("start", start), ("end", end), ("fps", fps), ("scale", scale), ("codec", codec),
             ("crf", crf), ("encoder-preset", encoder_preset),
         ):  # fmt: skip
@@ -249,12 +257,20 @@ def _corrupt_clip(
     selection: Selection,
     options: ExportOptions,
     cache: Cache | None,
+    engine: Engine | None,
 ) -> None:
     from glitch_render.video.render import corrupt_clip
 
     with clip_bar() as progress:
         report = corrupt_clip(
-            source, output, recipe, selection, options, cache=cache, progress=progress
+            source,
+            output,
+            recipe,
+            selection,
+            options,
+            cache=cache,
+            progress=progress,
+            executor=engine,
         )
     say(output, report, recipe.seed)
 

@@ -10,14 +10,17 @@ import typer
 
 if TYPE_CHECKING:
     from glitch_render.cache import Cache
+    from glitch_render.parallel.engines import Engine
     from glitch_render.recipe.model import Recipe
     from glitch_render.video.selection import Selection
 
 __all__ = [
     "ActivationName",
     "Backbone",
+    "Cluster",
     "Force",
     "Input",
+    "Jobs",
     "NoCache",
     "Output",
     "OwnLearners",
@@ -29,6 +32,7 @@ __all__ = [
     "TrustPaths",
     "Weights",
     "chosen_activation",
+    "chosen_engine",
     "import_learners",
     "makes_clip",
     "resolve_recipe",
@@ -110,6 +114,33 @@ Scale = Annotated[str | None, typer.Option(metavar="SIZE", help="0.5, 50%, 720p 
 
 
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace OUT if it exists.")]
+
+
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, metavar="N", help="Render in N processes of this machine."),
+]
+
+
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE",
+        help="Render on a cluster: auto, ray, ray:HOST:PORT, dask:tcp://HOST:PORT, or "
+        "module:function for an executor of your own.",
+    ),
+]
+
+
+def chosen_engine(jobs: int | None, cluster: str | None) -> Engine | None:
+    """Return the engine that --jobs or --cluster names; one process is this one."""
+    if jobs is not None and cluster is not None:
+        raise typer.BadParameter("give --jobs or --cluster, not both")
+    if cluster is None and (jobs or 1) == 1:
+        return None
+    from glitch_render.parallel.engines import local_engine, open_engine
+
+    return local_engine(jobs or 1) if cluster is None else open_engine(cluster)
 
 
 def chosen_activation(backbone: str | None, activation: str | None) -> str | None:

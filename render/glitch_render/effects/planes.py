@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from PIL import Image
 from pydantic import Field
 
 from glitch_render.effects.registry import EffectParameters, Op, Source, Stamp, Trait, effect
+from glitch_render.parallel.threads import usable_cores
 
 
 class Echo(EffectParameters):
@@ -160,7 +160,7 @@ def _requantised(source: Source, parameters: Dct) -> NDArray[np.uint8]:
     whole = np.pad(source.frame, spare, mode="edge").astype(np.float32)
     tiles = whole.reshape(rows, side, cols, side, 3)
     step = np.float32(parameters.step * side / 8)
-    cores = os.cpu_count()
+    cores = usable_cores()
     found = dctn(tiles, axes=(1, 3), norm="ortho", overwrite_x=True, workers=cores)
     np.multiply(np.rint(found / step), step, out=found)
     shown = idctn(found, axes=(1, 3), norm="ortho", overwrite_x=True, workers=cores)

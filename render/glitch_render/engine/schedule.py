@@ -36,6 +36,7 @@ from glitch_render.engine.symbols import (
     VARIANT,
     plane_of,
 )
+from glitch_render.parallel.threads import usable_cores
 
 __all__ = ["WORTH_SHARING", "Section", "plan_sections", "row_bands", "run_parallel", "survey"]
 
@@ -61,7 +62,7 @@ class Section:
 
 @lru_cache(maxsize=1)
 def _workers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), "glitch-replay")
+    return ThreadPoolExecutor(usable_cores(), "glitch-replay")
 
 
 if hasattr(os, "register_at_fork"):
@@ -81,7 +82,7 @@ def run_parallel(do: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
 
 def row_bands(n_rows: int) -> list[int]:
     """Return the first row of each core's share of the rows, followed by the end."""
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     return [n_rows * core // cores for core in range(cores + 1)]
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "activation_overlay",
     "draw_grid",
     "figure_pixels",
+    "new_figure",
     "plot_learning",
     "plot_paths",
     "plot_policy",
@@ -132,7 +133,7 @@ def require_matplotlib() -> None:
         raise MissingExtraError("plots need matplotlib: pip install 'glitch-gym[plot]'") from error
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return a figure of a size in inches, without a window."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -154,7 +155,7 @@ def _over_picture(frame: NDArray[np.uint8], world: GridWorld, title: str) -> tup
     """Start a plot in cell coordinates over the darkened picture."""
     height, width = frame.shape[:2]
     wide = 9.0 if width >= height else 9.0 * width / height
-    figure = _figure(wide + 0.9, wide * height / width + 0.5)
+    figure = new_figure(wide + 0.9, wide * height / width + 0.5)
     axes = figure.add_subplot()
     grid = world.grid
     extent = (-0.5, grid.picture_cols - 0.5, grid.picture_rows - 0.5, -0.5)
@@ -197,7 +198,7 @@ def plot_rewards(
     low, high = float(picture.min()), float(picture.max())
     side = 2.0
     tall = side * min(2.5, max(0.4, grid.picture_rows / grid.picture_cols))
-    figure = _figure(side * cols + 1.2, (tall + 0.32) * rows + 0.4)
+    figure = new_figure(side * cols + 1.2, (tall + 0.32) * rows + 0.4)
     for index, name in enumerate(actions.names):
         axes = figure.add_subplot(rows, cols, index + 1)
         shown = axes.imshow(
@@ -228,7 +229,7 @@ def plot_values(
     low, high = min(map(np.min, shown)), max(map(np.max, shown))
     height, width = frame.shape[:2]
     wide = 5.0 if width >= height else 5.0 * width / height
-    figure = _figure(2 * wide + 1.2, wide * height / width + 0.5)
+    figure = new_figure(2 * wide + 1.2, wide * height / width + 0.5)
     drawn: Any = None
     for place, (values, title) in enumerate(zip(shown, ("learned", "optimum"), strict=True), 1):
         axes = figure.add_subplot(1, 2, place)
@@ -365,7 +366,7 @@ def plot_learning(curves: Mapping[str, Sequence[tuple[int, float]]], title: str 
         curves: pairs (episodes, optimality) of each curve, by name.
         title: title of the figure.
     """
-    figure = _figure(8, 4.8)
+    figure = new_figure(8, 4.8)
     axes = figure.add_subplot()
     for name, points in curves.items():
         episodes, reached = np.array(points, float).T

@@ -273,7 +273,9 @@ class Layer(BaseModel):
 
     def world_settings(self) -> WorldSettings:
         """Return the settings of the layer's world."""
-        named = {one.name: getattr(self, one.name) for one in fields(WorldSettings)}
+        # A recipe's worlds have no slip
+        names = [one.name for one in fields(WorldSettings) if one.name in type(self).model_fields]
+        named = {name: getattr(self, name) for name in names}
         noise = {name: one.noise for name, one in self.effects.items()}
         return WorldSettings(**{**named, "effects": noise})
 

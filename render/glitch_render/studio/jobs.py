@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from threading import Event, Thread
 from typing import Generic, TypeVar
@@ -42,8 +43,12 @@ class Job(Generic[T]):
         try:
             self._outcome = self._work(self._report)
         except BaseException as error:
-            self._error = error
+            # A traceback would keep what the work had open: frames, containers and their threads
+            traceback.clear_frames(error.__traceback__)
+            self._error = error.with_traceback(None)
+            error.__context__ = None
         finally:
+            del self._work
             self._over.set()
 
     def _report(self, now: Progress) -> None:

@@ -32,11 +32,12 @@ from glitch_render.video.policies import Policies
 from glitch_render.video.scan import FootageScan, frames_from, plan_frames, scan_footage
 from glitch_render.video.selection import SEGMENT, Selection, parse_scale
 from glitch_render.video.shots import Shots
-from glitch_render.video.timeline import LayerTimeline
+from glitch_render.video.timeline import LayerTimeline, Learned
 
 __all__ = [
     "PaintedLayer",
     "Painter",
+    "assemble_painter",
     "open_episode_painter",
     "open_painter",
     "preview_frame",
@@ -78,6 +79,10 @@ class Painter:
         identity: text that differs wherever the painted frames may differ.
         activation_of: function from a frame's number to the activation that its agents learned by;
             ``None`` where nothing was learned.
+        learned: function that returns the world and the policy of a layer in a shot; ``None`` as
+            well where nothing was learned.
+        places: numbers of every shot and layer that ``learned`` knows, shot by shot.
+        shot_of: function from a frame's number to that of its shot.
     """
 
     footage: Footage
@@ -88,6 +93,9 @@ class Painter:
     recipe: str
     identity: str
     activation_of: Callable[[int], Activation] | None = None
+    learned: Learned | None = None
+    places: tuple[tuple[int, int], ...] = ()
+    shot_of: Callable[[int], int] = lambda frame: 0
     _reader: Iterator[tuple[int, av.VideoFrame]] | None = field(default=None, init=False)
     _read: tuple[int, av.VideoFrame] | None = field(default=None, init=False)
     _past: tuple[deque[NDArray[np.uint8]], ...] = field(default=(), init=False)
@@ -227,6 +235,7 @@ def open_painter(
     footage: Footage | None = None,
     cache: Cache | None = None,
     progress: OnProgress | None = None,
+    learn: bool = True,
 ) -> Painter:
     """Scan a source and learn its policies; return a painter of its frames.
 
@@ -238,6 +247,7 @@ def open_painter(
             duration.
         cache: cache of scans, rewards and tables.
         progress: called with the stages looking and learning.
+        learn: learn every policy now, not each one when it is first needed.
 
     Raises:
         GlitchError: the source, or a setting with this source, is wrong.
@@ -259,26 +269,44 @@ def open_painter(
         footage, recipe, start=selection.start, end=selection.end, cache=cache, progress=looked
     )
     release_networks()
-    plan = plan_frames(footage, scan, selection.rate)
-    shots = Shots(scan, plan, recipe)
+    shots = Shots(scan, plan_frames(footage, scan, selection.rate), recipe)
     policies = Policies(recipe, shots, size, cache, progress)
-    policies.learn_all()
-    layers = tuple(
-        LayerTimeline(layer, index, plan, shots, policies, size[1], size[0], seed=recipe.seed)
-        for index, layer in recipe.painted
-    )
-    for layer in layers:
+    if learn:
+        policies.learn_all()
+    painter = assemble_painter(footage, scan, recipe, selection, policies)
+    for layer in painter.layers:
+        assert isinstance(layer, LayerTimeline)
         layer.check_births()
     text = embedded_text(recipe)
+    return replace(painter, recipe=text, identity="\n".join([text, *masks]))
+
+
+def assemble_painter(
+    footage: Footage, scan: FootageScan, recipe: Recipe, selection: Selection, learned: Learned
+) -> Painter:
+    """Return a painter of footage that was scanned, by policies that were learned.
+
+    Args:
+        footage: source of the frames.
+        scan: scan of the footage.
+        recipe: what to do.
+        selection: which frames, and how large.
+        learned: function that returns the world and the policy of a layer in a shot.
+    """
+    size = parse_scale(selection.scale, footage.width, footage.height)
+    plan = plan_frames(footage, scan, selection.rate)
+    shots = Shots(scan, plan, recipe)
+    layers = tuple(
+        LayerTimeline(layer, index, plan, shots, learned, size[1], size[0], seed=recipe.seed)
+        for index, layer in recipe.painted
+    )
+
+    def activation_of(frame: int) -> Activation:
+        return shots.activation(shots.shot_of(frame))
+
+    places = tuple((shot, index) for shot in range(len(shots)) for index, _ in recipe.painted)
     return Painter(
-        footage,
-        scan,
-        plan,
-        size,
-        layers,
-        text,
-        "\n".join([text, *masks]),
-        lambda frame: shots.activation(shots.shot_of(frame)),
+        footage, scan, plan, size, layers, "", "", activation_of, learned, places, shots.shot_of
     )
 
 

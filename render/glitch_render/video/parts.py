@@ -6,9 +6,7 @@ import contextlib
 import json
 import shutil
 import stat
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 from glitch_gym.errors import GlitchError, Hint, OutputError, is_interrupt
@@ -21,19 +19,18 @@ from glitch_render.media.footage import file_digest
 from glitch_render.media.join import join_clip
 from glitch_render.media.metadata import RECIPE_KEY, embed_recipe
 from glitch_render.media.sound import Span
-from glitch_render.media.writer import PartWriter
+from glitch_render.parallel.engines import Engine
 from glitch_render.progress import OnProgress, Progress
+from glitch_render.video.jobs import render_segments, write_job
 from glitch_render.video.painter import Painter
+from glitch_render.video.segments import UNFINISHED, Segment, write_segments
 from glitch_render.video.selection import ExportOptions, Selection
 
 __all__ = ["Interrupted", "join", "render_parts"]
 
 
-_AHEAD = 2
-"""Frames that may wait for the encoder."""
-
-
 _MANIFEST = "manifest.json"
+_JOB = "job"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -61,6 +58,8 @@ def render_parts(
     selection: Selection,
     options: ExportOptions,
     progress: OnProgress | None,
+    *,
+    engine: Engine | None = None,
 ) -> list[tuple[int, Path]]:
     """Render the segments that are not there yet.
 
@@ -71,6 +70,7 @@ def render_parts(
         selection: which frames, and how large.
         options: of these, ``segment`` and ``resume``.
         progress: called with the stage painting.
+        engine: where the segments are rendered; by default in this process.
 
     Returns:
         number of the first frame, and file, of each part, in order.
@@ -80,58 +80,43 @@ def render_parts(
         GlitchError: a frame cannot be read, painted or written.
     """
     folder = _parts_folder(target)
-    plan, segment = painter.plan, options.segment
+    plan, length = painter.plan, options.segment
     key = cache_key(
         digest=file_digest(painter.footage),
         selection=selection,
         painted=painter.identity,
         encoding=encoding,
-        segment=segment,
+        segment=length,
     )
     _prepare_folder(folder, key, options.resume)
-    firsts = range(0, len(plan), segment)
-    parts = [(first, folder / f"part-{first:08d}{encoding.part_suffix}") for first in firsts]
-    missing = [(first, path) for first, path in parts if not path.exists()]
-    done = sum(min(segment, len(plan) - first) for first, path in parts if path.exists())
+    segments = [
+        Segment(
+            first,
+            min(first + length, len(plan)),
+            folder / f"part-{first:08d}{encoding.part_suffix}",
+        )
+        for first in range(0, len(plan), length)
+    ]
+    missing = [one for one in segments if not one.path.exists()]
+    done = _frames_kept(segments)
 
-    def painted(frames: int) -> None:
+    def painted(frames: int = 1) -> None:
+        nonlocal done
+        done += frames
         if progress is not None:
-            progress(Progress("painting", frames, len(plan)))
+            progress(Progress("painting", done, len(plan)))
 
-    painted(done)
+    painted(0)
     try:
-        # The encoder has a thread of its own, so that painting does not wait for it
-        with ThreadPoolExecutor(1) as encoder:
-            ahead: deque[Future[None]] = deque()
-
-            def later(call: Callable[..., None], *arguments: object) -> None:
-                ahead.append(encoder.submit(call, *arguments))
-                if len(ahead) > _AHEAD:
-                    ahead.popleft().result()
-
-            for first, path in missing:
-                last = min(first + segment, len(plan))
-                unfinished = path.with_name(f"unfinished-{path.name}")
-                if encoding.kind == "pictures":
-                    shutil.rmtree(unfinished, ignore_errors=True)
-                    unfinished.mkdir()
-                writer = PartWriter(unfinished, encoding, first)
-                try:
-                    for pixels, alpha in painter.frames(first, last, deep=encoding.deep):
-                        later(writer.write, pixels, alpha)
-                        done += 1
-                        painted(done)
-                    later(_finish, writer, unfinished, path)
-                    if path == missing[-1][1]:
-                        while ahead:
-                            ahead.popleft().result()
-                except BaseException:
-                    encoder.shutdown()
-                    writer.abandon()
-                    raise
+        if engine is None or len(missing) < 2 or painter.learned is None:
+            write_segments(painter, encoding, missing, painted)
+        else:
+            job = folder / _JOB
+            write_job(job, key, painter, encoding, selection)
+            render_segments(job, key, painter, missing, engine, painted)
     except BaseException as error:
         _tidy(folder)
-        kept = sum(min(segment, len(plan) - first) for first, path in parts if path.exists())
+        kept = _frames_kept(segments)
         if kept == 0:
             shutil.rmtree(folder, ignore_errors=True)
         if is_interrupt(error):
@@ -145,17 +130,17 @@ def render_parts(
         if isinstance(error, OSError):
             raise write_error(target, error) from error
         raise
-    return parts
+    return [(one.first, one.path) for one in segments]
 
 
-def _finish(writer: PartWriter, unfinished: Path, path: Path) -> None:
-    writer.finish()
-    unfinished.replace(path)
+def _frames_kept(segments: Sequence[Segment]) -> int:
+    """Return the number of frames in parts that are finished."""
+    return sum(one.last - one.first for one in segments if one.path.exists())
 
 
 def _tidy(folder: Path) -> None:
     """Delete unfinished parts."""
-    for path in folder.glob("unfinished-*"):
+    for path in folder.glob(f"{UNFINISHED}*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

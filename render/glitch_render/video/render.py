@@ -8,6 +8,7 @@ whole: so a render that was stopped goes on where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ from glitch_render.layers import recipe_files
 from glitch_render.media.codecs import Encoding, choose_encoding
 from glitch_render.media.footage import Footage, open_footage, source_files
 from glitch_render.media.formats import ANIMATIONS, CLIPS
+from glitch_render.parallel.engines import Engine, as_engine
 from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.model import Recipe
 from glitch_render.video.painter import Painter, open_painter
@@ -86,6 +88,7 @@ def corrupt_clip(
     *,
     cache: Cache | None = None,
     progress: OnProgress | None = None,
+    executor: Executor | Engine | None = None,
 ) -> Report:
     """Corrupt a clip by a recipe; the same clip and recipe give the same frames.
 
@@ -98,6 +101,8 @@ def corrupt_clip(
         options: how the output is encoded and written.
         cache: cache of scans, rewards and tables.
         progress: called with the stages looking, learning, painting and joining.
+        executor: where segments are rendered: any executor of ``concurrent.futures`` whose workers
+            see the same files, or an engine; by default this process. The bytes are the same.
 
     Raises:
         GlitchError: the source, the recipe, an option or the output is wrong; nothing is left
@@ -107,11 +112,25 @@ def corrupt_clip(
 
     def paint(footage: Footage, selection: Selection) -> Painter:
         return open_painter(
-            source, recipe, selection, footage=footage, cache=cache, progress=progress
+            source,
+            recipe,
+            selection,
+            footage=footage,
+            cache=cache,
+            progress=progress,
+            # Elsewhere, earlier shots are painted while later ones are learned
+            learn=executor is None,
         )
 
     return write_clip(
-        source, output, paint, selection, options, progress=progress, named=recipe_files(recipe)
+        source,
+        output,
+        paint,
+        selection,
+        options,
+        progress=progress,
+        named=recipe_files(recipe),
+        executor=executor,
     )
 
 
@@ -124,6 +143,7 @@ def write_clip(
     *,
     progress: OnProgress | None = None,
     named: Sequence[str] = (),
+    executor: Executor | Engine | None = None,
 ) -> Report:
     """Write what a painter paints as a clip.
 
@@ -135,6 +155,7 @@ def write_clip(
         options: how the output is encoded and written.
         progress: called with the stages painting and joining.
         named: further files that are read, and so must not be written over.
+        executor: where segments are rendered, as for ``corrupt_clip``.
 
     Raises:
         GlitchError: as ``corrupt_clip``.
@@ -171,7 +192,8 @@ def write_clip(
         painter = paint(footage, selection)
     encoding = encoding_at(painter.plan.rate)
     notes = [*footage.notes, *encoding.notes]
-    parts = render_parts(target, painter, encoding, selection, options, progress)
+    engine = None if executor is None else as_engine(executor)
+    parts = render_parts(target, painter, encoding, selection, options, progress, engine=engine)
     if progress is not None:
         progress(Progress("joining"))
     notes += join(target, parts, painter, encoding, selection, options.sound)

@@ -25,6 +25,12 @@ const whole = make("button", {
   },
 }, "1:1");
 stage.append(empty, box, clip, whole);
+try {
+  // As a length, it can be read in pixels whatever the style sheet computes it from
+  CSS.registerProperty({ name: "--tall", syntax: "<length>", inherits: true, initialValue: "460px" });
+} catch {
+  // Registered before
+}
 let shown = {};
 let asked = 0;
 
@@ -40,7 +46,7 @@ function fit() {
   if (!shown.width) return;
   const real = stage.classList.contains("real");
   const room = stage.getBoundingClientRect().width;
-  const tall = Math.max(200, parseFloat(getComputedStyle(stage).getPropertyValue("--tall")) || 460);
+  const tall = Math.max(200, parseFloat(getComputedStyle(stage).getPropertyValue("--tall")));
   const scale = real ? 1 / devicePixelRatio : Math.min(room / shown.width, tall / shown.height);
   for (const one of [box, clip]) {
     one.style.width = `${shown.width * scale}px`;

@@ -1,0 +1,1 @@
+"""Many pictures and clips by one recipe, into a folder that mirrors theirs."""

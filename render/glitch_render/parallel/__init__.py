@@ -1,0 +1,1 @@
+"""Work on many processes and machines, through ``concurrent.futures.Executor`` alone."""

@@ -1,0 +1,1 @@
+"""Sweeps: learners × settings × seeds × pictures, each trained and measured."""
