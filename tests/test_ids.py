@@ -61,6 +61,16 @@ def test_the_threshold_is_the_optimum_of_the_return(objective, size):
     assert gym.spec(f"GlitchGrid{objective}{size}-Coordinates-v0").reward_threshold < best
 
 
+@pytest.mark.parametrize("make", [gym.make, lambda name, **own: gym.make_vec(name, 2, **own)])
+def test_no_threshold_is_named_that_belongs_to_another_task(make):
+    for same in ({}, {"observation": "patch", "patch_size": 3}, {"render_mode": "ansi"}):
+        assert make("GlitchGrid-Linger-v0", **same).spec.reward_threshold == 14.955
+    for other in ({"grid": (8, 8)}, {"objective": "escape"}, {"slip": 0.1}, {"seed": 1},
+                  {"lifetime": 50}, {"max_episode_steps": 10}):  # fmt: skip
+        assert make("GlitchGrid-Linger-v0", **other).spec.reward_threshold is None
+    assert gym.spec("GlitchGrid-Linger-v0").reward_threshold == 14.955
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_the_largest_grids_are_made_by_their_ids_too(name):
