@@ -40,14 +40,20 @@ _SETS: dict[str, dict[str, Any]] = {
 }
 
 # The optimum of the mean return within 20 steps, rounded down to three decimals. It follows from
-# the default picture, seed and effects; tests/test_ids.py computes it anew.
+# the default pictures, seed and effects; tests/test_ids.py computes it anew.
 _OPTIMA = {
-    ("", ""): -0.353,
-    ("-Linger", ""): 14.955,
-    ("", "-40x20"): -1.456,
-    ("-Linger", "-40x20"): 15.088,
-    ("", "-200x100"): -7.367,
-    ("-Linger", "-200x100"): 8.774,
+    "GlitchGrid": -0.353,
+    "GlitchGrid-Linger": 14.955,
+    "GlitchGrid-40x20": -1.456,
+    "GlitchGrid-Linger-40x20": 15.088,
+    "GlitchGrid-200x100": -7.367,
+    "GlitchGrid-Linger-200x100": 8.774,
+    "GlitchPictures": -0.127,
+    "GlitchPictures-Linger": 14.075,
+    "GlitchPictures-Test": -0.121,
+    "GlitchPictures-Linger-Test": 14.079,
+    "GlitchClip": -0.234,
+    "GlitchClip-Linger": 13.074,
 }
 
 
@@ -74,19 +80,21 @@ def _environments() -> dict[str, Registered]:
     named: dict[str, Registered] = {}
     for objective, aim in _OBJECTIVES.items():
         for size, grid in _SIZES.items():
+            task = f"GlitchGrid{objective}{size}"
             for observation, seen in _OBSERVATIONS.items():
                 # 200 rows of cells do not fit in 84 pixels
                 if size != "-200x100" or observation not in _PIXELS:
-                    name = f"GlitchGrid{objective}{size}{observation}-v0"
                     settings = {**aim, **grid, **seen}
-                    named[name] = Registered(*_GRID, settings, _OPTIMA[objective, size])
+                    named[f"{task}{observation}-v0"] = Registered(*_GRID, settings, _OPTIMA[task])
         for split, which in _SETS.items():
+            task = f"GlitchPictures{objective}{split}"
             for observation, seen in {"": {}, **_PIXELS}.items():
-                name = f"GlitchPictures{objective}{split}{observation}-v0"
-                named[name] = Registered(*_PICTURES, {**aim, **which, **seen}, None, 20)
+                settings, best = {**aim, **which, **seen}, _OPTIMA.get(task)
+                named[f"{task}{observation}-v0"] = Registered(*_PICTURES, settings, best, 20)
+        task = f"GlitchClip{objective}"
         for observation in ("", "-Coordinates", *_PIXELS):
-            name = f"GlitchClip{objective}{observation}-v0"
-            named[name] = Registered(*_CLIP, {**aim, **_OBSERVATIONS[observation]}, None, 20)
+            settings = {**aim, **_OBSERVATIONS[observation]}
+            named[f"{task}{observation}-v0"] = Registered(*_CLIP, settings, _OPTIMA[task], 20)
     return named
 
 

@@ -232,9 +232,9 @@ class GlitchClipEnv(GlitchPicturesEnv):
     As in `GlitchGrid-v0`: `Discrete(effects × moves)`.
 
     ## Observation Space
-    As in `GlitchPictures-v0`, where a picture is now a frame. `"cell"` and `"patch"` tell an agent
-    the moment (the patch shows the rewards of the present frame, not of the one that it is about to
-    enter); with `"coordinates"` it is hidden, and the world non-stationary.
+    As in `GlitchPictures-v0`, where a picture is now a frame. `"cell"` tells an agent the moment,
+    `"patch"` the rewards around it in the present frame, which is not the one that it is about to
+    enter. With `"coordinates"` the moment is hidden, and the world non-stationary.
 
     ## Starting State
     A uniformly random cell of a uniformly random frame, or

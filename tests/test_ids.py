@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 from glitch_agents import optimal_return
-from glitch_gym.ids import ENVIRONMENTS
+from glitch_gym.ids import _OPTIMA, ENVIRONMENTS
 
 EXTRA = {"GlitchPictures": {"pictures": 3}, "GlitchClip": {"frames": 3}}
 LARGE = [name for name in ENVIRONMENTS if "200x100" in name]
@@ -52,13 +53,27 @@ def test_a_spec_survives_json_with_all_that_the_id_stands_for(name):
         assert gym.make(again, **few(name)).observation_space is not None
 
 
-@pytest.mark.parametrize("size", ["", "-40x20"])
-@pytest.mark.parametrize("objective", ["", "-Linger"])
-def test_the_threshold_is_the_optimum_of_the_return(objective, size):
-    name = f"GlitchGrid{objective}{size}-v0"
-    best = optimal_return(gym.make(name))
-    assert gym.spec(name).reward_threshold == math.floor(best * 1000) / 1000
-    assert gym.spec(f"GlitchGrid{objective}{size}-Coordinates-v0").reward_threshold < best
+SLOW = ("200x100", "Pictures")
+OPTIMA = [
+    pytest.param(task, marks=[pytest.mark.slow] if any(word in task for word in SLOW) else [])
+    for task in _OPTIMA
+]
+
+
+@pytest.mark.parametrize("task", OPTIMA)
+def test_the_threshold_is_the_optimum_of_the_return(task):
+    best = optimal_return(gym.make(f"{task}-v0"))
+    kin = [name for name, one in ENVIRONMENTS.items() if one.reward_threshold is not None
+           and name.startswith(f"{task}-") and same_task(name, task)]  # fmt: skip
+    assert len(kin) >= 3
+    for name in kin:
+        assert gym.spec(name).reward_threshold == math.floor(best * 1000) / 1000
+
+
+def same_task(name, task):
+    """Return whether an id differs from a task in its observation alone."""
+    kinds = {"", "-Coordinates", "-Masked", "-Patch", "-Pixels64", "-Pixels84"}
+    return name.removeprefix(task).removesuffix("-v0") in kinds
 
 
 @pytest.mark.parametrize("make", [gym.make, lambda name, **own: gym.make_vec(name, 2, **own)])
@@ -76,10 +91,8 @@ def test_no_threshold_is_named_that_belongs_to_another_task(make):
 def test_the_largest_grids_are_made_by_their_ids_too(name):
     env = gym.make(name)
     assert env.unwrapped.world.grid.rows == 200
-    env.reset(seed=0)
-    if "Masked" not in name:
-        best = optimal_return(env)
-        assert gym.spec(name).reward_threshold == math.floor(best * 1000) / 1000
+    seen, _ = env.reset(seed=0)
+    assert env.observation_space.contains(seen)
 
 
 @pytest.mark.parametrize("side", [64, 84])
@@ -109,3 +122,21 @@ def test_the_hyper_parameters_for_rl_zoo3_are_of_ids_that_there_are():
         named = re.findall(r"^(Glitch[\w-]+):", file.read_text(encoding="utf-8"), re.MULTILINE)
         assert len(named) >= 10
         assert set(named) <= set(ENVIRONMENTS)
+
+
+def test_the_pages_name_every_id():
+    folder = Path(__file__).parent.parent / "docs" / "environments"
+    named: set[str] = set()
+    for page in folder.glob("*.md"):
+        named |= set(re.findall(r"Glitch[\w-]+-v0", page.read_text(encoding="utf-8")))
+    assert set(ENVIRONMENTS) <= named
+
+
+def test_the_pages_are_those_of_the_docstrings():
+    path = Path(__file__).parent.parent / "scripts" / "make_environment_pages.py"
+    found = importlib.util.spec_from_file_location("make_environment_pages", path)
+    pages = importlib.util.module_from_spec(found)
+    found.loader.exec_module(pages)
+    for kind, (_, stem, _) in pages.KINDS.items():
+        written = (pages.FOLDER / f"{stem}.md").read_text(encoding="utf-8")
+        assert pages.page(kind) == written, "run scripts/make_environment_pages.py"
