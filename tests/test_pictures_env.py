@@ -21,6 +21,7 @@ from glitch_gym import (
     draw_picture,
     stack_worlds,
 )
+from glitch_render import RecordEpisode
 
 KINDS = ["cell", "coordinates", "masked", "patch", "pixels"]
 SMALL = {"pictures": 5, "grid": (6, 9)}
@@ -248,6 +249,11 @@ def test_bad_clips_are_refused_in_words(wrong):
 def test_bad_reset_options_are_refused_in_words(options):
     with pytest.raises(GlitchError):
         GlitchPicturesEnv(**SMALL).reset(options=options)
+
+
+def test_episodes_on_many_pictures_are_not_recorded_as_if_on_one():
+    with pytest.raises(GlitchError, match="one picture"):
+        RecordEpisode(gym.make("GlitchPictures-v0", **SMALL))
 
 
 def test_rendering_shows_the_agent_on_its_picture():
