@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["interval", "iqm", "write_page"]
 
 RESAMPLES = 5_000
+_ENOUGH = 10
 Scores = Sequence[NDArray[np.float64]]
 
 
@@ -50,6 +51,17 @@ def _seeds(rows: Sequence[Run], learner: str) -> str:
     }
     low, high = min(by_task.values()), max(by_task.values())
     return str(low) if low == high else f"{low}–{high}"
+
+
+def _caution(rows: Sequence[Run], learners: Sequence[str]) -> str:
+    """Say which learners have fewer seeds than an interval can be trusted with."""
+    few = [name for name in learners if int(_seeds(rows, name).partition("–")[0]) < _ENOUGH]
+    if not few:
+        return ""
+    return (
+        f"Fewer than {_ENOUGH} seeds of a task were run of {', '.join(few)}: intervals of so few are "
+        f"rough, and likely too narrow."
+    )
 
 
 def _overall(rows: Sequence[Run], learners: Sequence[str], tasks: Sequence[str]) -> list[str]:
@@ -165,7 +177,7 @@ def write_page(
         "",
         "Interquartile mean over tasks and seeds, with stratified bootstrap intervals (Agarwal et "
         "al., 2021). Seconds are training time on one thread of a busy shared machine, for "
-        "orientation only.",
+        f"orientation only. {_caution(rows, learners)}".strip(),
         "",
         *_overall(rows, learners, names),
         "",
