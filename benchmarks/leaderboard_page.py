@@ -59,8 +59,8 @@ def _caution(rows: Sequence[Run], learners: Sequence[str]) -> str:
     if not few:
         return ""
     return (
-        f"Fewer than {_ENOUGH} seeds of a task were run of {', '.join(few)}: intervals of so few are "
-        f"rough, and likely too narrow."
+        f"Fewer than {_ENOUGH} seeds of a task were run of {', '.join(few)}: intervals of so few "
+        f"are rough, and likely too narrow."
     )
 
 
