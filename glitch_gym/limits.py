@@ -11,10 +11,11 @@ from glitch_gym.dynamics import LIFETIME
 
 __all__ = ["shorter_limit", "spec_with_limit"]
 
-# Settings that change what is seen of an environment, and neither its rewards nor its dynamics
+# Settings that change neither the rewards nor the dynamics. How long episodes last is compared on
+# its own, since it has several names.
 _APPEARANCE = {
-    "autoreset_mode", "lifetime", "masks", "num_envs", "observation", "patch_size", "pixel_size",
-    "render_mode", "vectorization_mode",
+    "autoreset_mode", "lifetime", "masks", "max_episode_steps", "num_envs", "observation",
+    "patch_size", "pixel_size", "render_mode", "vectorization_mode",
 }  # fmt: skip
 
 

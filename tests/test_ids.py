@@ -84,6 +84,12 @@ def test_no_threshold_is_named_that_belongs_to_another_task(make):
                   {"lifetime": 50}, {"max_episode_steps": 10}):  # fmt: skip
         assert make("GlitchGrid-Linger-v0", **other).spec.reward_threshold is None
     assert gym.spec("GlitchGrid-Linger-v0").reward_threshold == 14.955
+    assert make("GlitchClip-v0", frames=3).spec.reward_threshold is None
+    assert make("GlitchClip-v0", max_episode_steps=30).spec.reward_threshold is None
+    # A scalar one does not know of the limit that gym.make lays around it, and names none
+    envs = gym.make_vec("GlitchClip-v0", 2)
+    assert (envs.spec.reward_threshold, envs.spec.max_episode_steps) == (-0.234, 20)
+    assert gym.make_vec("GlitchClip-v0", 2, max_episode_steps=30).spec.max_episode_steps == 30
 
 
 @pytest.mark.slow
