@@ -1,8 +1,8 @@
 """Measure the RL side against its peers, each pair in this process: ``python benchmarks/rl.py``.
 
     pip install envpool quantecon mdplib
-    python benchmarks/rl.py [vector] [scalar] [seeding] [q_learning] [planner] [optimality]
-        [stepping] [cores]
+    python benchmarks/rl.py [vector] [scalar] [pictures] [seeding] [q_learning] [planner]
+        [optimality] [stepping] [cores]
 
 Without names all parts run. A ratio is the median over repeats of two measurements taken back to
 back, with its range: machines are noisy, and what slows one side slows the other.
@@ -147,27 +147,54 @@ def vector() -> None:
     )
 
 
+def steps_per_second(env: gym.Env[Any, Any]) -> float:
+    """Step a scalar environment by random actions, sampled beforehand."""
+    env.reset(seed=0)
+    actions = [env.action_space.sample() for _ in range(20_000)]
+
+    def run() -> None:
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+
+    return len(actions) / seconds(run)
+
+
 def scalar() -> None:
     """Compare the scalar environment with Gymnasium's FrozenLake."""
-
-    def steps_per_second(env: gym.Env[Any, Any]) -> float:
-        env.reset(seed=0)
-        actions = [env.action_space.sample() for _ in range(20_000)]
-
-        def run() -> None:
-            for action in actions:
-                _, _, terminated, truncated, _ = env.step(action)
-                if terminated or truncated:
-                    env.reset()
-
-        return len(actions) / seconds(run)
-
     lake = gym.make("FrozenLake-v1")
     print("\nScalar environment\n\n| what | ratio | target |\n|---|---|---|")
     for kind in OBSERVATIONS:
-        ours = gym.make("GlitchGrid-v0", observation=kind, **LARGE)
+        # The large grid has more rows than pixels have room for
+        task: dict[str, Any] = {"grid": (40, 20)} if kind == "pixels" else LARGE
+        ours = gym.make("GlitchGrid-v0", observation=kind, **task)
         ratios = [steps_per_second(ours) / steps_per_second(lake) for _ in range(9)]
         show(f"gym.make GlitchGrid-v0 ({kind}) ÷ FrozenLake-v1, steps/s", ratios, "≥ 1")
+
+
+def pictures() -> None:
+    """Compare many pictures with one, agent for agent, and count frames of pixels."""
+    print("\nMany pictures, and pixels\n\n| what | ratio | target |\n|---|---|---|")
+    settings: dict[str, Any] = {"observation": "cell", "grid": (10, 15)}
+    one = gym.make_vec("GlitchGrid-v0", 4096, fit="stretch", **settings)
+    for count in (200, 2000):
+        many = gym.make_vec("GlitchPictures-v0", 4096, pictures=count, **settings)
+        ratios = [
+            benchmark_vector_step(many, 1, 0) / benchmark_vector_step(one, 1, 0)  # type: ignore[arg-type]
+            for _ in range(7)
+        ]
+        show(f"vector env on {count:,} pictures ÷ on one, steps/s", ratios, "≥ 0.1")
+    lake = gym.make("FrozenLake-v1")
+    for name in ("GlitchGrid-Pixels64-v0", "GlitchGrid-Pixels84-v0", "GlitchPictures-Pixels84-v0"):
+        ours = gym.make(name)
+        rates = [(steps_per_second(ours), steps_per_second(lake)) for _ in range(9)]
+        frames = statistics.median(rate for rate, _ in rates)
+        show(
+            f"{name} ÷ FrozenLake-v1, steps/s ({frames:,.0f} frames/s)",
+            [rate / other for rate, other in rates],
+            "20,000 frames/s",
+        )
 
 
 def seeding() -> None:
@@ -428,6 +455,7 @@ def stepping() -> None:
 PARTS: dict[str, Callable[[], None]] = {
     "vector": vector,
     "scalar": scalar,
+    "pictures": pictures,
     "seeding": seeding,
     "q_learning": q_learning,
     "planner": planner,

@@ -1,11 +1,9 @@
 """A Gymnasium grid world over pictures: agents learn to travel where the subject is.
 
-Importing this package registers ``GlitchGrid-v0``.
+Importing this package registers ``GlitchGrid-v0`` and its kin, ``glitch_gym.ids.ENVIRONMENTS``.
 """
 
 from __future__ import annotations
-
-import gymnasium
 
 from glitch_gym.actions import ActionSet
 from glitch_gym.activation import ACTIVATIONS, compute_activation
@@ -29,9 +27,18 @@ from glitch_gym.errors import (
     WeightsError,
 )
 from glitch_gym.grid import Grid, fit_grid
+from glitch_gym.ids import register_environments
 from glitch_gym.picture import Picture, read_picture
+from glitch_gym.pictures_env import (
+    GlitchClipEnv,
+    GlitchClipVectorEnv,
+    GlitchPicturesEnv,
+    GlitchPicturesVectorEnv,
+)
 from glitch_gym.policy import Policy
+from glitch_gym.procedural import ProceduralPicture, draw_clip, draw_picture
 from glitch_gym.settings import Noise, WorldSettings
+from glitch_gym.stacked_worlds import stack_worlds
 from glitch_gym.trajectories import Trajectories
 from glitch_gym.vector_env import GlitchGridVectorEnv
 from glitch_gym.vector_rollout import VectorRollout
@@ -44,9 +51,13 @@ __all__ = [
     "Activation",
     "ArrayFileError",
     "EngineError",
+    "GlitchClipEnv",
+    "GlitchClipVectorEnv",
     "GlitchError",
     "GlitchGridEnv",
     "GlitchGridVectorEnv",
+    "GlitchPicturesEnv",
+    "GlitchPicturesVectorEnv",
     "Grid",
     "GridError",
     "GridWorld",
@@ -58,6 +69,7 @@ __all__ = [
     "PictureError",
     "Policy",
     "Problem",
+    "ProceduralPicture",
     "RecipeError",
     "ScriptError",
     "SettingError",
@@ -68,15 +80,13 @@ __all__ = [
     "WorldSettings",
     "__version__",
     "compute_activation",
+    "draw_clip",
+    "draw_picture",
     "fit_grid",
     "grid_world",
     "make_world",
     "read_picture",
+    "stack_worlds",
 ]
 
-if "GlitchGrid-v0" not in gymnasium.registry:
-    gymnasium.register(
-        id="GlitchGrid-v0",
-        entry_point="glitch_gym.registration:make_registered",
-        vector_entry_point="glitch_gym.vector_env:GlitchGridVectorEnv",
-    )
+register_environments()

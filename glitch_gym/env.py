@@ -21,7 +21,7 @@ from glitch_gym.dynamics import EXIT, LIFETIME, GridWorld, recall_world
 from glitch_gym.errors import SettingError, unknown_name_error
 from glitch_gym.grid import Fit, Orient
 from glitch_gym.limits import spec_with_limit
-from glitch_gym.observation import OBSERVATIONS, make_observer
+from glitch_gym.observation import OBSERVATIONS, View, make_observer
 from glitch_gym.picture import check_frame, read_frame
 from glitch_gym.randomness import below_py, draw_py, slipped_py
 from glitch_gym.seeding import episode_key
@@ -64,6 +64,8 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
       prohibited reward and places off the grid the exit reward. The bounds follow from the
       settings alone: the rewards that they can give, with five standard deviations of the noise.
       Rewards beyond are clipped. So a policy can be taken from one picture to another.
+    - `"pixels"`: `Box` uint8 (pixel_size, pixel_size, 3), the picture shrunk, with the agent's cell
+      filled with magenta and prohibited cells black.
 
     ## Starting State
     A uniformly random cell of the picture, or `reset(options={"cell": (row, col)})`.
@@ -114,6 +116,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         moves: 4 or 8.
         observation: kind of observation, see above.
         patch_size: side of the `"patch"`, odd.
+        pixel_size: side of the `"pixels"`, at least the grid's longer side.
         lifetime: steps after which an episode is truncated. By default 20 under `gym.make`, and
             no limit for the class itself.
         seed: seed of the reward noise (not of the episodes, which `reset(seed=…)` seeds).
@@ -144,8 +147,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         fit: Fit = "pad",
         orient: Orient = "fixed",
         moves: int = 4,
-        observation: Literal["cell", "coordinates", "masked", "patch"] = "cell",
+        observation: Literal["cell", "coordinates", "masked", "patch", "pixels"] = "cell",
         patch_size: int = 5,
+        pixel_size: int = 84,
         lifetime: int | None = None,
         seed: int = 0,
         render_mode: str | None = None,
@@ -173,8 +177,8 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             frame, activation, weights=None if weights is None else str(weights)
         )
         world = recall_world(computed, (frame.shape[0], frame.shape[1]), settings, seed=seed)
-        bounds = settings.reward_bounds
-        self._start(world, frame, observation, patch_size, lifetime, seed, render_mode, bounds)
+        view = View(observation, patch_size, pixel_size, settings.reward_bounds)
+        self._start(world, [frame], view, lifetime, seed, render_mode)
 
     @classmethod
     def from_world(
@@ -184,6 +188,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         *,
         observation: str = "cell",
         patch_size: int = 5,
+        pixel_size: int = 84,
         lifetime: int | None = LIFETIME,
         seed: int = 0,
         render_mode: str | None = None,
@@ -196,6 +201,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             frame: picture, uint8 (height, width, 3), for ``render``.
             observation: kind of observation.
             patch_size: side of the ``"patch"``, odd.
+            pixel_size: side of the ``"pixels"``, at least the grid's longer side.
             lifetime: steps after which the environment truncates; ``None`` for no limit.
             seed: seed of the random colours in ``render``.
             render_mode: ``"rgb_array"`` or ``"ansi"``.
@@ -205,21 +211,18 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         """
         env = cls.__new__(cls)
         check_frame(frame)
-        env._start(
-            world, frame, observation, patch_size, lifetime, seed, render_mode, reward_bounds
-        )
+        view = View(observation, patch_size, pixel_size, reward_bounds)
+        env._start(world, [frame], view, lifetime, seed, render_mode)
         return env
 
     def _start(
         self,
         world: GridWorld,
-        frame: NDArray[np.uint8],
-        observation: str,
-        patch_size: int,
+        frames: Sequence[NDArray[np.uint8]],
+        view: View,
         lifetime: int | None,
         seed: int,
         render_mode: str | None,
-        reward_bounds: tuple[float, float] | None,
     ) -> None:
         if not isinstance(world, GridWorld):
             raise SettingError(f"an environment needs a GridWorld, not {shown(world)}")
@@ -229,9 +232,9 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
             raise unknown_name_error("render_mode", str(render_mode), self.metadata["render_modes"])
         self.render_mode = render_mode
         self.world = world
-        self.frame = frame
+        self.frame = frames[0]
         self.lifetime = lifetime
-        self._observation = observation
+        self._observation = view.kind
         self.seed = seed
         self._key: int | None = None
         self._episode = 0
@@ -244,7 +247,7 @@ class GlitchGridEnv(gym.Env[Any, np.int64]):
         self._transitions: dict[int, dict[int, list[tuple[float, int, float, bool]]]] | None = None
 
         self.action_space = spaces.Discrete(world.actions.n)
-        self._observer = make_observer(world, observation, patch_size, reward_bounds)
+        self._observer = make_observer(world, view, frames)
         self.observation_space = self._observer.space
 
     @property

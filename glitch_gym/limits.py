@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import copy
 
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, registry
 
 from glitch_gym.checks import whole_number
 from glitch_gym.dynamics import LIFETIME
 
 __all__ = ["shorter_limit", "spec_with_limit"]
+
+# Settings that change neither the rewards nor the dynamics. How long episodes last is compared on
+# its own, since it has several names.
+_APPEARANCE = {
+    "autoreset_mode", "lifetime", "masks", "max_episode_steps", "num_envs", "observation",
+    "patch_size", "pixel_size", "render_mode", "vectorization_mode",
+}  # fmt: skip
 
 
 def shorter_limit(max_episode_steps: int | None, lifetime: int | None) -> int | None:
@@ -35,12 +42,24 @@ def shorter_limit(max_episode_steps: int | None, lifetime: int | None) -> int | 
 def spec_with_limit(spec: EnvSpec | None, lifetime: int | None) -> EnvSpec | None:
     """Return a spec that names an environment's own limit, which many tools read there.
 
+    It names the reward threshold of its id only where that is still the optimum.
+
     Args:
         spec: spec that the environment was made by.
         lifetime: steps after which the environment truncates by itself, if any.
     """
-    if spec is None or lifetime is None or spec.max_episode_steps is not None:
-        return spec
+    if spec is None:
+        return None
     spec = copy.copy(spec)
-    spec.max_episode_steps = lifetime
+    if lifetime is not None and spec.max_episode_steps is None:
+        spec.max_episode_steps = lifetime
+    if spec.max_episode_steps != LIFETIME or _task(spec) != _task(registry.get(spec.id)):
+        spec.reward_threshold = None
     return spec
+
+
+def _task(spec: EnvSpec | None) -> dict[str, object] | None:
+    """Return the settings of a spec that returns depend on."""
+    if spec is None:
+        return None
+    return {name: value for name, value in spec.kwargs.items() if name not in _APPEARANCE}

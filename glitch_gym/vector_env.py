@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -136,6 +137,10 @@ class GlitchGridVectorEnv(VectorEnv[Any, Any, Any]):
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None:
+            # gym.make_vec leaves the registered limit there, whatever limit was given
+            spec = copy.copy(spec)
+            spec.max_episode_steps = self.lifetime
         self._spec = spec_with_limit(spec, self.lifetime)
 
     @property

@@ -63,6 +63,7 @@ SETTINGS: dict[str, list[Any]] = {
     "moves": [None, *NO_COUNTS, 5, 6, "4", [4]],
     "observation": [*NO_NAMES, ["cell"], b"cell"],
     "patch_size": [None, *NO_COUNTS, 4, 257, "5"],
+    "pixel_size": [None, *NO_COUNTS, 3, 513, "5"],
     "lifetime": NO_COUNTS,
     "seed": [None, *NO_WHOLE_NUMBERS[:12], *NO_WHOLE_NUMBERS[13:]],
 }  # fmt: skip
@@ -129,7 +130,8 @@ def is_refused(call):
 @pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("name", SETTINGS)
 def test_no_setting_is_accepted_wrongly_or_fails_in_python(name, maker):
-    others = {"observation": "patch"} if name == "patch_size" else {}
+    kinds = {"patch_size": "patch", "pixel_size": "pixels"}
+    others = {"observation": kinds[name]} if name in kinds else {}
     for value in SETTINGS[name]:
         refused = is_refused(lambda value=value: MAKERS[maker]({name: value, **others}))
         assert refused, value

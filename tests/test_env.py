@@ -310,7 +310,7 @@ def test_a_reward_beyond_the_patchs_bounds_is_clipped():
         ({"activation": "nowhere.png"}, PictureError, "not found"),
         ({"activation": np.full((2, 2), np.nan)}, SettingError, "finite"),
         ({"objective": "hide"}, SettingError, "unknown objective"),
-        ({"observation": "pixels"}, SettingError, "unknown observation"),
+        ({"observation": "voxels"}, SettingError, "unknown observation"),
         ({"patch_size": 4}, SettingError, "odd"),
         ({"lifetime": 0}, SettingError, "lifetime"),
         ({"moves": 6}, SettingError, "moves"),

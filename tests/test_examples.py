@@ -44,6 +44,7 @@ def test_learners_are_compared_in_a_plot(tmp_path):
         ("ppo_coordinates.py", "1024", r"optimality -?[\d.]+ after 1,024 steps"),
         ("maskable_ppo.py", "1024", r"; 0 of \d+ steps walked into a wall"),
         ("maskable_ppo_native.py", "4096", r"mean return .* steps/s"),
+        ("ppo_single_file.py", "20480", r"20,480 steps: mean return"),
         ("dqn_single_file.py", "6000", r"6,000 steps: mean return|4,\d+ steps: mean return"),
     ],
 )

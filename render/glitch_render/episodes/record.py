@@ -11,6 +11,7 @@ import numpy as np
 from glitch_gym.env import GlitchGridEnv
 from glitch_gym.errors import SettingError
 from glitch_gym.output import check_target
+from glitch_gym.pictures_env import GlitchPicturesEnv
 from glitch_gym.trajectories import Trajectories
 from glitch_render.episodes.episode import Episode, EpisodeLayer, save_episode
 
@@ -29,7 +30,7 @@ class RecordEpisode(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructor
             start together.
 
     Raises:
-        SettingError: the environment is not a ``GlitchGrid-v0``.
+        SettingError: the environment is not a ``GlitchGrid-v0`` of one picture.
         OutputError: the path cannot be written to.
 
     Example::
@@ -59,6 +60,9 @@ class RecordEpisode(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructor
         inner = env.unwrapped
         if not isinstance(inner, GlitchGridEnv):
             raise SettingError(f"RecordEpisode needs a GlitchGrid-v0, not {type(inner).__name__}")
+        if isinstance(inner, GlitchPicturesEnv):
+            # Its cells lie on many pictures, and an episode is replayed on one
+            raise SettingError("RecordEpisode needs an environment of one picture: GlitchGrid-v0")
         if path is not None:
             check_target(path, suffixes=(".npz",), force=True)
         self._inner = inner
