@@ -12,7 +12,6 @@ app = typer.Typer(
     name="glitch-gym",
     help="Corrupt pictures and clips with agents that learn where the subject is.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -9,7 +9,7 @@ import typer
 
 from glitch_render.cli.app import app, cache_app, presets_app
 from glitch_render.cli.errors import said_plainly
-from glitch_render.cli.options import NoCache, import_learners, open_cache
+from glitch_render.cli.options import NoCache, complete_preset, import_learners, open_cache
 
 __all__ = []
 
@@ -58,7 +58,9 @@ def presets(context: typer.Context) -> None:
 
 
 @presets_app.command("show")
-def presets_show(name: Annotated[str, typer.Argument(help="A preset's name.")]) -> None:
+def presets_show(
+    name: Annotated[str, typer.Argument(help="A preset's name.", autocompletion=complete_preset)],
+) -> None:
     """Print a preset as a recipe with every setting spelled out, to save and edit."""
     with said_plainly():
         from glitch_render.recipe.presets import load_preset

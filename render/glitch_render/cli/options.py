@@ -36,6 +36,7 @@ __all__ = [
     "Weights",
     "chosen_activation",
     "chosen_engine",
+    "complete_preset",
     "import_learners",
     "makes_clip",
     "resolve_recipe",
@@ -98,8 +99,21 @@ Device = Annotated[
 ]
 
 
+def complete_preset(incomplete: str) -> list[str]:
+    """Return the presets that a shell offers for what has been typed."""
+    from glitch_render.recipe.presets import preset_names
+
+    return [name for name in preset_names() if name.startswith(incomplete)]
+
+
 Preset = Annotated[
-    str | None, typer.Option("--preset", "-p", help="A preset; `glitch-gym presets` lists them.")
+    str | None,
+    typer.Option(
+        "--preset",
+        "-p",
+        help="A preset; `glitch-gym presets` lists them.",
+        autocompletion=complete_preset,
+    ),
 ]
 
 

@@ -27,6 +27,7 @@ from glitch_gym.errors import GlitchError, Hint, PictureError, SettingError
 from glitch_gym.input import check_file, is_folder, is_regular
 from glitch_gym.picture import check_pixels, decoding_error, is_animated, read_picture
 from glitch_render.media.colour import FULL_RANGE, HDR_TRANSFERS, Colour
+from glitch_render.media.tags import open_tolerantly, readable_tags
 
 __all__ = [
     "PICTURES",
@@ -286,8 +287,7 @@ def open_container(path: Path) -> Any:
         PictureError: the clip cannot be read.
     """
     try:
-        # Tags that are not UTF-8 are damaged, or of another age; the frames are what counts
-        return av.open(str(path), metadata_errors="replace")
+        return open_tolerantly(path)
     except av.error.FFmpegError as error:
         if path.suffix.lower() in PICTURES:
             raise PictureError(
@@ -393,7 +393,7 @@ def _probe_clip(path: Path) -> Footage:
 
 def alpha_beside(stream: Any) -> bool:
     """Return whether a WebM's packets carry an alpha channel beside the picture."""
-    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    tags = {key.lower(): value for key, value in readable_tags(stream.metadata).items()}
     return tags.get("alpha_mode") == "1"
 
 

@@ -13,6 +13,7 @@ from glitch_render.media.codecs import Encoding
 from glitch_render.media.footage import Footage
 from glitch_render.media.formats import CLIP_FORMATS
 from glitch_render.media.sound import Sound, Span
+from glitch_render.media.tags import open_tolerantly, readable_tags
 from glitch_render.media.timing import FramePlan
 from glitch_render.media.writer import encode_error
 
@@ -30,7 +31,8 @@ def _packets(part: Path, rate: Fraction) -> Iterator[tuple[int, Any]]:
         stream = container.streams.video[0]
         for packet in container.demux(stream):
             if packet.size and packet.pts is not None:
-                yield round(packet.pts * Fraction(packet.time_base) * rate), packet
+                base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+                yield round(packet.pts * base * rate), packet
 
 
 def _delay(parts: list[tuple[int, Path]], rate: Fraction) -> int:
@@ -97,10 +99,10 @@ def _kept_metadata(footage: Footage) -> dict[str, str]:
     """Return a clip's metadata, such as its title, without what its container added."""
     if footage.kind != "clip":
         return {}
-    with av.open(footage.paths[0], metadata_errors="replace") as source:
+    with open_tolerantly(footage.paths[0]) as source:
         return {
             key: value
-            for key, value in source.metadata.items()
+            for key, value in readable_tags(source.metadata).items()
             if key.lower() not in _OF_THE_CONTAINER
         }
 

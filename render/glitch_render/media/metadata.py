@@ -178,13 +178,12 @@ def text_of_clip(path: Path) -> str | None:
     Raises:
         RecipeError: the clip cannot be read.
     """
-    import av
-    import av.error
+    from glitch_render.media.tags import open_tolerantly, readable_tags
 
     try:
-        # Damaged tags are skipped; the others can still be read
-        with av.open(str(path), metadata_errors="replace") as container:
-            found = {key.lower(): value for key, value in container.metadata.items()}
+        with open_tolerantly(path) as container:
+            tags = readable_tags(container.metadata)
+            found = {key.lower(): value for key, value in tags.items()}
     except Exception as error:
         # FFmpeg's errors, and whatever PyAV meets in a header that lies
         raise RecipeError(f"{path} is not a clip that can be read", path=str(path)) from error

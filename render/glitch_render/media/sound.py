@@ -11,6 +11,7 @@ import av.error
 
 from glitch_render.media.footage import Footage
 from glitch_render.media.formats import Format
+from glitch_render.media.tags import open_tolerantly, readable_tags
 
 __all__ = ["Sound", "Span"]
 
@@ -58,7 +59,7 @@ class Sound:
         if span is None or footage.kind != "clip" or not footage.audio:
             return
         self._begin, self._end, self._cut = span.begin, span.end, span.cut
-        self._source = av.open(footage.paths[0], metadata_errors="replace")
+        self._source = open_tolerantly(footage.paths[0])
         self._tracks: dict[int, tuple[Any, Any]] = {}
         for number, stream in enumerate(self._source.streams.audio, 1):
             context = stream.codec_context
@@ -83,7 +84,7 @@ class Sound:
                     f"{wanted.removeprefix('lib')}: {written.suffix} does not take {name}"
                 )
             self._tracks[stream.index] = (track, resampler)
-            for key, value in stream.metadata.items():
+            for key, value in readable_tags(stream.metadata).items():
                 track.metadata[key] = value
         self._ended = not self._tracks
         self._packets = self._source.demux(list(self._source.streams.audio))

@@ -226,7 +226,7 @@ def plot_values(
     best = state_values(world, gamma, 1e-6).reshape(grid.rows, grid.cols)
     own = table.values.reshape(grid.rows, grid.cols, -1).max(axis=2)
     shown = [one[: grid.picture_rows, : grid.picture_cols] for one in (own, best)]
-    low, high = min(map(np.min, shown)), max(map(np.max, shown))
+    low, high = float(np.min(shown)), float(np.max(shown))
     height, width = frame.shape[:2]
     wide = 5.0 if width >= height else 5.0 * width / height
     figure = new_figure(2 * wide + 1.2, wide * height / width + 0.5)
@@ -313,7 +313,7 @@ def plot_visits(frame: NDArray[np.uint8], world: GridWorld, trajectories: Trajec
     extent = (-0.5, grid.picture_cols - 0.5, grid.picture_rows - 0.5, -0.5)
     shown = axes.imshow(
         np.ma.masked_equal(counts, 0), cmap="plasma", extent=extent, aspect="auto", alpha=0.85,
-        norm=LogNorm(1, max(2, counts.max())), interpolation="nearest",
+        norm=LogNorm(1, max(2, int(counts.max()))), interpolation="nearest",
     )  # fmt: skip
     figure.colorbar(shown, ax=axes, label="stamps", shrink=0.8)
     return figure
