@@ -57,3 +57,19 @@ def test_help_imports_nothing_heavy(module):
 def test_imports_go_up_the_stream_only(package, foreign):
     modules = modules_after(f"import {package}")
     assert not modules & set(foreign)
+
+
+def test_a_still_is_corrupted_without_what_only_clips_and_terminals_need(tmp_path):
+    code = (
+        "import sys\n"
+        "from glitch_render.cli import app\n"
+        "try: app(['corrupt', 'sample:balloon', '-o', sys.argv[1], '--activation', 'edges'])\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules)"
+    )
+    out = tmp_path / "out.png"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=True
+    )
+    assert out.exists()
+    assert not set(done.stdout.split()) & {"av", "rich", "torch", "onnxruntime"}

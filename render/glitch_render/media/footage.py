@@ -18,8 +18,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import av
-import av.error
 from PIL import Image, UnidentifiedImageError
 
 from glitch_gym.activation.base import file_stamp
@@ -285,6 +283,10 @@ def open_container(path: Path) -> Any:
     Raises:
         PictureError: the clip cannot be read.
     """
+    # Imported here, since whoever corrupts a still asks only whether it is footage
+    import av
+    import av.error
+
     try:
         # Tags that are not UTF-8 are damaged, or of another age; the frames are what counts
         return av.open(str(path), metadata_errors="replace")
@@ -332,6 +334,8 @@ def _open_clip(path: Path) -> Footage:
 
 
 def _probe_clip(path: Path) -> Footage:
+    import av
+
     with open_container(path) as container:
         stream = video_stream(container, path)
         context = stream.codec_context
@@ -399,6 +403,8 @@ def alpha_beside(stream: Any) -> bool:
 
 def _quarter_turns(path: Path) -> int:
     """Return the quarter turns of a clip, which its first frame states."""
+    import av.error
+
     with open_container(path) as container:
         stream = video_stream(container, path)
         limit_pixels(stream.codec_context)
