@@ -238,7 +238,8 @@ def _stay_symbols(
             state.symbols[cell] = second
             return True
         if op == _SMEAR and flat and second_flat:
-            state.symbols[cell] = _tinted(symbol, second, np.int64(MIX), action, np.int64(0), ops)
+            mix, no_tag = int(np.int64(MIX)), int(np.int64(0))
+            state.symbols[cell] = _tinted(symbol, second, mix, action, no_tag, ops)
             return True
         own_movable = flat or (kind == PIECE and grid.sizes[symbol & LOW] == grid.sizes[cell])
         if op == _SWAP and own_movable and movable:
@@ -254,7 +255,8 @@ def _stay_symbols(
     elif flat and code & _PER_PIXEL != 0:
         known = kind == REGISTER and symbol >> VARIANT == 0
         if tag == 0 or not known or ops.registers[symbol & LOW, 1] != tag:
-            state.symbols[cell] = _tinted(symbol, symbol, np.int64(TINT), action, tag, ops)
+            tint = int(np.int64(TINT))
+            state.symbols[cell] = _tinted(symbol, symbol, tint, action, tag, ops)
         return True
     elif flat and code & _KEEPS_FLAT != 0:
         return True
@@ -335,7 +337,8 @@ def execute(
     room = 0
     for step in range(first_step, cells.shape[0]):
         for agent in range(first_agent, cells.shape[1]):
-            cell = np.int64(cells[step, agent])
+            # Widened, so that what is called is compiled for one type of integers
+            cell = int(np.int64(cells[step, agent]))
             if cell < 0:
                 continue
             if room == 0:
@@ -349,7 +352,7 @@ def execute(
                 if room == 0:
                     return step, agent
             room -= 1
-            action = np.int64(chosen[step, agent])
+            action = int(np.int64(chosen[step, agent]))
             code = codes[action]
             op = code & _OP
             if op == _SAME:
