@@ -43,8 +43,7 @@ def folder(tmp_path, monkeypatch):
 def test_a_terminal_reads_once_why_the_first_run_takes_long(folder):
     pty = pytest.importorskip("pty")
     screens = []
-    # The second run loads what the first kept, for which other versions are compiled
-    for _ in range(3):
+    for _ in range(2):
         master, terminal = pty.openpty()
         environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "numba"), "TERM": "xterm"}
         running = subprocess.Popen(
@@ -64,7 +63,8 @@ def test_a_terminal_reads_once_why_the_first_run_takes_long(folder):
         assert running.wait(timeout=120) == 0
         screens.append(shown.decode())
     told = [one.count("compiling the inner loops") for one in screens]
-    assert (told[0], told[2]) == (1, 0)
+    # The second run walks with tables from the cache, by what the first compiled
+    assert told == [1, 0]
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -10,6 +10,7 @@ from support import reference
 from support.worlds import small_world
 
 from glitch_agents import QTable, Trajectories, rollout, rollout_chunks, scripted
+from glitch_agents.rollout_kernels import best_actions, walk
 from glitch_gym.activation import compute_activation
 from glitch_gym.dynamics import make_world
 from glitch_gym.errors import SettingError
@@ -45,6 +46,19 @@ def test_rollouts_match_the_plain_version_step_for_step(ties, epsilon, repeat):
     np.testing.assert_array_equal(walked.cells, cells)
     np.testing.assert_array_equal(walked.actions, actions)
     np.testing.assert_array_equal(walked.lengths, lengths)
+
+
+def test_a_table_from_the_cache_is_walked_by_the_same_compiled_code():
+    world = small_world()
+    table = some_table(world)
+    first = rollout(world, table, 30, seed=1)
+    kept = table.values.copy()
+    kept.setflags(write=False)
+    kernels = [cast(Any, walk), cast(Any, best_actions)]
+    versions = [list(kernel.signatures) for kernel in kernels]
+    again = rollout(world, QTable(kept), 30, seed=1)
+    np.testing.assert_array_equal(again.actions, first.actions)
+    assert [kernel.signatures for kernel in kernels] == versions
 
 
 @pytest.mark.parametrize("repeat", [False, True])

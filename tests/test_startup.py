@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
+
+from glitch_gym.picture import read_picture
 
 
 def modules_after(statement):
@@ -57,3 +60,19 @@ def test_help_imports_nothing_heavy(module):
 def test_imports_go_up_the_stream_only(package, foreign):
     modules = modules_after(f"import {package}")
     assert not modules & set(foreign)
+
+
+def test_a_still_is_corrupted_without_what_only_clips_and_terminals_need(tmp_path):
+    still, out = tmp_path / "in.png", tmp_path / "out.png"
+    Image.fromarray(read_picture("sample:balloon").frame).save(still)
+    code = (
+        "import sys\n"
+        "from glitch_render.cli import app\n"
+        "try: app(['corrupt', *sys.argv[1:], '--activation', 'edges'])\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(still), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert out.exists()
+    assert not set(done.stdout.split()) & {"av", "rich", "torch", "onnxruntime"}

@@ -95,9 +95,12 @@ def policy_tables(table: QTable, explore: float | None = None) -> PolicyTables:
     cumulative = np.empty((0, 0))
     if table.temperature > 0:
         cumulative = np.cumsum(table.probabilities(), axis=1)
-    best, ties = best_actions(table.by_state)
+    values = table.by_state.view()
+    # Numba compiles anew for arrays that can be written to, and those from a cache cannot
+    values.setflags(write=False)
+    best, ties = best_actions(values)
     epsilon = exploration(table, explore)
-    return PolicyTables(table.by_state, cumulative, best, ties, epsilon, table.ties == "first")
+    return PolicyTables(values, cumulative, best, ties, epsilon, table.ties == "first")
 
 
 def births(

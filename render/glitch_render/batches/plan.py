@@ -12,8 +12,8 @@ from pathlib import Path
 from glitch_gym.errors import OutputError, PictureError, SettingError
 from glitch_gym.input import is_folder, is_regular
 from glitch_gym.randomness import derive_key
-from glitch_render.media.footage import PICTURES, is_footage
 from glitch_render.media.formats import ANIMATIONS, CLIPS, SUFFIXES
+from glitch_render.media.sources import PICTURES, is_footage
 
 __all__ = ["FIELDS", "BatchFile", "plan_batch"]
 

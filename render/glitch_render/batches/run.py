@@ -14,8 +14,8 @@ from glitch_gym.output import write_error
 from glitch_render.batches.plan import BatchFile, plan_batch
 from glitch_render.batches.report import BatchRow, Report, Status, digest_of, read_rows
 from glitch_render.cache import Cache, cache_key, user_cache
-from glitch_render.media.footage import is_footage
 from glitch_render.media.metadata import embedded_text
+from glitch_render.media.sources import is_footage
 from glitch_render.parallel.engines import Engine, as_engine, inline_engine
 from glitch_render.parallel.runner import Task, run_tasks
 from glitch_render.recipe.model import Recipe

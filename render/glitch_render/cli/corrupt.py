@@ -304,9 +304,9 @@ def _preview(
     from glitch_gym.output import check_target
     from glitch_gym.picture import Picture
     from glitch_render.layers import recipe_files
-    from glitch_render.media.footage import source_files
     from glitch_render.media.formats import SUFFIXES
     from glitch_render.media.pictures import write_picture
+    from glitch_render.media.sources import source_files
     from glitch_render.video.painter import preview_frame
     from glitch_render.video.selection import parse_seconds
 

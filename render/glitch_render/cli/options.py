@@ -282,7 +282,7 @@ def makes_clip(source: str, output: Path, duration: float | None) -> bool:
         return True
     if source.startswith("sample:"):
         return False
-    from glitch_render.media.footage import is_footage
+    from glitch_render.media.sources import is_footage
 
     return is_footage(source)
 

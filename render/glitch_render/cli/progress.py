@@ -76,6 +76,9 @@ def clip_bar() -> Iterator[OnProgress]:
 @contextmanager
 def layer_bars(recipe: Recipe) -> Iterator[OnProgress]:
     """Show a bar per layer on standard error, if it is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda now: None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 

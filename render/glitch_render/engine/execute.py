@@ -84,7 +84,7 @@ def _level_of(symbol: int, ops: OpList) -> int:
     return 0
 
 
-@inlined
+@borrowing
 def _show(cell: int, state: CellState, ops: OpList) -> None:
     """Draw a cell that the output does not show yet."""
     symbol = state.symbols[cell]
@@ -96,7 +96,7 @@ def _show(cell: int, state: CellState, ops: OpList) -> None:
     state.levels[cell, _MEASURED] = 0
 
 
-@inlined
+@borrowing
 def _flattened(cell: int, symbol: int, grid: GridTable, state: CellState, ops: OpList) -> int:
     """Return the symbol of a non-flat cell's mean colour."""
     if symbol & KIND == PIECE:
@@ -120,7 +120,7 @@ def _flattened(cell: int, symbol: int, grid: GridTable, state: CellState, ops: O
     return REGISTER | register
 
 
-@inlined
+@borrowing
 def _tinted(first: int, second: int, kind: int, action: int, tag: int, ops: OpList) -> int:
     """Return the symbol for the result of an effect on one or two flat colours."""
     register = int(ops.counts[N_REGISTERS])
@@ -173,7 +173,7 @@ def _source_of(cell: int, action: int, actions: ActionTable, grid: GridTable) ->
     return other
 
 
-@inlined
+@borrowing
 def _desaturate(
     cell: int, action: int, actions: ActionTable, state: CellState, ops: OpList
 ) -> None:
@@ -238,7 +238,8 @@ def _stay_symbols(
             state.symbols[cell] = second
             return True
         if op == _SMEAR and flat and second_flat:
-            state.symbols[cell] = _tinted(symbol, second, MIX, action, 0, ops)
+            mix, no_tag = int(np.int64(MIX)), int(np.int64(0))
+            state.symbols[cell] = _tinted(symbol, second, mix, action, no_tag, ops)
             return True
         own_movable = flat or (kind == PIECE and grid.sizes[symbol & LOW] == grid.sizes[cell])
         if op == _SWAP and own_movable and movable:
@@ -254,7 +255,8 @@ def _stay_symbols(
     elif flat and code & _PER_PIXEL != 0:
         known = kind == REGISTER and symbol >> VARIANT == 0
         if tag == 0 or not known or ops.registers[symbol & LOW, 1] != tag:
-            state.symbols[cell] = _tinted(symbol, symbol, TINT, action, tag, ops)
+            tint = int(np.int64(TINT))
+            state.symbols[cell] = _tinted(symbol, symbol, tint, action, tag, ops)
         return True
     elif flat and code & _KEEPS_FLAT != 0:
         return True
@@ -335,7 +337,8 @@ def execute(
     room = 0
     for step in range(first_step, cells.shape[0]):
         for agent in range(first_agent, cells.shape[1]):
-            cell = int(cells[step, agent])
+            # Widened, so that what is called is compiled for one type of integers
+            cell = int(np.int64(cells[step, agent]))
             if cell < 0:
                 continue
             if room == 0:
@@ -349,7 +352,7 @@ def execute(
                 if room == 0:
                     return step, agent
             room -= 1
-            action = chosen[step, agent]
+            action = int(np.int64(chosen[step, agent]))
             code = codes[action]
             op = code & _OP
             if op == _SAME:

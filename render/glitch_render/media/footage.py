@@ -8,9 +8,7 @@ turned when its pixels are taken.
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
-import os
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,30 +22,24 @@ from PIL import Image, UnidentifiedImageError
 
 from glitch_gym.activation.base import file_stamp
 from glitch_gym.errors import GlitchError, Hint, PictureError, SettingError
-from glitch_gym.input import check_file, is_folder, is_regular
-from glitch_gym.picture import check_pixels, decoding_error, is_animated, read_picture
+from glitch_gym.input import check_file, is_folder
+from glitch_gym.picture import check_pixels, decoding_error, read_picture
 from glitch_render.media.colour import FULL_RANGE, HDR_TRANSFERS, Colour
+from glitch_render.media.sources import PICTURES, is_footage, is_pattern, source_files
 from glitch_render.media.tags import open_tolerantly, readable_tags
 
 __all__ = [
-    "PICTURES",
     "WITHOUT_TIMES",
     "Footage",
     "alpha_beside",
     "file_digest",
-    "is_footage",
     "limit_pixels",
     "open_container",
     "open_footage",
-    "source_files",
     "video_stream",
 ]
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".apng")
-"""Suffixes of files that count as pictures in a folder."""
-
 _DEFAULT_RATE = Fraction(25)
-_LONGEST_PATTERN = 1000
 # Browsers show a frame whose delay is 10 ms or less for 100 ms, and so do we
 _SHORTEST_DELAY, _USUAL_DELAY = 10, 100
 # These have an order of frames, but no times that can be trusted
@@ -102,55 +94,6 @@ class Footage:
         return self.paths[0] if len(self.paths) == 1 else f"{Path(self.paths[0]).parent}"
 
 
-def is_footage(source: str) -> bool:
-    """Return whether a source is a clip, an animation, or many pictures."""
-    if source.startswith("sample:"):
-        return False
-    path = Path(source)
-    if is_folder(source) or _is_pattern(source):
-        return True
-    if not is_regular(source) or path.stat().st_size == 0:
-        return False
-    try:
-        with Image.open(path) as image:
-            return is_animated(image)
-    except Image.DecompressionBombError:
-        return False
-    except Exception:
-        # Pillow rejects unknown files with many kinds of errors; PyAV is tried next
-        return path.suffix.lower() not in PICTURES
-
-
-def _is_pattern(source: str) -> bool:
-    return not is_regular(source) and glob.has_magic(source) and not os.path.lexists(source)
-
-
-def source_files(source: str) -> list[Path]:
-    """List the files that a source is read from: one, those of a folder, or those of a pattern.
-
-    Raises:
-        PictureError: the folder cannot be read, or the pattern is too long.
-    """
-    if source.startswith("sample:"):
-        return []
-    if is_folder(source):
-        try:
-            return [one for one in Path(source).iterdir() if one.suffix.lower() in PICTURES]
-        except OSError as error:
-            raise PictureError(
-                f"cannot read {source}: {error.strerror or error}", path=source
-            ) from error
-    if not _is_pattern(source):
-        return [Path(source)]
-    if len(source) > _LONGEST_PATTERN:
-        raise PictureError(
-            f"the pattern {source} is too long: {len(source):,} characters, at most "
-            f"{_LONGEST_PATTERN:,}"
-        )
-    # pathlib's patterns cannot start with a folder that is absolute
-    return [Path(one) for one in glob.glob(source)]  # noqa: PTH207
-
-
 def open_footage(
     source: str, *, rate: Fraction | None = None, duration: float | None = None
 ) -> Footage:
@@ -167,7 +110,7 @@ def open_footage(
     """
     if not source.startswith("sample:"):
         path = Path(source)
-        if is_folder(source) or _is_pattern(source):
+        if is_folder(source) or is_pattern(source):
             what = "folder" if is_folder(source) else "pattern"
             return _open_pictures(
                 source_files(source), f"the {what} {source}", rate or _DEFAULT_RATE

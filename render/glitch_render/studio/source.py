@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from glitch_gym.errors import RecipeError
 from glitch_gym.picture import Picture, read_picture
-from glitch_render.media.footage import Footage, is_footage, open_footage
+from glitch_render.media.footage import Footage, open_footage
 from glitch_render.media.pictures import preview_size, resized
+from glitch_render.media.sources import is_footage
 from glitch_render.recipe.files import recipe_text
 
 __all__ = ["LONGEST", "LONG_CLIP", "Source", "clock", "open_source"]

@@ -17,7 +17,8 @@ from glitch_render.cache import Cache
 from glitch_render.episodes.episode import Episode
 from glitch_render.episodes.playback import EpisodeTimeline
 from glitch_render.layers import recipe_files
-from glitch_render.media.footage import Footage, is_footage
+from glitch_render.media.footage import Footage
+from glitch_render.media.sources import is_footage
 from glitch_render.progress import OnProgress
 from glitch_render.recipe.model import Recipe
 from glitch_render.stills import corrupt_with_episode

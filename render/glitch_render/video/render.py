@@ -18,8 +18,9 @@ from glitch_gym.output import check_target
 from glitch_render.cache import Cache
 from glitch_render.layers import recipe_files
 from glitch_render.media.codecs import Encoding, choose_encoding
-from glitch_render.media.footage import Footage, open_footage, source_files
+from glitch_render.media.footage import Footage, open_footage
 from glitch_render.media.formats import ANIMATIONS, CLIPS
+from glitch_render.media.sources import source_files
 from glitch_render.parallel.engines import Engine, as_engine
 from glitch_render.progress import OnProgress, Progress
 from glitch_render.recipe.model import Recipe
