@@ -52,6 +52,7 @@ def test_deep_examples_run(name, steps, words, tmp_path):
     assert re.search(words, run(name, tmp_path, "--steps", steps))
 
 
+@pytest.mark.slow
 def test_a_trained_model_drives_the_filter(tmp_path):
     run("sb3_drives_the_filter.py", tmp_path, "--steps", "4096", "-o", "out.png")
     painted = read_picture(tmp_path / "out.png").frame

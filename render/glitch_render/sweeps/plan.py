@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ class _Learner(BaseModel):
     @property
     def settings(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+    @property
+    def varied(self) -> dict[str, list[Any]]:
+        return {name: one for name, one in self.settings.items() if isinstance(one, list)}
 
 
 class Sweep(_Strict):
@@ -74,19 +79,24 @@ class Sweep(_Strict):
             SettingError: there are more than a million.
         """
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
-        worlds = list(_combined(self.world, self.vary))
-        count = 0
-        for picture, world, learner in itertools.product(self.pictures, worlds, self.learners):
-            varied = {k: v for k, v in learner.settings.items() if isinstance(v, list)}
-            for settings in _combined(learner.settings, varied):
+        worlds = _combinations(self.vary)
+        count = sum(_combinations(one.varied) for one in self.learners)
+        count *= len(self.pictures) * worlds * len(seeds)
+        if count > _MOST_RUNS:
+            raise SettingError(f"a sweep has at most {_MOST_RUNS:,} runs, not {count:,}")
+        for picture, world, learner in itertools.product(
+            self.pictures, list(_combined(self.world, self.vary)), self.learners
+        ):
+            for settings in _combined(learner.settings, learner.varied):
                 for seed in seeds:
-                    count += 1
-                    if count > _MOST_RUNS:
-                        raise SettingError(f"a sweep has at most {_MOST_RUNS:,} runs")
                     yield Run(
                         picture, _json(world), learner.name, _json(settings), seed, self.episodes,
                         self.points,
                     )  # fmt: skip
+
+
+def _combinations(varied: Mapping[str, list[Any]]) -> int:
+    return math.prod(len(values) for values in varied.values())
 
 
 def _combined(
