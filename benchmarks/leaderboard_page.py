@@ -54,7 +54,7 @@ def _seeds(rows: Sequence[Run], learner: str) -> str:
 
 
 def _caution(rows: Sequence[Run], learners: Sequence[str]) -> str:
-    """Say which learners have fewer seeds than an interval can be trusted with."""
+    """Return a line on the learners with fewer seeds than an interval can be trusted with."""
     few = [name for name in learners if int(_seeds(rows, name).partition("–")[0]) < _ENOUGH]
     if not few:
         return ""

@@ -21,7 +21,7 @@ _COMPILING = "compiling the inner loops for this processor; later runs load them
 
 @contextmanager
 def compilation_noted() -> Iterator[None]:
-    """Say on a terminal why the first run on a machine shows nothing for some seconds."""
+    """Print on a terminal why the first run on a machine shows nothing for some seconds."""
     # Decided before progress bars redirect the stream
     if not sys.stderr.isatty():
         yield
