@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -815,3 +819,25 @@ def test_pixel_effects_of_endless_agents_keep_a_trail_of_ten_lifetimes(clip, cac
         for layer in layers
     ]
     np.testing.assert_array_equal(*shown)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="needs Linux's schedulers")
+@pytest.mark.parametrize("codec", ["av1", "hevc", "h264"])
+def test_no_encoder_raises_the_priority_of_the_program(tmp_path, codec):
+    clip = make_clip(tmp_path / "in.mp4", scene(3))
+    before = os.sched_getscheduler(0)
+    seen = set()
+
+    def look(now):
+        for thread in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(OSError):
+                seen.add(os.sched_getscheduler(int(thread.name)))
+
+    options = ExportOptions(codec=codec)
+    corrupt_clip(str(clip), tmp_path / "out.mp4", RECIPE, options=options, progress=look)
+    assert seen == {before}
+    child = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(child.stdout) == before

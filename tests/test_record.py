@@ -116,6 +116,8 @@ def test_the_wrapper_is_written_into_the_specification(tmp_path):
     assert again.spec.additional_wrappers[-1].kwargs["one_after_another"] is True
 
 
+# What plots is not needed to play, and Matplotlib may be bound to a back end without windows
+@pytest.mark.filterwarnings("ignore:.*matplotlib is not installed:UserWarning")
 def test_keys_play_the_environment():
     pytest.importorskip("pygame", exc_type=ImportError)
     import pygame

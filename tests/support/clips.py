@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from glitch_gym.samples import balloon
+from glitch_render.media.priority import usual_priority
 
 
 def film(name):
@@ -57,7 +58,8 @@ def make_clip(
     aspect=None,
 ):
     """Write a clip; ``times`` in units of ``base``, ``sounds`` as pitches of one track each."""
-    with av.open(str(path), "w", format=fmt) as out:
+    # The encoder starts with the first frame, and ends with the file
+    with usual_priority(), av.open(str(path), "w", format=fmt) as out:
         stream = out.add_stream(codec, rate=rate)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pixel_format

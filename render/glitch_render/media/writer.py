@@ -16,6 +16,7 @@ from glitch_gym.errors import OutputError
 from glitch_gym.output import write_error
 from glitch_render.media.codecs import Encoding, part_container
 from glitch_render.media.pictures import encode_picture
+from glitch_render.media.priority import usual_priority
 
 __all__ = ["PartWriter", "encode_error"]
 
@@ -108,7 +109,8 @@ class PartWriter:
             stream.options = options
             if encoding.alpha and encoding.codec == "vp9":
                 stream.metadata["alpha_mode"] = "1"
-            stream.codec_context.open()
+            with usual_priority():
+                stream.codec_context.open()
         except (av.error.FFmpegError, ValueError) as error:
             self.abandon()
             raise OutputError(
