@@ -15,8 +15,8 @@ def usual_priority() -> Iterator[None]:
     """Keep the threads of this process, and what they start, at the priority that they have.
 
     SVT-AV1, opened by the administrator, switches the thread that opens it to the real-time policy
-    at its highest priority, for good, and its own threads with it. Whatever that thread starts later
-    inherits it: a few such processes that wait for others to go on keep all cores busy for minutes.
+    at its highest priority, for good, and its own threads with it. Whatever that thread starts
+    later inherits it: a few such processes that wait for others keep all cores busy for minutes.
     """
     if not hasattr(os, "sched_setscheduler"):
         yield
