@@ -52,7 +52,8 @@ def warped(frame: Frame, before: Frame) -> Frame:
     ]
     flow = cv2.resize(flow_of.calc(small[0], small[1], None), (WIDTH, HEIGHT)) * 4
     grid = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    return cv2.remap(before, grid[1] - flow[..., 0], grid[0] - flow[..., 1], cv2.INTER_NEAREST)
+    pulled = cv2.remap(before, grid[1] - flow[..., 0], grid[0] - flow[..., 1], cv2.INTER_NEAREST)
+    return pulled.astype(np.uint8, copy=False)
 
 
 def cosines(frame: Frame) -> Frame:
@@ -140,7 +141,8 @@ def peers_of(frame: Frame, before: Frame, rows: int, cols: int) -> dict[str, Pee
 
     def channels_cv() -> Frame:
         parts = cv2.split(frame)
-        return cv2.merge([np.take(parts[0], red, 1), parts[1], np.take(parts[2], blue, 1)])
+        merged = cv2.merge([np.take(parts[0], red, 1), parts[1], np.take(parts[2], blue, 1)])
+        return merged.astype(np.uint8, copy=False)
 
     displace, swap = moved("left"), moved("other")
     if side is not None:
