@@ -8,6 +8,7 @@ Parsl). Nothing else in the package knows them apart.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 import sys
@@ -191,7 +192,7 @@ def _ray_engine(address: str) -> Engine:
     def open_ray() -> Executor:
         try:
             ray.init(
-                address=address or None, log_to_driver=False, logging_level="error",
+                address=address or None, log_to_driver=False, logging_level=logging.ERROR,
                 include_dashboard=False,
                 ignore_reinit_error=True,
             )  # fmt: skip
@@ -213,14 +214,13 @@ def _dask_engine(address: str) -> Engine:
     if not _DASK_ADDRESS.fullmatch(address):
         raise SettingError(f"{address!r} is no address of Dask's: write dask:tcp://HOST:PORT")
     try:
-        from distributed import Client
-        from distributed.scheduler import KilledWorker
+        distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
         raise MissingExtraError("Dask is not installed: pip install 'glitch-gym[dask]'") from error
 
     def open_dask() -> Executor:
         try:
-            client = Client(address, timeout="20s", set_as_default=False)
+            client = distributed.Client(address, timeout="20s", set_as_default=False)
         except (OSError, TimeoutError) as error:
             raise SettingError(f"cannot reach Dask at {address}: {error}") from error
         executor = client.get_executor(pure=False, retries=3)
@@ -232,7 +232,7 @@ def _dask_engine(address: str) -> Engine:
         executor.shutdown(wait=False)
         executor.client.close(timeout=5)
 
-    return Engine("Dask", open_dask, close, lost=(KilledWorker,))
+    return Engine("Dask", open_dask, close, lost=(distributed.KilledWorker,))
 
 
 def _engine_of_function(text: str) -> Engine:
