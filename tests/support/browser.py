@@ -83,7 +83,7 @@ def driver():
     from playwright.sync_api import sync_playwright
 
     with pytest.MonkeyPatch.context() as patch:
-        # Its Node can spin in io_uring for minutes, and every browser waits with it
+        # At a real-time priority its Node was seen to spin in io_uring, and every browser to wait
         patch.setenv("UV_USE_IO_URING", "0")
         with sync_playwright() as started:
             yield started
