@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import imageio.v3 as imageio
@@ -316,3 +318,20 @@ def test_an_unknown_device_is_refused(chelsea, resnet_weights):
     assert compute_activation(chelsea, "resnet18", weights=resnet_weights, device="auto") == on_cpu
     with pytest.raises(SettingError, match="no GPU"):
         compute_activation(chelsea, "resnet18", weights=resnet_weights, device="cuda")
+
+
+def test_the_networks_engine_reports_to_nobody(tmp_path):
+    script = (
+        "import os, numpy as np; from glitch_gym.activation import compute_activation; "
+        "compute_activation(np.zeros((40, 40, 3), np.uint8)); "
+        "print(os.listdir(os.environ['TMPDIR']))"
+    )
+    untold = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    settings = {"TMPDIR": str(tmp_path), "HOME": str(tmp_path / "home")}
+    (tmp_path / "home").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=untold | settings, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["['home']"]
+    assert not list((tmp_path / "home").rglob("*"))

@@ -715,7 +715,7 @@ FLEET = Entry(
     },
 )
 SHRINKING = Entry(
-    lambda: [compute_activation(frame) for frame in (FRAME, np.zeros((1, 700, 3), np.uint8))],
+    lambda: [compute_activation(np.zeros(shape, np.uint8)) for shape in ((1, 700, 3), (700, 9, 3))],
     {
         "a frame of floats": lambda: compute_activation(FRAME.astype(float)),
         "a grey frame": lambda: compute_activation(FRAME[:, :, 0]),

@@ -9,6 +9,7 @@ Source: Tan and Le, *EfficientNet*, ICML 2019; the Lite variants of TensorFlow's
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,8 @@ class Convolution:
 
 def _import_onnxruntime() -> Any:
     try:
+        # Its builds report to their makers from their import on, unless they are told not to
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
     except Exception as error:
         raise MissingExtraError(
