@@ -30,7 +30,7 @@ UNCACHED = BatchOptions(cache=False)
 
 @pytest.fixture
 def photos(tmp_path, small):
-    """Six pictures in two folders, one of them cut short, and a text that is none."""
+    """Six pictures in nested folders, one of them cut short, beside a text file."""
     folder = tmp_path / "photos"
     (folder / "deep" / "er").mkdir(parents=True)
     for number, name in enumerate(("b.png", "a.jpg", "deep/c.webp", "deep/er/d.png", "e.bmp")):

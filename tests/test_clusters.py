@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.browser import free_port
 from support.clips import make_clip, scene
 from support.program import PROGRAM
 
@@ -28,12 +29,6 @@ RECIPE = Recipe(
     seed=5,
 )  # fmt: skip
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def beside(name):
