@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -775,14 +774,10 @@ def test_a_browser_that_closes_during_a_render_stops_it(browser, tmp_path):
         tab.says("frame \\d+ of 132")
         tab.tab("Export")
         tab.page.click("#export-button")
+        one.waits(lambda files: files != [])
         tab.says("frame \\d+ of 132", "#exporting")
-        assert one.files() != []
         tab.page.close()
-        for _ in range(100):
-            if not one.files():
-                break
-            time.sleep(0.1)
-        assert one.files() == []
+        one.waits(lambda files: files == [])
         again = Page(browser.new_page(), one)
         again.says("frame \\d+ of 132")
         again.page.close()

@@ -616,11 +616,7 @@ def test_uploads_go_with_their_tab(tmp_path):
         assert one.files() != []
         client.sock.close()
         client.close()
-        for _ in range(200):
-            if not one.files():
-                break
-            time.sleep(0.1)
-        assert one.files() == []
+        one.waits(lambda files: files == [])
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,14 @@ class Studio:
         """What lies in the folder for temporary files."""
         return sorted(path for path in self.folder.rglob("*") if path.is_file())
 
+    def waits(self, until):
+        """Wait until the temporary files are as ``until(files)`` wants them."""
+        for _ in range(300):
+            if until(self.files()):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"after 30 s the folder holds {self.files()}\n{self.stacks()}")
+
     def stacks(self):
         """What the server printed, and where each of its threads stands."""
         if hasattr(signal, "SIGUSR1") and self.process.poll() is None:
