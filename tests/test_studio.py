@@ -774,10 +774,11 @@ def test_a_browser_that_closes_during_a_render_stops_it(browser, tmp_path):
         tab.says("frame \\d+ of 132")
         tab.tab("Export")
         tab.page.click("#export-button")
-        one.waits(lambda files: files != [])
         tab.says("frame \\d+ of 132", "#exporting")
+        # The page names frame 0 before the encoder has opened its file
+        one.waits(lambda files: files != [], seconds=10)
         tab.page.close()
-        one.waits(lambda files: files == [])
+        one.waits(lambda files: files == [], seconds=10)
         again = Page(browser.new_page(), one)
         again.says("frame \\d+ of 132")
         again.page.close()

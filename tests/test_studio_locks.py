@@ -616,7 +616,7 @@ def test_uploads_go_with_their_tab(tmp_path):
         assert one.files() != []
         client.sock.close()
         client.close()
-        one.waits(lambda files: files == [])
+        one.waits(lambda files: files == [], seconds=20)
 
 
 @pytest.mark.parametrize(

@@ -203,13 +203,13 @@ class Studio:
         """What lies in the folder for temporary files."""
         return sorted(path for path in self.folder.rglob("*") if path.is_file())
 
-    def waits(self, until):
+    def waits(self, until, seconds):
         """Wait until the temporary files are as ``until(files)`` wants them."""
-        for _ in range(300):
+        for _ in range(10 * seconds):
             if until(self.files()):
                 return
             time.sleep(0.1)
-        raise AssertionError(f"after 30 s the folder holds {self.files()}\n{self.stacks()}")
+        raise AssertionError(f"after {seconds} s there are {self.files()}\n{self.stacks()}")
 
     def stacks(self):
         """What the server printed, and where each of its threads stands."""
