@@ -83,7 +83,7 @@ class Run:
         share: (mean − random) / (optimal − random).
         test_share: the share on procedural pictures of the test split; empty where there are none.
         samples_share: the share on the sample photographs; empty where there are none.
-        seconds: processor time of training, on one thread, whatever else the machine does.
+        seconds: training time, on one thread.
     """
 
     task: str
@@ -228,9 +228,9 @@ def run(task: Task, learner: str, seed: int, budget: int) -> Run:
     limits(task.env_id)
     if learner in TABULAR:
         LEARNERS[learner](task, 0, seed)
-    began = time.process_time()
+    began = time.perf_counter()
     policy = LEARNERS[learner](task, budget, seed)
-    seconds = time.process_time() - began
+    seconds = time.perf_counter() - began
     shares: dict[str, float] = {}
     if learner in TABULAR:
         reached = evaluate(environment(task.env_id).world, policy.greedy().probabilities())
