@@ -28,7 +28,9 @@ RECIPE = Recipe(
     activation="edges",
     seed=5,
 )  # fmt: skip
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+# A token in the home folder, which any `ray.init()` leaves there, locks a cluster that is started
+# later, and who names its address is not given the token
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_AUTH_MODE": "disabled"}
 
 
 def beside(name):
